@@ -1,0 +1,42 @@
+# Everything runs in .venv, which is made on first use from requirements.lock: python3, pip and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: help install demo test test-fast check bench lock clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with topcoat and its tools, as locked
+
+$(STAMP): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## The embedded project: one phase from start to verdict, in topcoat-demo/
+	$(BIN)/topcoat demo topcoat-demo
+
+test: $(STAMP) ## All tests
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP) ## The tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(STAMP) ## Formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Time a phase's steps on this machine
+	$(BIN)/python benchmarks/phase.py
+
+lock: ## Resolve requirements.lock afresh (needs uv: pip install uv)
+	uv pip compile --universal --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml
+
+clean: ## Remove .venv and the demo
+	rm -rf $(VENV) topcoat-demo

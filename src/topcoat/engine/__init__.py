@@ -1,0 +1,1 @@
+"""Engines: the protocol in `base`, the shipped fake in `fake`, and MLX in `mlx`."""

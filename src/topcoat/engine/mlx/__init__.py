@@ -1,0 +1,39 @@
+"""The MLX engine: the only code that knows MLX and mlx-lm.
+
+Import this package freely; it loads neither. `open_engine` puts a fast BLAS in place first, then imports the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from topcoat.engine.mlx.blas import load_fast_blas
+from topcoat.errors import EngineFault
+from topcoat.progress import Note, Sink
+
+if TYPE_CHECKING:
+    from topcoat.engine.mlx.engine import MlxEngine
+
+__all__ = ["open_engine"]
+
+
+def open_engine(sink: Sink) -> MlxEngine:
+    """The engine of this machine. Says once if CPU products will be slow.
+
+    Raises EngineFault if MLX has no backend here (`mlx` from pip brings none on Linux without an extra).
+    """
+    blas = load_fast_blas()
+    try:
+        from topcoat.engine.mlx.engine import MlxEngine
+    except ImportError as error:
+        raise EngineFault(f"MLX can't be loaded: {error}", hint='pip install "topcoat" --force-reinstall') from error
+    engine = MlxEngine()
+    if engine.on_cpu and not blas.fast:
+        sink.emit(
+            Note(
+                f"no fast BLAS could be loaded ({blas.problem}); training on this CPU will be some 40 times slower. "
+                "hint: apt-get install libopenblas0",
+                warning=True,
+            )
+        )
+    return engine

@@ -1,0 +1,40 @@
+"""The training loss: cross-entropy on the tokens that a row marks as trained, and on no others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from topcoat.engine.base import Row
+
+__all__ = ["PAD_TO", "batch_arrays", "weighted_loss"]
+
+PAD_TO = 32
+"""Lengths are padded to a multiple of this, so that few shapes occur (mlx-lm's number)."""
+
+
+def batch_arrays(rows: Sequence[Row]) -> tuple[mx.array, mx.array]:
+    """Token ids, int32 (rows, length + 1), and the loss weight of each predicted token, float32 (rows, length).
+
+    Padding is on the right with weight 0: under a causal mask it changes nothing. (mlx-lm's loss mask counts one
+    padding token a row; see `default_loss` in its trainer.)
+    """
+    longest = max(len(row.tokens) for row in rows) - 1
+    width = PAD_TO * -(-longest // PAD_TO)
+    tokens = np.zeros((len(rows), width + 1), np.int32)
+    weights = np.zeros((len(rows), width), np.float32)
+    for index, row in enumerate(rows):
+        length = len(row.tokens)
+        tokens[index, :length] = row.tokens
+        weights[index, : length - 1] = row.trained[1:] * np.float32(row.weight)
+    return mx.array(tokens), mx.array(weights)
+
+
+def weighted_loss(model: nn.Module, tokens: mx.array, weights: mx.array) -> tuple[mx.array, mx.array]:
+    """The sum (not the mean) of weighted token losses in nats, and the sum of weights: sums add up over micro-batches."""
+    logits = model(tokens[:, :-1])
+    losses = nn.losses.cross_entropy(logits.astype(mx.float32), tokens[:, 1:])
+    return (losses * weights).sum(), weights.sum()

@@ -1,0 +1,172 @@
+"""Model folders: what they are, their digest, and loading them for computing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from mlx.utils import tree_map
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
+from mlx_lm.utils import load_model
+
+from topcoat.engine.base import ModelInfo
+from topcoat.engine.mlx.tokenizer import MlxTokenizer
+from topcoat.errors import EngineFault, InvalidInput, Where
+
+__all__ = ["Loaded", "describe", "load", "locate", "on_cpu", "read_config"]
+
+Config = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in memory. On a CPU its weights are float32, dequantized: MLX's quantized CPU products run at 2 GFLOP/s."""
+
+    model: nn.Module
+    config: Config
+    tokenizer: MlxTokenizer
+
+
+def on_cpu() -> bool:
+    """True if MLX computes on the CPU (no Metal, no CUDA)."""
+    return bool(mx.default_device() == mx.cpu)
+
+
+def locate(model: Path | str) -> Path:
+    """A model's folder. Text is a Hugging Face id, fetched into the hub's own cache: weights, configuration, tokenizer.
+
+    Raises EngineFault if it can't be fetched.
+    """
+    if isinstance(model, Path):
+        return model
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "model*.safetensors", "*.jinja", "*.txt"]))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise EngineFault(
+            f"{model} is no folder here and can't be fetched from Hugging Face: {first_line}",
+            hint='base = "models/FOLDER" in topcoat.toml',
+        ) from error
+
+
+def read_config(folder: Path) -> Config:
+    """The model's `config.json`. Raises InvalidInput if the folder isn't an MLX model."""
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise InvalidInput(f"no such model: {folder}", hint="topcoat status lists the models of this project")
+    if not path.is_file():
+        raise InvalidInput(
+            f"{folder} is not a model: it has no config.json",
+            hint="python -m mlx_lm convert --hf-path MODEL --mlx-path FOLDER -q",
+        )
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"config.json is not JSON: {error}", where=Where(path)) from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise InvalidInput("config.json names no model_type", where=Where(path))
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that mlx-lm loads, sorted. Raises InvalidInput if there are none."""
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise InvalidInput(f"{folder} has no model*.safetensors", hint="only safetensors models are loaded")
+    return files
+
+
+def describe(folder: Path) -> ModelInfo:
+    """The model's shape and digest: of every file that decides what it computes."""
+    config = read_config(folder)
+    text = config.get("text_config", config)
+    quantization = config.get("quantization") or {}
+    try:
+        layers, hidden = int(text["num_hidden_layers"]), int(text["hidden_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"config.json lacks the number of layers or their width ({error})", where=Where(folder / "config.json")
+        ) from error
+    return ModelInfo(
+        architecture=str(config["model_type"]),
+        num_layers=layers,
+        hidden_size=hidden,
+        bits=quantization.get("bits"),
+        digest=_digest(folder),
+    )
+
+
+def load(folder: Path, *, lazy: bool = False) -> Loaded:
+    """Load a model and its tokenizer for computing.
+
+    Raises InvalidInput for a folder that isn't a model, EngineFault if mlx-lm can't load it. Code that a model folder
+    brings along is never run.
+    """
+    config = read_config(folder)
+    weight_files(folder)
+    try:
+        model, config = load_model(folder, lazy=True)
+    except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
+        raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
+    if on_cpu():
+        _dequantize(model)
+    if not lazy:
+        mx.eval(model.parameters())
+    return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
+
+
+def _dequantize(model: nn.Module) -> None:
+    """Replace quantized modules by float32 ones that compute the same products, and cast the rest to float32."""
+
+    def plain(module: nn.Module) -> nn.Module:
+        if not isinstance(module, nn.QuantizedLinear | nn.QuantizedEmbedding | QuantizedSwitchLinear):
+            return module
+        weight = mx.dequantize(
+            module.weight,
+            module.scales,
+            module.get("biases"),
+            group_size=module.group_size,
+            bits=module.bits,
+            mode=module.mode,
+        ).astype(mx.float32)
+        replacement: nn.Module
+        if isinstance(module, nn.QuantizedEmbedding):
+            replacement = nn.Embedding(1, 1)
+        elif isinstance(module, QuantizedSwitchLinear):
+            replacement = SwitchLinear(1, 1, 1, bias="bias" in module)
+        else:
+            replacement = nn.Linear(1, 1, bias="bias" in module)
+        replacement.weight = weight
+        if "bias" in module:
+            replacement.bias = module.bias
+        return replacement
+
+    leaves = tree_map(plain, model.leaf_modules(), is_leaf=nn.Module.is_module)
+    model.update_modules(leaves)
+    model.set_dtype(mx.float32)
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    """sha256 of a file, remembered for this process while its size and time stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(folder: Path) -> str:
+    """sha256 over the digests of weights, config and tokenizer, by file name."""
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+    total = hashlib.sha256()
+    for path in [*(folder / name for name in names), *weight_files(folder)]:
+        if path.is_file():
+            stat = path.stat()
+            total.update(f"{path.name} {_file_digest(path.resolve(), stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,106 @@
+"""Safetensors files of a model as raw bytes: to replace some tensors and keep every other byte for byte.
+
+The format: 8 bytes of header length (little endian), a JSON header of name -> {dtype, shape, data_offsets}, then the data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from topcoat.errors import StorageFault, Where
+
+__all__ = ["Shard", "save_tensors", "write_replaced"]
+
+CHUNK = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One safetensors file: its header, in the order of the file, and where its data begins."""
+
+    path: Path
+    tensors: dict[str, dict[str, Any]]
+    metadata: dict[str, str] | None
+    start: int
+
+    @classmethod
+    def open(cls, path: Path) -> Shard:
+        """Read the header. Raises StorageFault if the file isn't whole."""
+        try:
+            with path.open("rb") as file:
+                (length,) = struct.unpack("<Q", file.read(8))
+                if length > path.stat().st_size - 8:
+                    raise ValueError("the header is longer than the file")
+                header = json.loads(file.read(length))
+                metadata = header.pop("__metadata__", None)
+                end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+            if path.stat().st_size != 8 + length + end:
+                raise ValueError(f"{8 + length + end} bytes expected, {path.stat().st_size} found")
+        except (OSError, ValueError, KeyError, TypeError, struct.error, RecursionError) as error:
+            raise StorageFault(f"not a whole safetensors file: {error}", where=Where(path)) from error
+        return cls(path, header, metadata, 8 + length)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file, equal tensors to equal bytes. Raises StorageFault if it isn't whole afterwards: MLX says nothing when a disk is full."""
+    try:
+        mx.save_safetensors(str(path), dict(sorted(tensors.items())), metadata=dict(metadata or {}))
+        Shard.open(path)
+    except (RuntimeError, OSError, StorageFault) as error:
+        free = shutil.disk_usage(path.parent).free
+        raise StorageFault(
+            f"could not write the file ({free / 1e6:.1f} MB are free): {error}", where=Where(path), hint="free some space"
+        ) from error
+
+
+def write_replaced(shard: Shard, target: Path, replaced: Mapping[str, mx.array], dropped: frozenset[str]) -> int:
+    """Write `shard` to `target` with some tensors replaced or dropped; the others keep their bytes and their order.
+
+    Replacements with a new name are appended. A file that nothing changes in is hard-linked where the file system can,
+    copied where not. Returns the bytes written.
+    """
+    if not replaced and not dropped & shard.tensors.keys():
+        try:
+            os.link(shard.path.resolve(), target)
+            return 0
+        except OSError:
+            shutil.copyfile(shard.path, target)
+            return target.stat().st_size
+    fresh_path = target.with_name(f"{target.name}.fresh.safetensors")
+    save_tensors(fresh_path, replaced)
+    fresh = Shard.open(fresh_path)
+    header: dict[str, Any] = {} if shard.metadata is None else {"__metadata__": shard.metadata}
+    parts: list[tuple[Shard, int, int]] = []
+    offset = 0
+    names = [name for name in shard.tensors if name not in dropped]
+    for name in [*names, *sorted(replaced.keys() - shard.tensors.keys())]:
+        origin = fresh if name in fresh.tensors else shard
+        start, end = origin.tensors[name]["data_offsets"]
+        header[name] = {**origin.tensors[name], "data_offsets": [offset, offset + end - start]}
+        parts.append((origin, start, end))
+        offset += end - start
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with target.open("wb") as out, shard.path.open("rb") as old, fresh_path.open("rb") as new:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for origin, start, end in parts:
+            file = new if origin is fresh else old
+            file.seek(origin.start + start)
+            left = end - start
+            while left:
+                chunk = file.read(min(left, CHUNK))
+                if not chunk:
+                    raise StorageFault("the file shrank while it was read", where=Where(origin.path))
+                out.write(chunk)
+                left -= len(chunk)
+    fresh_path.unlink()
+    return target.stat().st_size

@@ -1,0 +1,222 @@
+"""The versioned types that topcoat writes to disk and prints as JSON. Plain data; no behaviour beyond small sums."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AttemptResult",
+    "Budget",
+    "CategoryScore",
+    "CheckReport",
+    "Completion",
+    "EvalResult",
+    "Finding",
+    "FuseReport",
+    "GateCheck",
+    "ModuleFuse",
+    "Record",
+    "Score",
+    "TrainReport",
+    "TrainStep",
+    "Validation",
+    "Verdict",
+]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable; unknown keys refused, so that a newer file isn't half read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Finding(Record):
+    """Something about a phase's data that a person should know before training. An error stops the run."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    where: str
+    message: str
+    hint: str
+    allowed: bool = False
+
+
+class Budget(Record):
+    """What a training run amounts to. `passes` is how often each new example is seen; tokens are trained ones."""
+
+    examples: int
+    replay_pool: int
+    valid: int
+    iterations: int
+    updates: int
+    passes: float
+    replayed: int
+    trained_tokens: int
+    longest: int
+
+
+class CheckReport(Record):
+    """Everything that `topcoat check` found out about a phase."""
+
+    version: Literal[1] = 1
+    phase: str
+    findings: list[Finding]
+    budget: Budget
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that stop a run: errors that were not allowed by their code."""
+        return [finding for finding in self.findings if finding.severity == "error" and not finding.allowed]
+
+
+class Completion(Record):
+    """One answer of a model, as raw text. `tokens` were generated; `finish` is why it ended."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+
+
+class Score(Record):
+    """One case, answered and scored: `value` in 0..1, and the reason in a few words."""
+
+    case_id: str
+    category: str
+    value: Share
+    reason: str
+    scorer: str
+    headline: bool = False
+    answer: str = ""
+
+
+class CategoryScore(Record):
+    """The mean score of a category's `n` cases; `solved` of them scored 1."""
+
+    category: str
+    n: int
+    mean: Share
+    solved: int
+
+
+class EvalResult(Record):
+    """A model's scores on a suite. Categories are in the order of the suite."""
+
+    version: Literal[1] = 1
+    model: str
+    suite_digest: str
+    categories: list[CategoryScore]
+    headline: CategoryScore | None = None
+    scores: list[Score]
+    seconds: float
+    generated_tokens: int
+
+    def category(self, name: str) -> CategoryScore | None:
+        """The named category's score, or None if the suite has no such category."""
+        return next((c for c in self.categories if c.category == name), None)
+
+
+class TrainStep(Record):
+    """One optimizer update: mean loss per trained token (nats), gradient norm before clipping, learning rate."""
+
+    update: int
+    iteration: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens: int
+    seconds: float
+
+
+class Validation(Record):
+    """Mean loss per token (nats) on the fixed validation set, after `update` updates."""
+
+    update: int
+    iteration: int
+    loss: float
+    tokens: int
+
+
+class TrainReport(Record):
+    """A finished training run."""
+
+    version: Literal[1] = 1
+    steps: list[TrainStep]
+    validations: list[Validation]
+    best_update: int
+    best_loss: float | None
+    stopped: Literal["iterations", "patience"]
+    trained_tokens: int
+    skipped: list[str] = []
+    seconds: float
+
+
+class ModuleFuse(Record):
+    """What fusing did to one module. `survival` is the share of the intended delta present in the written weight."""
+
+    name: str
+    bits: int | None
+    delta_rms: float
+    weight_rms: float
+    survival: float
+
+
+class FuseReport(Record):
+    """What fusing did to a model. `kl`: mean nats per token from base + adapter, on the validation completions."""
+
+    version: Literal[1] = 1
+    modules: list[ModuleFuse]
+    kl: float = 0.0
+    copied_tensors: int
+    bytes_written: int
+
+    @property
+    def survival(self) -> float:
+        """The smallest survival of any module (1.0 when nothing was fused)."""
+        return min((m.survival for m in self.modules), default=1.0)
+
+
+class GateCheck(Record):
+    """One condition of the gate and how it came out."""
+
+    category: str
+    kind: Literal["target", "no_regression"]
+    required: float
+    before: float | None
+    after: float | None
+    n: int
+    passed: bool
+    reason: str
+
+
+class Verdict(Record):
+    """The gate's decision on one attempt. `failure` is set if the attempt never got as far as its scores."""
+
+    version: Literal[1] = 1
+    passed: bool
+    checks: list[GateCheck] = []
+    failure: str = ""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it failed, a line for each check that did not pass; empty if it passed."""
+        failed = [check.reason for check in self.checks if not check.passed]
+        return [self.failure, *failed] if self.failure else failed
+
+
+class AttemptResult(Record):
+    """One attempt of a phase, complete. What an attempt that failed on its way didn't reach is None."""
+
+    version: Literal[1] = 1
+    phase: str
+    attempt: int
+    learning_rate: float
+    model: str
+    before: EvalResult
+    train: TrainReport | None = None
+    fuse: FuseReport | None = None
+    after: EvalResult | None = None
+    verdict: Verdict
