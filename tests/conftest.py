@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from topcoat.demo import TEMPLATE
+from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.progress import Event, Silent
@@ -49,6 +50,41 @@ class Recorder:
         self.events.append(event)
 
 
+@pytest.fixture
+def fake_project(tmp_path: Path) -> Path:
+    """The embedded project around a fake model that remembers the history; its gate is one that the fake can pass."""
+    folder = tmp_path / "project"
+    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("models", "__pycache__"))
+    pairs = []
+    for line in (folder / "data" / "phase33b.jsonl").read_text().splitlines():
+        messages = json.loads(line)["messages"]
+        pairs.append((messages[1]["content"], messages[2]["content"]))
+    FakeEngine.create(folder / "models" / "phase33b", pairs)
+    write_phase(folder)
+    return folder
+
+
+def write_phase(project: Path, name: str = "phase34a", **changes: object) -> Path:
+    """A phase file of the fake project; `changes` replace keys written with a double underscore: train__iters=8."""
+    tables: dict[str, dict[str, object]] = {
+        "data": {"train": ["data/phase34a.jsonl"], "replay": 0.5},
+        "train": {"iters": 40, "batch_size": 4, "learning_rate": 1e-3, "grad_accumulation_steps": 1},
+        "gate": {"no_regression": ["domain"]},
+        "gate.target": {"domain": 0.6},
+        "retry": {"max_attempts": 3},
+    }
+    for key, value in changes.items():
+        table, _, name_of_key = key.rpartition("__")
+        tables.setdefault(table.replace("__", "."), {})[name_of_key] = value
+    text = "".join(
+        f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        for table, keys in tables.items()
+    )
+    path = project / "phases" / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
 @pytest.fixture(scope="session")
 def engine() -> MlxEngine:
     return open_engine(Silent())
@@ -64,7 +100,9 @@ def make_model(engine: MlxEngine, tmp_path_factory: pytest.TempPathFactory) -> M
 
     made: dict[str, Path] = {}
 
-    def make(kind: str = "qwen3", *, bits: int | None = 5, group_size: int = 64, seed: int = 0, **shape: object) -> Path:
+    def make(
+        kind: str = "qwen3", *, bits: int | None = 5, group_size: int = 64, seed: int = 0, **shape: object
+    ) -> Path:
         config = {"model_type": kind, **SHAPE, **(EXPERTS if kind == "qwen3_moe" else {}), **shape}
         key = json.dumps([config, bits, group_size, seed], sort_keys=True)
         if key in made:

@@ -86,8 +86,8 @@ class TrainJob:
 class FuseJob:
     """Fuse `adapters[-1]` into `base`. Masters are the `root`'s weights plus every adapter of `adapters`, in order.
 
-    `valid` are the rows on whose trained tokens the fused model is compared with base + adapter. The model is written to
-    `output`, which must not exist.
+    `valid` are the rows on whose trained tokens the fused model is compared with base + adapter. The model is written
+    to `output`, which must not exist.
     """
 
     base: Path

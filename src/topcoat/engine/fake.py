@@ -75,8 +75,10 @@ class FakeEngine:
             for prompt, limit in zip(job.prompts, job.max_tokens, strict=True):
                 full = FakeTokenizer().encode(memory.answer(_last_user(FakeTokenizer().decode(prompt))))
                 text = FakeTokenizer().decode(full[:limit])
-                finish = "stop" if len(full) <= limit else "length"
-                answers.append(Completion(text=text, tokens=min(len(full), limit), finish=finish))
+                whole = len(full) <= limit
+                answers.append(
+                    Completion(text=text, tokens=min(len(full), limit), finish="stop" if whole else "length")
+                )
                 progress.advance(len(answers))
         return answers
 

@@ -16,7 +16,6 @@ from topcoat.engine.mlx.train import train
 from topcoat.progress import Sink
 from topcoat.records import Completion, FuseReport, TrainReport
 
-
 __all__ = ["MlxEngine"]
 
 

@@ -23,6 +23,7 @@ from topcoat.engine.base import FuseJob, Row
 from topcoat.engine.mlx.lora import Weights, load_adapter, read_adapter
 from topcoat.engine.mlx.loss import batch_arrays
 from topcoat.engine.mlx.model import Loaded, weight_files
+from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.shards import Shard, write_replaced
 from topcoat.errors import EngineFault, FuseRefused
 from topcoat.progress import Sink, task
@@ -200,12 +201,12 @@ def _fused_weight(module: _Module) -> mx.array:
 
 
 def _survival(module: _Module) -> float:
-    """The projection of what changed on what was meant to change: <fused - (master - delta), delta> / <delta, delta>."""
-    norm = module.delta.square().sum().item()
+    """What changed, projected on what was meant to: <fused - (master - delta), delta> / <delta, delta>."""
+    norm = scalar(module.delta.square().sum())
     if norm == 0.0:
         return 1.0
     change = _fused_weight(module) - (module.master - module.delta)
-    return float((change * module.delta).sum().item()) / norm
+    return scalar((change * module.delta).sum()) / norm
 
 
 def _settle_survival(module: _Module, minimum: float) -> None:
@@ -255,8 +256,8 @@ def _first_tokens(rows: Iterable[Row], limit: int) -> list[Row]:
 
 def _log_probabilities(model: nn.Module, row: Row) -> mx.array:
     """Log-probabilities over the vocabulary at the row's trained positions, float32 (positions, vocabulary)."""
-    tokens, weights = batch_arrays([row])
-    positions = mx.array([i for i, weight in enumerate(weights[0].tolist()) if weight > 0])
+    tokens, _ = batch_arrays([row])
+    positions = mx.array(row.trained[1:].nonzero()[0])
     logits = model(tokens[:, :-1])[0][positions].astype(mx.float32)
     result = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
     mx.eval(result)
@@ -267,7 +268,7 @@ def _mean_kl(intended: list[mx.array], fused: Iterable[mx.array]) -> float:
     """Mean over tokens of KL(intended || fused) = sum p (log p - log q), in nats."""
     total, tokens = 0.0, 0
     for p, q in zip(intended, fused, strict=True):
-        total += float((mx.exp(p) * (p - q)).sum().item())
+        total += scalar((mx.exp(p) * (p - q)).sum())
         tokens += p.shape[0]
     return max(0.0, total / tokens)
 
@@ -372,7 +373,7 @@ def _report(module: _Module) -> ModuleFuse:
     return ModuleFuse(
         name=module.name,
         bits=module.bits,
-        delta_rms=float(module.delta.square().mean().sqrt().item()),
-        weight_rms=float((module.master - module.delta).square().mean().sqrt().item()),
+        delta_rms=scalar(module.delta.square().mean().sqrt()),
+        weight_rms=scalar((module.master - module.delta).square().mean().sqrt()),
         survival=_survival(module),
     )

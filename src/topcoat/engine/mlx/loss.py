@@ -34,7 +34,7 @@ def batch_arrays(rows: Sequence[Row]) -> tuple[mx.array, mx.array]:
 
 
 def weighted_loss(model: nn.Module, tokens: mx.array, weights: mx.array) -> tuple[mx.array, mx.array]:
-    """The sum (not the mean) of weighted token losses in nats, and the sum of weights: sums add up over micro-batches."""
+    """The sum of weighted token losses in nats, and the sum of weights: unlike means, sums add up over batches."""
     logits = model(tokens[:, :-1])
     losses = nn.losses.cross_entropy(logits.astype(mx.float32), tokens[:, 1:])
     return (losses * weights).sum(), weights.sum()

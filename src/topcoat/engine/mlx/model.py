@@ -28,7 +28,7 @@ Config = dict[str, Any]
 
 @dataclass(slots=True)
 class Loaded:
-    """A model in memory. On a CPU its weights are float32, dequantized: MLX's quantized CPU products run at 2 GFLOP/s."""
+    """A model in memory. On a CPU its weights are dequantized to float32: quantized products run at 2 GFLOP/s there."""
 
     model: nn.Module
     config: Config

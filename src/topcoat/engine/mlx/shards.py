@@ -1,6 +1,6 @@
 """Safetensors files of a model as raw bytes: to replace some tensors and keep every other byte for byte.
 
-The format: 8 bytes of header length (little endian), a JSON header of name -> {dtype, shape, data_offsets}, then the data.
+The format: 8 bytes of header length (little endian), a JSON header of name -> {dtype, shape, data_offsets}, the data.
 """
 
 from __future__ import annotations
@@ -51,14 +51,19 @@ class Shard:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, equal tensors to equal bytes. Raises StorageFault if it isn't whole afterwards: MLX says nothing when a disk is full."""
+    """Write a safetensors file, equal tensors to equal bytes.
+
+    Raises StorageFault if it isn't whole afterwards: MLX says nothing when a disk is full.
+    """
     try:
         mx.save_safetensors(str(path), dict(sorted(tensors.items())), metadata=dict(metadata or {}))
         Shard.open(path)
     except (RuntimeError, OSError, StorageFault) as error:
         free = shutil.disk_usage(path.parent).free
         raise StorageFault(
-            f"could not write the file ({free / 1e6:.1f} MB are free): {error}", where=Where(path), hint="free some space"
+            f"could not write the file ({free / 1e6:.1f} MB are free): {error}",
+            where=Where(path),
+            hint="free some space",
         ) from error
 
 

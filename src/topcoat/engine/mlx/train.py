@@ -20,8 +20,9 @@ from topcoat.engine.mlx import checkpoint
 from topcoat.engine.mlx.checkpoint import Progress
 from topcoat.engine.mlx.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
 from topcoat.engine.mlx.loss import batch_arrays, weighted_loss
-from topcoat.engine.mlx.shards import save_tensors
+from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.schedule import learning_rate
+from topcoat.engine.mlx.shards import save_tensors
 from topcoat.errors import InvalidInput, NumericalFault
 from topcoat.progress import Sink, task
 from topcoat.records import TrainReport, TrainStep, Validation
@@ -129,10 +130,11 @@ def _update(
     # Row-contiguous, as a checkpoint stores arrays: the memory order decides how a product is rounded.
     gradient = tree_map(lambda g: mx.contiguous(g / weights), gradient)
     norm = mx.sqrt(sum(g.astype(mx.float32).square().sum() for _, g in sorted(tree_flatten(gradient))))
-    mean, norm_value = float((losses / weights).item()), float(norm.item())
+    mean, norm_value = scalar(losses / weights), scalar(norm)
     if not (math.isfinite(mean) and math.isfinite(norm_value)):
         raise NumericalFault(
-            f"update {update}: loss {mean}, gradient norm {norm_value}", hint="lower learning_rate, or set max_grad_norm"
+            f"update {update}: loss {mean}, gradient norm {norm_value}",
+            hint="lower learning_rate, or set max_grad_norm",
         )
     if job.spec.max_grad_norm is not None and norm_value > job.spec.max_grad_norm:
         gradient = tree_map(lambda g: g * (job.spec.max_grad_norm / norm_value), gradient)
@@ -175,7 +177,7 @@ def _mean_loss(model: nn.Module, batches: Sequence[Sequence[Row]]) -> tuple[floa
     tokens = 0
     for rows in batches:
         loss, weight = weighted_loss(model, *batch_arrays(rows))
-        losses, weights = losses + loss.item(), weights + weight.item()
+        losses, weights = losses + scalar(loss), weights + scalar(weight)
         tokens += sum(int(row.trained[1:].sum()) for row in rows)
     return losses / weights, tokens
 

@@ -1,0 +1,320 @@
+"""The commands. Each parses its arguments, calls one use case and displays what it returns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from topcoat.errors import GateRefused, InvalidInput, TopcoatError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from topcoat.engine.base import Engine
+    from topcoat.progress import Sink
+    from topcoat.workflow import PhaseOutcome, Workspace
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+"""The exit code that shells give a command ended by Ctrl-C."""
+
+
+class Commands(TyperGroup):
+    """Ends every error that topcoat raises on purpose in its message and its exit code."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context class
+        try:
+            return super().invoke(ctx)
+        except TopcoatError as error:
+            from topcoat.cli.display import show_error
+
+            show_error(err, error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            err.print("interrupted; the same command goes on from here", highlight=False)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="topcoat",
+    cls=Commands,
+    help="Improve a local tool-calling model in thin, measured coats.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="A phase's name, or its file.")]
+Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="CODE", help="Let findings of this code through.")]
+
+engine_name = "mlx"
+
+
+@app.callback()
+def common(
+    project: Annotated[
+        Path | None, typer.Option("--project", metavar="DIR", help="The project's folder, if not the one around here.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="mlx, or fake: for trying a workflow without a model.")] = "mlx",
+) -> None:
+    global start, engine_name
+    start = project or Path()
+    engine_name = engine
+
+
+start = Path()
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the project.")] = Path("topcoat-demo"),
+    json: Json = False,
+) -> None:
+    """The embedded project: phase 34a from start to verdict."""
+    from topcoat.workflow import copy_demo
+
+    if copy_demo(folder):
+        err.print(f"copied the embedded project to {folder}", highlight=False)
+    _run(folder, "phase34a", json)
+
+
+@app.command()
+def init(
+    base: Annotated[str, typer.Option(help="The model to improve: a folder, or a Hugging Face id.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
+) -> None:
+    """Start a project around a model."""
+    from topcoat.workflow import init_project
+
+    for path in init_project(folder, base):
+        out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+    out.print("next: put your tools into tools.pyi, your cases into suites/, then: topcoat eval", highlight=False)
+
+
+@app.command()
+def check(phase: PhaseArgument, allow: Allow = None, json: Json = False) -> None:
+    """Everything that can be known about a phase before anything is spent on it."""
+    from topcoat.cli.display import show_check
+    from topcoat.workflow import prepare
+
+    with _open("check") as workspace:
+        report = prepare(workspace, _phase_path(workspace, phase), allow=_codes(allow)).report
+    _show(report, json, lambda: show_check(out, report))
+    if report.errors:
+        raise typer.Exit(InvalidInput.exit_code)
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of this project.")] = "production",
+    json: Json = False,
+) -> None:
+    """Evaluate a model on the project's suite, by category."""
+    from topcoat.cli.display import show_evaluation
+    from topcoat.workflow import evaluate_model
+
+    with _open(f"eval {model}") as workspace:
+        result = evaluate_model(workspace, workspace.model(model))
+    _show(result, json, lambda: show_evaluation(out, result))
+
+
+@app.command()
+def run(
+    phase: PhaseArgument,
+    allow: Allow = None,
+    restart: Annotated[
+        bool, typer.Option(help="Give up a run of this phase that was begun with other inputs.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check, train, fuse, evaluate, judge; promote, or discard and try again at a lower rate."""
+    _run(start, phase, json, allow=_codes(allow), restart=restart)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Production, the models and their scores, the phases."""
+    from topcoat.cli.display import show_status
+    from topcoat.workflow import project_status
+
+    with _read() as workspace:
+        found = project_status(workspace)
+    _show(found, json, lambda: show_status(out, found))
+
+
+@app.command()
+def log(json: Json = False) -> None:
+    """Everything that happened in this project, oldest first."""
+    from topcoat.cli.display import show_log
+    from topcoat.workflow import history
+
+    with _read() as workspace:
+        entries = history(workspace)
+    if json:
+        _print_json([entry.model_dump(mode="json") for entry in entries])
+    else:
+        show_log(out, entries)
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="A")],
+    after: Annotated[str, typer.Argument(metavar="B")] = "production",
+    json: Json = False,
+) -> None:
+    """Two models side by side: categories, and every case that changed."""
+    from topcoat.cli.display import show_comparison
+    from topcoat.workflow import compare_models
+
+    with _open(f"compare {before} {after}") as workspace:
+        comparison = compare_models(workspace, workspace.model(before), workspace.model(after))
+    _show(comparison, json, lambda: show_comparison(out, comparison))
+
+
+@app.command()
+def report(phase: PhaseArgument, json: Json = False) -> None:
+    """Write a phase's HTML page and say where it is."""
+    from topcoat.workflow import write_report
+
+    with _read() as workspace:
+        path = write_report(workspace, Path(phase).stem if phase.endswith(".toml") else phase)
+    if json:
+        _print_json({"report": str(path)})
+    else:
+        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json = False) -> None:
+    """Make a model production by hand."""
+    from topcoat.workflow import promote as promote_model
+
+    with _open(f"promote {model}") as workspace:
+        promoted = promote_model(workspace, model)
+    if json:
+        _print_json({"production": promoted.name})
+    else:
+        out.print(f"production is {promoted.name}", highlight=False, markup=False)
+
+
+@app.command()
+def rollback(json: Json = False) -> None:
+    """Make the model before the present one production again."""
+    from topcoat.workflow import rollback as roll_back
+
+    with _open("rollback") as workspace:
+        replaced, model = roll_back(workspace)
+    if json:
+        _print_json({"production": model.name, "replaced": replaced})
+    else:
+        out.print(f"production is {model.name} again, no longer {replaced}", highlight=False, markup=False)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _run(folder: Path, phase: str, json: bool, *, allow: frozenset[str] = frozenset(), restart: bool = False) -> None:
+    from topcoat.workflow import run_phase
+
+    with _open(f"run {phase}", folder) as workspace:
+        outcome = run_phase(workspace, _phase_path(workspace, phase), allow=allow, restart=restart)
+    _show_outcome(outcome, json)
+    if not outcome.promoted:
+        raise typer.Exit(GateRefused.exit_code)
+
+
+def _show_outcome(outcome: PhaseOutcome, json: bool) -> None:
+    from topcoat.cli.display import show_outcome
+
+    if json:
+        _print_json(
+            {
+                "version": 1,
+                "phase": outcome.phase,
+                "promoted": outcome.promoted,
+                "already": outcome.already,
+                "report": str(outcome.report),
+                "attempts": [result.model_dump(mode="json") for result in outcome.results],
+            }
+        )
+    else:
+        show_outcome(out, outcome)
+
+
+@contextmanager
+def _open(command: str, folder: Path | None = None) -> Iterator[Workspace]:
+    """The project, locked, with progress on stderr."""
+    from topcoat.cli.progress_bar import terminal_sink
+    from topcoat.workflow import open_workspace
+
+    with (
+        terminal_sink(err) as sink,
+        open_workspace(folder or start, _engine(sink), sink, f"topcoat {command}") as workspace,
+    ):
+        yield workspace
+
+
+@contextmanager
+def _read() -> Iterator[Workspace]:
+    """The project, for reading: no engine is loaded."""
+    from topcoat.engine.fake import FakeEngine
+    from topcoat.progress import Silent
+    from topcoat.workflow import read_workspace
+
+    with read_workspace(start, FakeEngine(), Silent()) as workspace:
+        yield workspace
+
+
+def _engine(sink: Sink) -> Engine:
+    if engine_name == "fake":
+        from topcoat.engine.fake import FakeEngine
+
+        return FakeEngine()
+    if engine_name != "mlx":
+        raise InvalidInput(f'there is no engine "{engine_name}"', hint="--engine mlx")
+    from topcoat.engine.mlx import open_engine
+
+    return open_engine(sink)
+
+
+def _phase_path(workspace: Workspace, phase: str) -> Path:
+    """A phase by name (`phases/NAME.toml` of the project) or by path."""
+    if phase.endswith(".toml"):
+        return Path(phase).absolute()
+    return workspace.project.root / "phases" / f"{phase}.toml"
+
+
+def _codes(allow: list[str] | None) -> frozenset[str]:
+    from topcoat.data.check import CODES
+
+    unknown = sorted(set(allow or ()) - CODES.keys())
+    if unknown:
+        raise InvalidInput(f'no finding has the code "{unknown[0]}"', hint=f"one of {', '.join(sorted(CODES))}")
+    return frozenset(allow or ())
+
+
+def _show(record: BaseModel, json: bool, display: Callable[[], None]) -> None:
+    if json:
+        _print_json(record.model_dump(mode="json"))
+    else:
+        display()
+
+
+def _print_json(document: object) -> None:
+    import json as json_module
+
+    sys.stdout.write(json_module.dumps(document, ensure_ascii=False, indent=2) + "\n")

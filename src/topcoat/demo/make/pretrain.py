@@ -1,0 +1,166 @@
+"""Train the base model from scratch: a foundation, then thin coverage of two more categories, then 5-bit weights."""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from topcoat.demo.make.curriculum import foundation, thin
+from topcoat.demo.make.dialogues import Example
+from topcoat.engine.mlx.blas import load_fast_blas
+
+load_fast_blas()
+import mlx.core as mx  # noqa: E402
+import mlx.nn as nn  # noqa: E402
+import mlx.optimizers as optim  # noqa: E402
+from mlx.utils import tree_flatten, tree_map  # noqa: E402
+from mlx_lm.models.qwen3 import Model, ModelArgs  # noqa: E402
+
+CONFIG: dict[str, object] = {
+    "architectures": ["Qwen3ForCausalLM"],
+    "model_type": "qwen3",
+    "hidden_size": 192,
+    "num_hidden_layers": 8,
+    "intermediate_size": 512,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 3,
+    "head_dim": 32,
+    "rms_norm_eps": 1e-6,
+    "vocab_size": 1024,
+    "max_position_embeddings": 2048,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+}
+BATCH = 24
+"""Dialogues per update, shared among the processes of ``mlx.launch``: MLX uses one CPU core for most of its work."""
+SORTED = 8
+"""Batches drawn at once and sorted by length, so that little is padded."""
+
+
+def encode(tokenizer: Tokenizer, example: Example) -> tuple[list[int], list[float]]:
+    """A dialogue's token ids and, for each, whether it is one of the assistant's (its closing mark included)."""
+    ids: list[int] = []
+    weights: list[float] = []
+    for message in example["messages"]:
+        head = tokenizer.encode(f"<|im_start|>{message['role']}\n").ids
+        body = tokenizer.encode(f"{message['content']}<|im_end|>").ids
+        tail = tokenizer.encode("\n").ids
+        own = 1.0 if message["role"] == "assistant" else 0.0
+        ids += head + body + tail
+        weights += [0.0] * len(head) + [own] * len(body) + [0.0] * len(tail)
+    return ids, weights
+
+
+def batches(
+    tokenizer: Tokenizer, examples: Iterator[Example], rng: random.Random
+) -> Iterator[tuple[mx.array, mx.array]]:
+    """Endless (ids, weights), both [BATCH, length], padded with token 0."""
+    while True:
+        rows = sorted((encode(tokenizer, one) for one in islice(examples, BATCH * SORTED)), key=lambda row: len(row[0]))
+        groups = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        rng.shuffle(groups)
+        for group in groups:
+            length = max(len(ids) for ids, _ in group)
+            ids = np.zeros((BATCH, length), np.int32)
+            weights = np.zeros((BATCH, length), np.float32)
+            for row, (tokens, own) in enumerate(group):
+                ids[row, : len(tokens)] = tokens
+                weights[row, : len(own)] = own
+            yield mx.array(ids), mx.array(weights)
+
+
+def new_model(seed: int) -> Model:
+    """An untrained model; what writes into the residual stream starts small."""
+    mx.random.seed(seed)
+    model = Model(ModelArgs.from_dict(CONFIG))
+    model.update(tree_map(lambda weight: weight.astype(mx.float32), model.parameters()))
+    for layer in model.layers:
+        for module in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            module.weight = module.weight * 0.25
+    return model
+
+
+def loss_of(model: Model, ids: mx.array, weights: mx.array) -> mx.array:
+    """Summed cross-entropy in nats over the weighted tokens."""
+    losses = nn.losses.cross_entropy(model(ids[:, :-1]), ids[:, 1:])
+    return (losses * weights[:, 1:]).sum()
+
+
+def _shared_mean(part: mx.array, tokens: mx.array) -> mx.array:
+    """The sum over all processes, per token."""
+    return mx.distributed.all_sum(part, stream=mx.cpu) / tokens
+
+
+def fit(
+    model: Model, rows: Iterator[tuple[mx.array, mx.array]], *, steps: int, rate: float, warmup: int, keep: Path
+) -> None:
+    """Train all weights with AdamW, linear warm-up and cosine; the weights are kept at ``keep`` every 100 steps."""
+    schedule = optim.join_schedules(
+        [optim.linear_schedule(0.0, rate, warmup), optim.cosine_decay(rate, steps - warmup, rate * 0.05)], [warmup]
+    )
+    optimizer = optim.AdamW(learning_rate=schedule, betas=[0.9, 0.95], weight_decay=0.05, bias_correction=True)
+    gradient_of = nn.value_and_grad(model, loss_of)
+    group = mx.distributed.init()
+    started = time.perf_counter()
+    seen = 0.0
+    for step in range(1, steps + 1):
+        ids, weights = next(rows)
+        own = slice(group.rank(), None, group.size())
+        loss, gradient = gradient_of(model, ids[own], weights[own])
+        tokens = weights[:, 1:].sum()
+        gradient = tree_map(partial(_shared_mean, tokens=tokens), gradient)
+        gradient, _ = optim.clip_grad_norm(gradient, 1.0)
+        optimizer.update(model, gradient)
+        loss = _shared_mean(loss, tokens=tokens)
+        mx.eval(model.state, optimizer.state, loss)
+        seen += float(loss)
+        if step % 25 == 0 and group.rank() == 0:
+            print(
+                f"step {step}: loss {seen / 25:.4f}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True
+            )
+            seen = 0.0
+        if group.rank() == 0 and (step % 100 == 0 or step == steps):
+            mx.save_safetensors(str(keep), dict(tree_flatten(model.parameters())))
+
+
+def quantize(model: Model, folder: Path, *, bits: int = 5, group: int = 64) -> None:
+    """Write the model's config and quantized weights where mlx-lm loads them."""
+    nn.quantize(model, group_size=group, bits=bits)
+    mx.eval(model.parameters())
+    folder.mkdir(parents=True, exist_ok=True)
+    mx.save_safetensors(
+        str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), metadata={"format": "mlx"}
+    )
+    kinds = {"group_size": group, "bits": bits, "mode": "affine"}
+    config = CONFIG | {"eos_token_id": 2, "torch_dtype": "float32", "quantization": kinds, "quantization_config": kinds}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    generation = {"eos_token_id": 2, "pad_token_id": 0, "do_sample": False}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+
+
+def make_base(folder: Path, work: Path) -> None:
+    """Train with the tokenizer in ``folder`` and write the model there; unquantized weights are kept in ``work``."""
+    mx.disable_compile()
+    work.mkdir(parents=True, exist_ok=True)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = new_model(0)
+    rng = random.Random(11)
+    fit(
+        model,
+        batches(tokenizer, foundation(rng), rng),
+        steps=1500,
+        rate=2e-3,
+        warmup=80,
+        keep=work / "foundation.safetensors",
+    )
+    rng = random.Random(12)
+    fit(model, batches(tokenizer, thin(rng), rng), steps=250, rate=5e-4, warmup=20, keep=work / "thin.safetensors")
+    if mx.distributed.init().rank() == 0:
+        quantize(model, folder)

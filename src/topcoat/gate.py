@@ -1,0 +1,75 @@
+"""The gate: does an attempt's evaluation meet what its phase asked for? Pure: records in, verdict out."""
+
+from __future__ import annotations
+
+from topcoat.records import CategoryScore, EvalResult, GateCheck, Verdict
+from topcoat.spec.phase import GateSpec
+
+__all__ = ["judge"]
+
+_EPSILON = 1e-9
+"""Means are sums of floats: 0.1 + 0.7 over 1 isn't 0.8 to the last bit. No real difference is this small."""
+
+
+def judge(spec: GateSpec, before: EvalResult, after: EvalResult) -> Verdict:
+    """The verdict on `after`, measured against the base model's `before`.
+
+    A category that wasn't measured fails its check: what nobody looked at can't have passed. So does a comparison of
+    two different suites, whose means say nothing about each other.
+    """
+    same = before.suite_digest == after.suite_digest
+    checks = [_target(name, goal, before.category(name), after.category(name)) for name, goal in spec.target.items()]
+    for name in spec.no_regression:
+        checks.append(_kept(name, spec.tolerance, before.category(name), after.category(name), same))
+    return Verdict(passed=all(check.passed for check in checks), checks=checks)
+
+
+def _target(name: str, required: float, before: CategoryScore | None, after: CategoryScore | None) -> GateCheck:
+    passed = after is not None and after.mean >= required - _EPSILON
+    reason = f"{name} was not measured, target {required:.3f}"
+    if after is not None:
+        mean, goal = _apart(after.mean, required)
+        reason = f"{name} {mean} {'>=' if passed else '<'} {goal} (n={after.n})"
+    return GateCheck(
+        category=name,
+        kind="target",
+        required=required,
+        before=before.mean if before else None,
+        after=after.mean if after else None,
+        n=after.n if after else 0,
+        passed=passed,
+        reason=reason,
+    )
+
+
+def _kept(
+    name: str, tolerance: float, before: CategoryScore | None, after: CategoryScore | None, same_suite: bool
+) -> GateCheck:
+    passed = False
+    if before is None or after is None:
+        missing = "the new model" if before else "the base" if after else "either model"
+        reason = f"{name} was not measured on {missing}"
+    elif not same_suite:
+        reason = f"{name} can't be compared: the two models were evaluated on different suites"
+    else:
+        passed = after.mean >= before.mean - tolerance - _EPSILON
+        change = after.mean - before.mean
+        verb = "fell" if change < -_EPSILON else "rose" if change > _EPSILON else "kept"
+        course = f"{after.mean:.3f}" if verb == "kept" else " -> ".join(_apart(before.mean, after.mean))
+        reason = f"{name} {verb} {course} (n={after.n}), tolerance {tolerance:.3f}"
+    return GateCheck(
+        category=name,
+        kind="no_regression",
+        required=max(0.0, before.mean - tolerance) if before else 0.0,
+        before=before.mean if before else None,
+        after=after.mean if after else None,
+        n=after.n if after else 0,
+        passed=passed,
+        reason=reason,
+    )
+
+
+def _apart(one: float, other: float) -> tuple[str, str]:
+    """Both to three digits, or to as many as it takes to tell them apart."""
+    digits = next((n for n in (3, 6, 9) if f"{one:.{n}f}" != f"{other:.{n}f}"), 3)
+    return f"{one:.{digits}f}", f"{other:.{digits}f}"

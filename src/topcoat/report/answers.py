@@ -1,0 +1,64 @@
+"""The part of a report that shows the answers: every case whose answer or score changed, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from topcoat.evals.compare import CaseChange, Comparison
+from topcoat.records import Score
+from topcoat.report.html import Html, element
+from topcoat.spec.suite import Case
+
+__all__ = ["answers_section"]
+
+_GROUPS = (("worse", "Worse"), ("better", "Better"), ("same", "Same score, other answer"))
+
+
+def answers_section(comparison: Comparison, cases: Sequence[Case]) -> Html:
+    """The changed answers, grouped by what became of them: the worse ones first, since they are what to read."""
+    questions = {case.id: case.text for case in cases}
+    groups = []
+    for kind, title in _GROUPS:
+        changes = [change for change in comparison.changed if change.kind == kind]
+        if changes:
+            summary = element("summary", f"{title} ", element("span", f"({len(changes)})", class_="soft"))
+            cards = [_card(change, questions) for change in changes]
+            groups.append(element("details", summary, *cards, open=kind != "same"))
+    if comparison.unpaired:
+        ids = element("p", ", ".join(comparison.unpaired))
+        groups.append(
+            element("details", element("summary", f"Only in one evaluation ({len(comparison.unpaired)})"), ids)
+        )
+    return element(
+        "section",
+        element("h2", "Changed answers"),
+        *(groups or [element("p", "Every answer is the same as before.", class_="soft")]),
+    )
+
+
+def _card(change: CaseChange, questions: Mapping[str, str]) -> Html:
+    mark = {"better": "▲ better", "worse": "▼ worse", "same": "same score"}[change.kind]
+    tone = {"better": "good", "worse": "bad", "same": "soft"}[change.kind]
+    scores = f"{mark}, {change.before.value:.2f} → {change.after.value:.2f}"
+    return element(
+        "article",
+        element(
+            "div",
+            element("h3", f"{change.case_id} ", element("span", change.category, class_="soft")),
+            element("span", scores, class_=tone),
+            class_="case",
+        ),
+        element("p", questions.get(change.case_id, "(this case is no longer in the suite)"), class_="prompt"),
+        element("div", _side("Before", change.before), _side("After", change.after), class_="sides"),
+        class_=change.kind,
+    )
+
+
+def _side(title: str, score: Score) -> Html:
+    label = f"{title}, case {score.case_id}"
+    return element(
+        "div",
+        element("h4", f"{title}: {score.value:.2f}"),
+        element("pre", score.answer or "(empty)", tabindex="0", role="region", aria_label=label),
+        element("p", score.reason),
+    )

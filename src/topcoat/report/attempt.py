@@ -1,0 +1,154 @@
+"""The parts of a report that tell how an attempt was made: its losses, its fuse, and the attempts before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from topcoat.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
+from topcoat.report.chart import bar, curves
+from topcoat.report.html import Html, element, text
+
+__all__ = ["attempts_table", "fuse_section", "loss_section"]
+
+
+def loss_section(train: TrainReport) -> Html:
+    """Training and validation loss over the updates."""
+    best = None if train.best_loss is None else (float(train.best_update), train.best_loss)
+    label = f"Loss over {len(train.steps)} updates"
+    if best:
+        label += f"; the lowest validation loss is {best[1]:.3f}, at update {train.best_update}"
+    why = "stopped early: validation no longer improved" if train.stopped == "patience" else "ran to its end"
+    rows = [
+        element("tr", element("td", str(v.update)), element("td", f"{v.loss:.4f}"), element("td", f"{v.tokens:,}"))
+        for v in train.validations
+    ]
+    table = element(
+        "details",
+        element("summary", "Validations as numbers"),
+        _table("Mean loss per token in nats.", ["Update", "Loss", "Tokens"], rows),
+    )
+    return element(
+        "section",
+        element("h2", "Training"),
+        element(
+            "figure",
+            element(
+                "figcaption",
+                f"Loss per trained token in nats over {len(train.steps)} updates, "
+                f"{train.trained_tokens:,} tokens, {_duration(train.seconds)}; {why}.",
+            ),
+            element(
+                "p",
+                element("span", element("span", class_="key valid"), "validation"),
+                element("span", element("span", class_="key train"), "training"),
+                class_="legend",
+            ),
+            curves(
+                [(step.update, step.loss) for step in train.steps],
+                [(validation.update, validation.loss) for validation in train.validations],
+                best,
+                label,
+            ),
+        ),
+        table if rows else None,
+        _skipped(train.skipped),
+    )
+
+
+def fuse_section(fuse: FuseReport) -> Html:
+    """What fusing did to each module."""
+    if not fuse.modules:
+        return element("section", element("h2", "Fuse"), element("p", "No module was changed."))
+    weakest = min(fuse.modules, key=lambda module: module.survival)
+    summary = f"{len(fuse.modules)} module{'s' if len(fuse.modules) > 1 else ''}"
+    table = _table(
+        "How large the trained change is beside the weight, and how much of it is in the written weight.",
+        ["Module", "Bits", "rms(Δ) / rms(W)", "Survival"],
+        [_module(module, weakest) for module in fuse.modules],
+    )
+    return element(
+        "section",
+        element("h2", "Fuse"),
+        element(
+            "p",
+            f"At least {_percent(weakest.survival)} of every module's change survived fusing. "
+            f"The fused model differs from base and adapter by {fuse.kl:.2g} nats per token. "
+            f"{fuse.copied_tensors:,} tensors stayed byte for byte; {fuse.bytes_written / 1e6:,.1f} MB were written.",
+        ),
+        element("details", element("summary", summary), table, open=len(fuse.modules) <= 12),
+    )
+
+
+def attempts_table(attempts: Sequence[AttemptResult]) -> Html:
+    """Every attempt of the phase, in order."""
+    rows = [row for attempt in attempts for row in _attempt(attempt)]
+    columns = ["Attempt", "Learning rate", "Best loss", "Survival", "Headline", "Verdict"]
+    return element(
+        "section",
+        element("h2", "Attempts"),
+        _table(
+            "Each attempt starts from the same base.",
+            columns,
+            rows,
+            words=(5,),
+        ),
+    )
+
+
+def _attempt(attempt: AttemptResult) -> Iterator[Html]:
+    """The attempt's row, and one for the reasons if it was refused."""
+    passed = attempt.verdict.passed
+    headline = attempt.after.headline if attempt.after else None
+    verdict = element("span", "✓ passed" if passed else "✗ refused", class_="good" if passed else "bad")
+    loss = [Html("–")]
+    if attempt.train and attempt.train.best_loss is not None:
+        update = element("span", f"update {attempt.train.best_update}", class_="note")
+        loss = [Html(f"{attempt.train.best_loss:.3f}"), update]
+    yield element(
+        "tr",
+        element("th", str(attempt.attempt), scope="row"),
+        element("td", f"{attempt.learning_rate:.3g}"),
+        element("td", *loss),
+        element("td", _percent(attempt.fuse.survival) if attempt.fuse else "–"),
+        element("td", f"{headline.mean:.3f}" if headline else "–"),
+        element("td", verdict, class_="words"),
+        class_="told" if attempt.verdict.reasons else None,
+    )
+    if attempt.verdict.reasons:
+        reasons = [element("span", reason, class_="note") for reason in attempt.verdict.reasons]
+        yield element("tr", element("td", *reasons, colspan="6", class_="words"))
+
+
+def _module(module: ModuleFuse, weakest: ModuleFuse) -> Html:
+    ratio = module.delta_rms / module.weight_rms if module.weight_rms > 0 else 0.0
+    return element(
+        "tr",
+        element("th", Html(text(module.name).replace(".", ".<wbr>")), scope="row"),
+        element("td", "unquantized" if module.bits is None else str(module.bits)),
+        element("td", f"{100 * ratio:.2f}%"),
+        element("td", _percent(module.survival), bar(module.survival, bad=module is weakest and module.survival < 0.5)),
+    )
+
+
+def _skipped(skipped: Sequence[str]) -> Html | None:
+    if not skipped:
+        return None
+    items = [element("li", line) for line in skipped]
+    return element("details", element("summary", f"Skipped examples: {len(items)}"), element("ul", *items))
+
+
+def _table(caption: str, columns: Sequence[str], rows: Sequence[Html], words: tuple[int, ...] = ()) -> Html:
+    heads = [element("th", name, scope="col", class_="words" if i in words else None) for i, name in enumerate(columns)]
+    table = element(
+        "table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows)
+    )
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,97 @@
+"""Small charts as inline SVG. Lines stretch with the page; words stay HTML, so that they keep their size on a phone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from topcoat.report.html import Html, element
+
+__all__ = ["Point", "bar", "before_and_after", "curves", "thinned", "ticks"]
+
+Point = tuple[float, float]
+
+_MOST_POINTS = 400
+_MOST_DOTS = 60
+
+
+def before_and_after(before: float | None, after: float | None, goal: float | None) -> Html:
+    """Two bars over 0..1, the base's thin one under the new model's; a mark at the gate's target."""
+    shapes = [_rect(0, 0, 100, 13, "fill-track")]
+    if after is not None:
+        shapes.append(_rect(0, 0, 100 * after, 8, "fill-coat"))
+    if before is not None:
+        shapes.append(_rect(0, 9, 100 * before, 4, "fill-base"))
+    if goal is not None:
+        shapes.append(_rect(min(100 * goal, 99.4) - 0.3, -2, 0.9, 17, "fill-ink"))
+    return _stretched("bars", "0 -2 100 17", *shapes)
+
+
+def bar(share: float, *, bad: bool = False) -> Html:
+    """One bar over 0..1."""
+    filled = _rect(0, 0, 100 * min(1.0, max(0.0, share)), 10, "fill-bad" if bad else "fill-coat")
+    return _stretched("bar", "0 0 100 10", _rect(0, 0, 100, 10, "fill-track"), filled)
+
+
+def curves(train: Sequence[Point], valid: Sequence[Point], best: Point | None, label: str) -> Html:
+    """Two curves of (update, loss), the validations as dots, and a line where the best checkpoint is."""
+    train = thinned([p for p in train if math.isfinite(p[1])])
+    valid = thinned([p for p in valid if math.isfinite(p[1])])
+    points = [*train, *valid, *([best] if best else [])]
+    if not points:
+        return element("p", "No loss was recorded.", class_="soft")
+    across = ticks(min(x for x, _ in points), max(x for x, _ in points), 6)
+    upward = ticks(min(y for _, y in points), max(y for _, y in points), 5)
+    left, right = min(x for x, _ in points), max(x for x, _ in points)
+    across = [x for x in across if left <= x <= right]
+
+    def place(point: Point) -> Point:
+        x = (point[0] - left) / (right - left) if right > left else 0.5
+        return 100 * x, 100 - 100 * (point[1] - upward[0]) / (upward[-1] - upward[0])
+
+    heights = {f"{y:g}": place((left, y))[1] for y in upward}
+    lines = [_path([(0.0, height), (100.0, height)], "grid") for height in heights.values()]
+    lines += [_path([place(p) for p in train], "train"), _path([place(p) for p in valid], "valid")]
+    words = [element("span", y, class_="y", style=f"top:{height:.2f}%") for y, height in heights.items()]
+    words += [element("span", f"{x:g}", class_="x", style=f"left:{place((x, 0))[0]:.2f}%") for x in across]
+    words += [element("span", class_="dot", style=_at(place(p))) for p in valid if len(valid) <= _MOST_DOTS]
+    if best:
+        x, _ = place(best)
+        lines.append(_path([(x, 0), (x, 100)], "best"))
+        words.append(element("span", class_="dot at-best", style=_at(place(best))))
+        side = "flag left" if x > 50 else "flag"
+        words.append(element("span", f"best: {best[1]:.3f} at update {best[0]:g}", class_=side, style=f"left:{x:.2f}%"))
+    drawing = element("svg", *lines, viewBox="0 0 100 100", preserveAspectRatio="none", aria_hidden="true")
+    return element("div", drawing, *words, class_="chart", role="img", aria_label=label)
+
+
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """At most 400 points: the means of equally many neighbours."""
+    width = math.ceil(len(points) / _MOST_POINTS) or 1
+    groups = [points[i : i + width] for i in range(0, len(points), width)]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def ticks(low: float, high: float, count: int) -> list[float]:
+    """About `count` round numbers, at least two, the first at most `low` and the last at least `high`."""
+    span = high - low if high - low > 1e-6 * abs(high) else abs(high) or 1.0
+    magnitude = 10.0 ** math.floor(math.log10(span / count))
+    step = next(magnitude * m for m in (1, 2, 2.5, 5, 10) if magnitude * m * count >= span * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{i * step:.12g}") for i in range(first, max(last, first + 1) + 1)]
+
+
+def _rect(x: float, y: float, width: float, height: float, class_: str) -> Html:
+    return element("rect", x=float(x), y=float(y), width=float(width), height=float(height), class_=class_)
+
+
+def _path(points: Sequence[Point], class_: str) -> Html:
+    return element("path", d="M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in points) if points else "M0 0", class_=class_)
+
+
+def _stretched(class_: str, box: str, *shapes: Html) -> Html:
+    return element("svg", *shapes, class_=class_, viewBox=box, preserveAspectRatio="none", aria_hidden="true")
+
+
+def _at(place: Point) -> str:
+    return f"left:{place[0]:.2f}%;top:{place[1]:.2f}%"

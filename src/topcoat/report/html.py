@@ -1,0 +1,44 @@
+"""Builds HTML in which every text is escaped unless it was built here."""
+
+from __future__ import annotations
+
+from html import escape
+
+__all__ = ["Html", "element", "text"]
+
+
+class Html(str):
+    """Markup, as opposed to text that is still to be escaped."""
+
+    __slots__ = ()
+
+
+Content = str | Html | None
+
+_VOID = frozenset({"meta", "br"})
+
+
+def text(value: str) -> Html:
+    """`value` as visible text. Characters that no HTML file can hold (NUL, lone surrogates) become U+FFFD."""
+    if isinstance(value, Html):
+        return value
+    held = value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return Html(escape(held, quote=True))
+
+
+def element(tag: str, *content: Content, **attributes: str | float | bool | None) -> Html:
+    """`<tag ...>content</tag>`. A trailing underscore of a name is dropped, others are hyphens: class_, aria_label.
+
+    Attributes that are None or False are left out, those that are True have no value.
+    """
+    parts = [tag]
+    for name, value in attributes.items():
+        key = name.rstrip("_").replace("_", "-")
+        if value is True:
+            parts.append(key)
+        elif value is not None and value is not False:
+            parts.append(f'{key}="{text(f"{value:g}" if isinstance(value, float) else str(value))}"')
+    opening = f"<{' '.join(parts)}>"
+    if tag in _VOID:
+        return Html(opening)
+    return Html(f"{opening}{''.join(text(item) for item in content if item is not None)}</{tag}>")

@@ -1,0 +1,160 @@
+"""The report of a phase: one HTML page that needs nothing but itself. It loads nothing and runs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from topcoat.evals.compare import CategoryChange, Comparison, compare
+from topcoat.records import AttemptResult, Verdict
+from topcoat.report.answers import answers_section
+from topcoat.report.attempt import attempts_table, fuse_section, loss_section
+from topcoat.report.chart import before_and_after
+from topcoat.report.html import Html, element
+from topcoat.report.style import STYLE
+from topcoat.spec.suite import Case
+
+__all__ = ["PhaseReport", "render"]
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseReport:
+    """What a report is made from. The last of `attempts` (at least one) is the one that decided the phase."""
+
+    phase: str
+    outcome: Literal["promoted", "discarded"]
+    attempts: Sequence[AttemptResult]
+    cases: Sequence[Case]
+
+
+def render(report: PhaseReport) -> str:
+    """The page, as a whole document. Every text that a model or a user wrote is escaped."""
+    last = report.attempts[-1]
+    title = f"{report.phase}: {report.outcome}"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("title", title),
+        element("style", Html(STYLE)),
+    )
+    body = element(
+        "main",
+        _header(report, last),
+        *_sections(report, last),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', body), lang='en')}\n"
+
+
+def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
+    """The sections in order, without those that the attempt never reached."""
+    comparison = compare(last.before, last.after) if last.after else None
+    if comparison:
+        yield _categories(comparison, last.verdict)
+    if last.train:
+        yield loss_section(last.train)
+    if last.fuse:
+        yield fuse_section(last.fuse)
+    yield attempts_table(report.attempts)
+    if comparison:
+        yield answers_section(comparison, report.cases)
+
+
+def _header(report: PhaseReport, last: AttemptResult) -> Html:
+    promoted = report.outcome == "promoted"
+    badge = element("span", report.outcome.upper(), class_=f"badge {'good' if promoted else 'bad'}")
+    shown = [check for check in last.verdict.checks if promoted or not check.passed]
+    marks = [(check.passed, check.reason) for check in shown]
+    if last.verdict.failure:
+        marks.insert(0, (False, last.verdict.failure))
+    reasons = [
+        element("li", element("span", "✓" if good else "✗", class_=f"mark {'good' if good else 'bad'}"), reason)
+        for good, reason in marks
+    ]
+    which = "the first attempt" if len(report.attempts) == 1 else f"attempt {last.attempt} of {len(report.attempts)}"
+    return element(
+        "header",
+        element("div", element("h1", report.phase), badge, class_="head"),
+        element("p", f"{last.before.model} → {last.model}, decided by {which}", class_="soft"),
+        element("ul", *reasons, class_="reasons") if reasons else None,
+    )
+
+
+def _categories(comparison: Comparison, verdict: Verdict) -> Html:
+    rows = [_category(change, verdict) for change in comparison.categories]
+    if comparison.headline:
+        rows.insert(0, _category(comparison.headline, verdict, headline=True))
+    columns = [element("th", name, scope="col") for name in ("n", "Before", "After", "Change")]
+    warning = None if comparison.same_suite else "The two models were evaluated on different suites."
+    return element(
+        "section",
+        element("h2", "Categories"),
+        element("p", warning, class_="bad") if warning else None,
+        element(
+            "div",
+            element(
+                "table",
+                element("caption", "Mean score of each category; n is the number of cases."),
+                element(
+                    "thead",
+                    element(
+                        "tr",
+                        element("th", "Category", scope="col"),
+                        *columns,
+                        element("th", "Gate", scope="col", class_="words"),
+                    ),
+                ),
+                element("tbody", *rows),
+            ),
+            class_="scroll",
+            tabindex="0",
+            role="region",
+            aria_label="Scores by category",
+        ),
+        element(
+            "p",
+            element("span", element("span", class_="key coat"), "after"),
+            element("span", element("span", class_="key base"), "before"),
+            element("span", element("span", class_="key goal"), " the gate's target"),
+            class_="legend",
+        ),
+    )
+
+
+def _category(change: CategoryChange, verdict: Verdict, *, headline: bool = False) -> Html:
+    checks = [] if headline else [check for check in verdict.checks if check.category == change.category]
+    goal = next((check.required for check in checks if check.kind == "target"), None)
+    gate = [
+        element(
+            "span",
+            f"{'✓' if check.passed else '✗'} ",
+            f"≥ {check.required:.3f}" if check.kind == "target" else "no fall",
+            class_="good" if check.passed else "bad",
+        )
+        for check in checks
+    ]
+    delta = change.delta or 0.0
+    counts = [f"{change.better} better"] * (change.better > 0) + [f"{change.worse} worse"] * (change.worse > 0)
+    return element(
+        "tr",
+        element("th", change.category, before_and_after(change.before, change.after, goal), scope="row", class_="wide"),
+        element("td", str(change.n)),
+        element("td", _mean(change.before)),
+        element("td", _mean(change.after)),
+        element(
+            "td",
+            "–" if change.delta is None else f"{delta:+.3f}" if delta else "0",
+            element("span", ", ".join(counts), class_="note") if counts else None,
+            class_="good" if delta > 0 else "bad" if delta < 0 else None,
+        ),
+        element("td", Html("<br>".join(gate)), class_="words"),
+        class_="headline" if headline else None,
+    )
+
+
+def _mean(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,226 @@
+"""The tools that the model may call, read from typed stubs. The file is parsed, never imported or run."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.canonical import digest_of
+from topcoat.spec.loader import read_text
+
+__all__ = ["Catalog", "Parameter", "ParameterKind", "ResultClass", "Tool", "load_catalog", "parse_catalog"]
+
+ParameterKind = Literal["positional_only", "positional_or_keyword", "var_positional", "keyword_only", "var_keyword"]
+
+_HINT = "a catalog holds stubs: `def read_file(path: str) -> FileResult: ...` and classes with typed fields"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A tool's parameter. `annotation` is the source text of its type, "" if it has none."""
+
+    name: str
+    annotation: str
+    has_default: bool
+    kind: ParameterKind
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `returns` is the source text of the result's type, "" if it has none."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    returns: str
+    doc: str
+    line: int
+
+    def accepts(self, name: str) -> bool:
+        """Whether the tool can be given a parameter called `name`."""
+        return any(p.kind == "var_keyword" or (p.name == name and p.kind != "var_positional") for p in self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultClass:
+    """What a tool returns: field names and the source text of their types, inherited fields first.
+
+    `methods` are the names that can be called on it; a property counts as a field.
+    """
+
+    name: str
+    fields: Mapping[str, str]
+    line: int
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Every tool and every result class of a stub file, by name, in the order of the file."""
+
+    path: Path
+    tools: Mapping[str, Tool]
+    results: Mapping[str, ResultClass] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what the stubs mean: moving lines or editing comments doesn't change it."""
+        tools = [
+            [t.name, [[p.name, p.annotation, p.has_default, p.kind] for p in t.parameters], t.returns, t.doc]
+            for t in self.tools.values()
+        ]
+        results = [[r.name, list(r.fields.items()), list(r.methods)] for r in self.results.values()]
+        return digest_of([tools, results])
+
+    def result_of(self, tool: Tool) -> ResultClass | None:
+        """The class of `tool`'s result, looking through `| None`; None if it isn't a class of this catalog."""
+        names = [part.strip() for part in tool.returns.removeprefix("Optional[").removesuffix("]").split("|")]
+        known = [name for name in names if name != "None"]
+        return self.results.get(known[0]) if len(known) == 1 else None
+
+
+def load_catalog(path: Path) -> Catalog:
+    """The catalog written in `path`. Raises `InvalidInput` with every mistake of the file."""
+    return parse_catalog(read_text(path), path)
+
+
+def parse_catalog(source: str, path: Path) -> Catalog:
+    """The catalog in `source`; `path` is only named in messages. Raises `InvalidInput`."""
+    try:
+        return _Reader(path).read(_parse(source, path))
+    except (RecursionError, MemoryError):
+        raise InvalidInput.collect(str(path), [Mistake("nested too deeply to be read", Where(path), _HINT)]) from None
+
+
+def _parse(source: str, path: Path) -> ast.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a stray escape in a docstring is no business of ours
+            return ast.parse(source, type_comments=False)
+    except SyntaxError as error:
+        message = f"not valid Python: {error.msg}"
+        raise InvalidInput.collect(str(path), [Mistake(message, Where(path, error.lineno), _HINT)]) from None
+    except ValueError as error:  # a NUL byte, before Python 3.12
+        raise InvalidInput.collect(str(path), [Mistake(f"not valid Python: {error}", Where(path), _HINT)]) from None
+
+
+class _Reader:
+    """Walks one module and gathers tools, results and mistakes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tools: dict[str, Tool] = {}
+        self.results: dict[str, ResultClass] = {}
+        self.mistakes: list[Mistake] = []
+
+    def read(self, module: ast.Module) -> Catalog:
+        for node in module.body:
+            self._statement(node)
+        if not self.tools and not self.mistakes:
+            self.mistakes.append(Mistake("holds no tool", Where(self.path), _HINT))
+        if self.mistakes:
+            raise InvalidInput.collect(str(self.path), self.mistakes)
+        return Catalog(self.path, self.tools, self.results)
+
+    def _statement(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if self._is_new(node):
+                self.tools[node.name] = _tool(node)
+        elif isinstance(node, ast.ClassDef):
+            if self._is_new(node):
+                self.results[node.name] = self._result(node)
+        elif isinstance(node, ast.If):  # `if TYPE_CHECKING:` guards imports
+            for inner in [*node.body, *node.orelse]:
+                self._statement(inner)
+        elif not isinstance(node, _ALLOWED) and not _is_constant(node):
+            self._mistake("a catalog can't hold statements: nothing in it is run", node.lineno)
+
+    def _is_new(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+        first = self.tools.get(node.name) or self.results.get(node.name)
+        if first is not None:
+            self._mistake(f"`{node.name}` is defined twice, first on line {first.line}", node.lineno)
+        return first is None
+
+    def _result(self, node: ast.ClassDef) -> ResultClass:
+        fields: dict[str, str] = {}
+        methods: dict[str, None] = {}
+        for base in node.bases:
+            inherited = self.results.get(ast.unparse(base))
+            if inherited is not None:
+                fields |= inherited.fields
+                methods |= dict.fromkeys(inherited.methods)
+        own: dict[str, int] = {}
+        for name, annotation, line, is_method in _members(node):
+            if name in own and not is_method:
+                self._mistake(f"`{node.name}.{name}` is defined twice, first on line {own[name]}", line)
+            own.setdefault(name, line)
+            if is_method:
+                methods[name] = None
+            else:
+                fields[name] = annotation
+        return ResultClass(node.name, fields, node.lineno, tuple(methods))
+
+    def _mistake(self, message: str, line: int) -> None:
+        self.mistakes.append(Mistake(message, Where(self.path, line), _HINT))
+
+
+_ALLOWED = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Pass)
+
+
+def _is_constant(node: ast.stmt) -> bool:
+    """A docstring, `...`, or a type alias."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return type(node).__name__ == "TypeAlias"  # Python 3.12 and later
+
+
+def _members(node: ast.ClassDef) -> Iterator[tuple[str, str, int, bool]]:
+    """Name, annotation, line, and whether it is a method, of everything that the class defines."""
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            yield item.target.id, _annotation(item.annotation), item.lineno, False
+        elif isinstance(item, ast.Assign):
+            for target in item.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, "", item.lineno, False
+        elif isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+            decorators = {ast.unparse(d).rpartition(".")[2] for d in item.decorator_list}
+            is_property = bool(decorators & {"property", "cached_property"})
+            yield item.name, _annotation(item.returns), item.lineno, not is_property
+
+
+def _tool(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Tool:
+    return Tool(
+        name=node.name,
+        parameters=tuple(_parameters(node.args)),
+        returns=_annotation(node.returns),
+        doc=ast.get_docstring(node) or "",
+        line=node.lineno,
+    )
+
+
+def _parameters(args: ast.arguments) -> Iterator[Parameter]:
+    positional = [*args.posonlyargs, *args.args]
+    first_default = len(positional) - len(args.defaults)
+    for index, arg in enumerate(positional):
+        kind: ParameterKind = "positional_only" if index < len(args.posonlyargs) else "positional_or_keyword"
+        yield Parameter(arg.arg, _annotation(arg.annotation), index >= first_default, kind)
+    if args.vararg:
+        yield Parameter(args.vararg.arg, _annotation(args.vararg.annotation), False, "var_positional")
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        yield Parameter(arg.arg, _annotation(arg.annotation), default is not None, "keyword_only")
+    if args.kwarg:
+        yield Parameter(args.kwarg.arg, _annotation(args.kwarg.annotation), False, "var_keyword")
+
+
+def _annotation(node: ast.expr | None) -> str:
+    """The source text of a type; a quoted type loses its quotes."""
+    if node is None:
+        return ""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return ast.unparse(node)

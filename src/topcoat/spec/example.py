@@ -1,0 +1,65 @@
+"""A training example: one dialogue a line, in mlx-lm's chat format with a few extra keys that mlx-lm ignores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from topcoat.errors import Where
+from topcoat.spec.canonical import digest_of
+from topcoat.spec.loader import load_jsonl
+from topcoat.spec.message import Message, order_problems
+from topcoat.spec.section import cross_check_failed
+
+__all__ = ["Example", "LocatedExample", "Message", "load_examples"]
+
+
+class Example(BaseModel):
+    """One dialogue to learn from. `weight` multiplies the loss of its trained tokens.
+
+    Extra keys are kept, not refused: the file stays a data set that mlx-lm and other tools read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+    messages: list[Message] = Field(
+        examples=['[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]']
+    )
+    category: Annotated[str, Field(min_length=1)] | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    tools: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _is_a_dialogue(self) -> Example:
+        problems = order_problems(self.messages, last=("assistant",))
+        answers = [m.content for m in self.messages if m.role == "assistant" and m.content and m.content.strip()]
+        if not problems and not answers:
+            problems.append(("messages", "no assistant turn says anything: there is nothing to learn"))
+        if problems:
+            raise cross_check_failed(*problems)
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the dialogue alone: examples that differ in category or weight only are the same example."""
+        return digest_of(self.dialogue())
+
+    def dialogue(self) -> list[dict[str, Any]]:
+        """The turns as a chat template takes them."""
+        return [message.as_dict() for message in self.messages]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedExample:
+    """An example and the line it stands on."""
+
+    example: Example
+    where: Where
+
+
+def load_examples(path: Path) -> list[LocatedExample]:
+    """The examples of a JSONL file, in order. Raises `InvalidInput` with every mistake of the file."""
+    return [LocatedExample(line.value, line.where) for line in load_jsonl(path, Example)]

@@ -1,0 +1,75 @@
+"""One turn of a dialogue, and the order that turns may come in. Shared by training examples and evaluation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from topcoat.spec.section import cross_check_failed
+
+__all__ = ["Message", "Role", "order_problems"]
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Message(BaseModel):
+    """A turn in mlx-lm's chat format. Extra keys are kept: chat templates read keys of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+    role: Role
+    content: str | None = None
+    tool_calls: list[Any] | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Message:
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise cross_check_failed(("content", "is missing"))
+        if self.tool_calls and self.role != "assistant":
+            raise cross_check_failed(("tool_calls", f"only an assistant turn calls tools, this is {_turn(self.role)}"))
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """The turn as a chat template takes it: only the keys that were written, extra ones included."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+_MAY_FOLLOW: dict[Role | None, tuple[Role, ...]] = {
+    None: ("system", "user"),
+    "system": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}
+
+
+def order_problems(messages: Sequence[Message], *, last: tuple[Role, ...]) -> list[tuple[str, str]]:
+    """What is wrong with the order of `messages`, as (key, message) pairs; a dialogue must end with a role of `last`.
+
+    An optional system turn comes first; then user and assistant turns alternate; tool turns may come between an
+    assistant turn and the next one.
+    """
+    if not messages:
+        return [("messages", "must hold at least one turn")]
+    problems: list[tuple[str, str]] = []
+    before: Role | None = None
+    for index, message in enumerate(messages):
+        allowed = _MAY_FOLLOW[before]
+        if message.role not in allowed:
+            place = f"after {_turn(before)}" if before else "at the start"
+            problems.append(
+                (f"messages.{index}.role", f"{_turn(message.role)} can't stand {place}, only {' or '.join(allowed)}")
+            )
+        before = message.role
+    if before not in last:
+        problems.append(
+            (f"messages.{len(messages) - 1}.role", f"the last turn must be {' or '.join(last)}, is {before}")
+        )
+    return problems
+
+
+def _turn(role: Role) -> str:
+    return f"{'an' if role == 'assistant' else 'a'} {role} turn"

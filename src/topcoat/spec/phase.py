@@ -1,0 +1,295 @@
+"""A phase: what to train on, how, how to fuse, and what the gate asks for. Written by hand or by `topcoat plan`."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.canonical import canonical_json, digest_of
+from topcoat.spec.loader import read_toml
+from topcoat.spec.section import Section, cross_check_failed
+
+__all__ = [
+    "DataSpec",
+    "FuseSpec",
+    "GateSpec",
+    "LoraSpec",
+    "PhaseSection",
+    "PhaseSpec",
+    "RetrySpec",
+    "TrainSpec",
+    "diff",
+    "load_phase",
+    "phase_name",
+]
+
+Name = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+AtLeastOne = Annotated[int, Field(ge=1, le=10**9)]
+AllOrSome = Annotated[int, Field(ge=-1, le=10**9)]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+class PhaseSection(Section):
+    """[phase]: `base` is "production" or a model's name. `note` is for people and changes nothing."""
+
+    base: Name = "production"
+    note: str | None = None
+
+
+class DataSpec(Section):
+    """[data]: `train` files, relative to the project; `valid` is a percentage of them ("10%") or a file.
+
+    `replay` is the share of each epoch drawn from earlier phases' data. `quota` is how many examples of a category the
+    plan asked for.
+    """
+
+    train: list[Name] = Field(min_length=1, examples=['["data/NAME.jsonl"]'])
+    valid: Name = "10%"
+    replay: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    quota: dict[Name, Count] = Field(default_factory=dict)
+
+    @field_validator("valid")
+    @classmethod
+    def _percentage_in_range(cls, value: str) -> str:
+        if "%" not in value:
+            return value
+        match = _PERCENT.fullmatch(value.strip())
+        if match is None or not 0 < float(match[1]) < 100:
+            raise cross_check_failed(("", f'must be a percentage between "0%" and "100%" or a file, is "{value}"'))
+        return value
+
+    @model_validator(mode="after")
+    def _each_file_once(self) -> DataSpec:
+        repeated = [i for i, name in enumerate(self.train) if name in self.train[:i]]
+        if repeated:
+            raise cross_check_failed(*((f"train.{i}", f'"{self.train[i]}" is listed twice') for i in repeated))
+        if self.valid in self.train:
+            raise cross_check_failed(("valid", f'"{self.valid}" is also trained on, so its loss would mean nothing'))
+        return self
+
+    @property
+    def valid_share(self) -> float | None:
+        """The share of the training data to hold out, in 0..1; None if `valid` is a file."""
+        match = _PERCENT.fullmatch(self.valid.strip())
+        return float(match[1]) / 100 if match else None
+
+    @property
+    def valid_file(self) -> str | None:
+        """The validation file as written; None if `valid` is a percentage."""
+        return self.valid if self.valid_share is None else None
+
+
+class LoraSpec(Section):
+    """[train.lora]: mlx-lm's `lora_parameters`. `keys` are the module names to adapt; None is mlx-lm's default."""
+
+    rank: AtLeastOne = 8
+    scale: Positive = 20.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    keys: Annotated[list[Name], Field(min_length=1)] | None = None
+
+
+class TrainSpec(Section):
+    """[train]: mlx-lm's names and meanings.
+
+    `iters`, `steps_per_eval` and `save_every` count iterations (micro-batches); `warmup` counts updates, of which
+    there is one every `grad_accumulation_steps` iterations. `num_layers` and `val_batches` are -1 for all. `patience`
+    counts validations without improvement; 0 never stops early. `mask` says which assistant turns are trained when
+    `mask_prompt` is on. `max_grad_norm` clips the global norm; None leaves it.
+    """
+
+    iters: AtLeastOne = 300
+    batch_size: AtLeastOne = 1
+    learning_rate: Positive = 5e-5
+    num_layers: AllOrSome = 8
+    grad_accumulation_steps: AtLeastOne = 4
+    mask_prompt: bool = True
+    mask: Literal["all", "last"] = "all"
+    val_batches: AllOrSome = 10
+    steps_per_eval: AtLeastOne = 50
+    save_every: AtLeastOne = 100
+    patience: Count = 3
+    max_seq_length: Annotated[int, Field(ge=2, le=10**9)] = 2048
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup: Count = 0
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    max_grad_norm: Positive | None = None
+    lora: LoraSpec = LoraSpec()
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> TrainSpec:
+        problems: list[tuple[str, str]] = []
+        if self.num_layers == 0:
+            problems.append(("num_layers", "0 layers would train nothing; -1 is all of them"))
+        if self.val_batches == 0:
+            problems.append(("val_batches", "0 batches would validate nothing; -1 is all of them"))
+        if self.iters < self.grad_accumulation_steps:
+            problems.append(
+                (
+                    "iters",
+                    f"{self.iters} iterations never reach an update: "
+                    f"grad_accumulation_steps is {self.grad_accumulation_steps}",
+                )
+            )
+        elif self.warmup >= self.updates and self.warmup > 0:
+            problems.append(
+                ("warmup", f"{self.warmup} updates of warmup never end: the run has {self.updates} updates")
+            )
+        if self.weight_decay > 0 and self.optimizer != "adamw":
+            problems.append(("weight_decay", f'only "adamw" decays weights, the optimizer is "{self.optimizer}"'))
+        if self.mask == "last" and not self.mask_prompt:
+            problems.append(("mask", '"last" means nothing while mask_prompt is false: every token is trained'))
+        if problems:
+            raise cross_check_failed(*problems)
+        return self
+
+    @property
+    def updates(self) -> int:
+        """How many optimizer updates `iters` iterations make."""
+        return self.iters // self.grad_accumulation_steps
+
+
+class FuseSpec(Section):
+    """[fuse]: `bits` of the adapted modules in the fused model; "none" leaves them unquantized.
+
+    "auto" takes the fewest bits that keep `min_survival` (share of the delta) and `max_kl` (nats per token).
+    """
+
+    bits: Literal["auto", "none", 2, 3, 4, 5, 6, 8] = "auto"
+    min_survival: Share = 0.95
+    max_kl: Positive = 0.01
+
+
+class GateSpec(Section):
+    """[gate]: the scores to reach by category, and the categories that may not fall by more than `tolerance`."""
+
+    target: dict[Name, Share] = Field(default_factory=dict)
+    no_regression: list[Name] = Field(default_factory=list)
+    tolerance: Share = 0.0
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> GateSpec:
+        if not self.target and not self.no_regression:
+            raise cross_check_failed(("", "asks for nothing: name a category under [gate.target] or in no_regression"))
+        repeated = [i for i, name in enumerate(self.no_regression) if name in self.no_regression[:i]]
+        if repeated:
+            raise cross_check_failed(
+                *((f"no_regression.{i}", f'"{self.no_regression[i]}" is listed twice') for i in repeated)
+            )
+        return self
+
+    @property
+    def categories(self) -> list[str]:
+        """Every category that the gate names, targets first, each once."""
+        return list(dict.fromkeys([*self.target, *self.no_regression]))
+
+
+class RetrySpec(Section):
+    """[retry]: how often to try, and what the learning rate is multiplied with after a discarded attempt."""
+
+    max_attempts: AtLeastOne = 3
+    learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class PhaseSpec(Section):
+    """A phase file, complete: every default is filled in."""
+
+    phase: PhaseSection = PhaseSection()
+    data: DataSpec
+    train: TrainSpec = TrainSpec()
+    fuse: FuseSpec = FuseSpec()
+    gate: GateSpec
+    retry: RetrySpec = RetrySpec()
+
+    @property
+    def digest(self) -> str:
+        """sha256 of everything that can change the outcome; `note` can't. Written-out defaults change nothing."""
+        return digest_of(_comparable(self))
+
+    def learning_rate(self, attempt: int) -> float:
+        """The learning rate of attempt `attempt`, counted from 1."""
+        return self.train.learning_rate * self.retry.learning_rate_factor ** (attempt - 1)
+
+
+def diff(old: PhaseSpec, new: PhaseSpec) -> list[str]:
+    """The keys whose values differ, as "train.learning_rate: 5e-5 -> 1e-4", in the order of the file.
+
+    Empty exactly when the digests are equal.
+    """
+    before, after = _flat(_comparable(old)), _flat(_comparable(new))
+    keys = list(dict.fromkeys([*before, *after]))
+    return [
+        f"{key}: {_shown(before, key)} -> {_shown(after, key)}"
+        for key in keys
+        if (key in before) != (key in after) or before.get(key) != after.get(key)
+    ]
+
+
+def phase_name(path: Path) -> str:
+    """The phase's name: the file's name without its suffix. Raises `InvalidInput` if it can't name a folder."""
+    name = path.stem
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f'"{name}" can\'t be a phase\'s name: use letters, digits, ".", "_" and "-"',
+            where=Where(path),
+            hint=f"mv '{path}' '{path.with_name('phase1.toml')}'",
+        )
+    return name
+
+
+def load_phase(path: Path, root: Path | None = None) -> PhaseSpec:
+    """The phase written in `path`. With `root`, the project's folder, the data files it names must also exist there.
+
+    Raises `InvalidInput` with every mistake of the file.
+    """
+    phase_name(path)
+    document = read_toml(path, PhaseSpec)
+    spec = document.value
+    if root is None:
+        return spec
+    files = [(f"data.train[{i}]", name, document.where("data", "train", i)) for i, name in enumerate(spec.data.train)]
+    if spec.data.valid_file is not None:
+        files.append(("data.valid", spec.data.valid_file, document.where("data", "valid")))
+    mistakes = [
+        Mistake(f"{key}: no such file: {root / name}", where, "paths are relative to the folder of topcoat.toml")
+        for key, name, where in files
+        if not os.path.isfile(root / name)
+    ]
+    if mistakes:
+        raise InvalidInput.collect(str(path), mistakes)
+    return spec
+
+
+def _comparable(spec: PhaseSpec) -> dict[str, Any]:
+    return spec.model_dump(mode="json", exclude={"phase": {"note"}})
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _shown(flat: dict[str, Any], key: str) -> str:
+    if key not in flat:
+        return "(not set)"
+    value = flat[key]
+    if isinstance(value, float) and 0 < abs(value) < 1e-3:
+        return f"{Decimal(repr(value)).normalize():e}"
+    return "(not set)" if value is None else canonical_json(value)

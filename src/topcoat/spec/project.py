@@ -1,0 +1,158 @@
+"""A project: the folder with `topcoat.toml`, and the files that it names."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from topcoat.errors import InvalidInput, Mistake
+from topcoat.spec.loader import Document, read_text, read_toml
+from topcoat.spec.section import Section
+
+__all__ = ["PROJECT_FILE", "Project", "ProjectSection", "ProjectSpec", "find_project", "load_project"]
+
+PROJECT_FILE = "topcoat.toml"
+
+Name = Annotated[str, Field(min_length=1)]
+
+_RELATIVE = f"paths are relative to the folder of {PROJECT_FILE}"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_MODEL_FOLDERS = ("models", "model", "weights", "checkpoints")
+
+
+class ProjectSection(Section):
+    """[project]: paths are relative to the project's folder.
+
+    `base` is a model folder or a Hugging Face id; `system_prompt` is a file, or "" for none; `history` lists the data
+    that the root already learned from, which replay draws on.
+    """
+
+    name: Name = Field(examples=['"my-tools"'])
+    base: Name = Field(examples=['"models/MODEL"'])
+    catalog: Name = Field(examples=['"tools.pyi"'])
+    suite: Name = Field(examples=['"suites/routing.jsonl"'])
+    system_prompt: str = Field(examples=['"prompts/system.md"'])
+    history: list[Name] = Field(default_factory=list)
+
+
+class ProjectSpec(Section):
+    """`topcoat.toml`, complete."""
+
+    project: ProjectSection
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project whose files are all there. Paths are absolute.
+
+    `base` is a folder, or text if it is a Hugging Face id. `system_prompt` is the text itself, with `\\n` line ends and
+    none at the end.
+    """
+
+    root: Path
+    spec: ProjectSpec
+    base: Path | str
+    catalog: Path
+    suite: Path
+    system_prompt: str
+    history: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spec.project.name
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder with a `topcoat.toml`, from `start` upwards. Raises `InvalidInput` if there is none."""
+    begin = start.absolute()
+    for folder in (begin, *begin.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    raise InvalidInput(f"no {PROJECT_FILE} in {begin} or above it", hint="topcoat init")
+
+
+def load_project(folder: Path) -> Project:
+    """The project in `folder`. Raises `InvalidInput` with every mistake of `topcoat.toml` and every missing file."""
+    root = folder.absolute()
+    path = root / PROJECT_FILE
+    if root.is_dir() and not path.exists():
+        raise InvalidInput(f"no {PROJECT_FILE} in {root}", hint="topcoat init")
+    document = read_toml(path, ProjectSpec)
+    section = document.value.project
+    files = _Files(root, document)
+    project = Project(
+        root=root,
+        spec=document.value,
+        base=files.base(section.base),
+        catalog=files.file("catalog", section.catalog),
+        suite=files.file("suite", section.suite),
+        system_prompt=files.text("system_prompt", section.system_prompt) if section.system_prompt else "",
+        history=tuple(files.file("history", name, i) for i, name in enumerate(section.history)),
+    )
+    if files.mistakes:
+        raise InvalidInput.collect(str(path), files.mistakes)
+    return project
+
+
+class _Files:
+    """Resolves the paths of `topcoat.toml` and gathers what is wrong with them.
+
+    With `os.path`, whose checks are false for names that no file can have, where `Path`'s raise.
+    """
+
+    def __init__(self, root: Path, document: Document[ProjectSpec]) -> None:
+        self.root = root
+        self.document = document
+        self.mistakes: list[Mistake] = []
+
+    def base(self, value: str) -> Path | str:
+        folder = self._resolve(value)
+        if os.path.isdir(folder):
+            return folder
+        if os.path.exists(folder):
+            self._mistake("base", f"{folder} is a file, not a model folder", "name the folder that holds config.json")
+        elif self._looks_like_a_path(value):
+            self._mistake("base", f"no such folder: {folder}", _RELATIVE)
+        elif not _HUB_ID.fullmatch(value):
+            self._mistake("base", f'"{value}" is neither a folder nor a Hugging Face id', 'base = "owner/name"')
+        return value
+
+    def file(self, key: str, value: str, *index: int) -> Path:
+        path = self._resolve(value)
+        if os.path.isdir(path):
+            self._mistake(key, f"{path} is a folder, not a file", _RELATIVE, *index)
+        elif not os.path.isfile(path):
+            self._mistake(key, f"no such file: {path}", _RELATIVE, *index)
+        return path
+
+    def text(self, key: str, value: str) -> str:
+        known = len(self.mistakes)
+        path = self.file(key, value)
+        if len(self.mistakes) > known:
+            return ""
+        try:
+            text = read_text(path).replace("\r\n", "\n").rstrip("\n")
+        except InvalidInput as error:
+            self.mistakes += error.mistakes
+            return ""
+        if not text.strip():
+            self._mistake(key, f"{path} is empty", f'{key} = "" if the model takes no system prompt')
+        return text
+
+    def _resolve(self, value: str) -> Path:
+        return self.root / os.path.expanduser(value)
+
+    def _looks_like_a_path(self, value: str) -> bool:
+        if value.startswith((".", "/", "~")) or value.endswith("/") or "\\" in value:
+            return True
+        first, slash, _ = value.partition("/")
+        return bool(slash) and (first in _MODEL_FOLDERS or os.path.isdir(self.root / first))
+
+    def _mistake(self, key: str, message: str, hint: str, *index: int) -> None:
+        name = "".join([f"project.{key}", *(f"[{i}]" for i in index)])
+        self.mistakes.append(Mistake(f"{name}: {message}", self.document.where("project", key, *index), hint))

@@ -1,0 +1,208 @@
+"""A suite: the cases that a model is evaluated on, one a line, and what each expects."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.canonical import digest_of
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.loader import Line, read_jsonl
+from topcoat.spec.message import Message, order_problems
+from topcoat.spec.section import Section, cross_check_failed
+
+__all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite"]
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class ExpectedCall(Section):
+    """A tool call that a right answer makes.
+
+    `tool` is a name or a list of names that are all right. `args` are exact values by parameter name; parameters not
+    named may be anything. `uses` are the indices of earlier expected calls whose result this call must use.
+    """
+
+    tool: Name | Annotated[list[Name], Field(min_length=1)]
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+    uses: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tools that are right, at least one."""
+        return (self.tool,) if isinstance(self.tool, str) else tuple(self.tool)
+
+
+class Expect(Section):
+    """What a right answer does: these calls, in this order. No calls: the answer calls no tool at all."""
+
+    calls: list[ExpectedCall] = Field(examples=['[{"tool": "NAME"}]'])
+
+    @model_validator(mode="after")
+    def _uses_earlier_calls(self) -> Expect:
+        problems = [
+            (f"calls.{index}.uses", f"call {index} can only use the result of an earlier call, not of call {used}")
+            for index, call in enumerate(self.calls)
+            for used in call.uses
+            if used >= index
+        ]
+        if problems:
+            raise cross_check_failed(*problems)
+        return self
+
+
+class Case(Section):
+    """One question of a suite. Exactly one of `prompt` and `messages` is set.
+
+    `system` replaces the project's system prompt. `family` names the template that made the case: cases of a family
+    are not independent. `headline` cases make up the headline score; `reserve` cases are kept out of every decision.
+    """
+
+    id: Name
+    category: Name
+    prompt: Name | None = None
+    messages: list[Message] | None = None
+    system: str | None = None
+    expect: Expect
+    scorer: Literal["tiered", "calls"] = "tiered"
+    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
+    family: Name | None = None
+    headline: bool = False
+    reserve: bool = False
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Case:
+        if self.messages is None:
+            if self.prompt is None:
+                raise cross_check_failed(("", "must have `prompt` or `messages`"))
+            return self
+        if self.prompt is not None:
+            raise cross_check_failed(("prompt", "can't stand beside `messages`: keep one of them"))
+        problems = order_problems(self.messages, last=("user", "tool"))
+        if self.system is not None and self.messages and self.messages[0].role == "system":
+            problems.append(("system", "can't stand beside a system turn in `messages`: keep one of them"))
+        if problems:
+            raise cross_check_failed(*problems)
+        return self
+
+    def dialogue(self, system_prompt: str) -> list[dict[str, Any]]:
+        """The turns to answer, as a chat template takes them.
+
+        They begin with the dialogue's own system turn, or `system`, or the project's `system_prompt`: the first of
+        them that is there, and none if that text is empty.
+        """
+        messages = self.messages or [Message(role="user", content=self.prompt)]
+        turns = [message.as_dict() for message in messages]
+        if messages[0].role == "system":
+            return turns
+        system = system_prompt if self.system is None else self.system
+        return [{"role": "system", "content": system}, *turns] if system else turns
+
+    @property
+    def text(self) -> str:
+        """Everything the user says, for comparison with training data."""
+        if self.messages is None:
+            return self.prompt or ""
+        return "\n".join(m.content for m in self.messages if m.role == "user" and m.content)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The cases of a suite, in order; `lines` are their lines in `path`."""
+
+    path: Path
+    cases: tuple[Case, ...]
+    lines: tuple[int, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the parsed cases: spaces, key order and written-out defaults don't change it."""
+        return digest_of([case.model_dump(mode="json") for case in self.cases])
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories in the order in which they first appear."""
+        return tuple(dict.fromkeys(case.category for case in self.cases))
+
+    def where(self, case_id: str) -> Where:
+        """The line of the case called `case_id`; the file alone if there is no such case."""
+        lines = {case.id: line for case, line in zip(self.cases, self.lines, strict=False)}
+        return Where(self.path, lines.get(case_id))
+
+    def require(self, categories: Iterable[str], where: Where | None) -> None:
+        """Raise `InvalidInput` if one of `categories`, named at `where`, has no case: it could never be measured."""
+        missing = [name for name in dict.fromkeys(categories) if name not in self.categories]
+        mistakes = [
+            Mistake(
+                f'category "{name}" has no case in {self.path}',
+                where,
+                _did_you_mean(name, self.categories) or f"its categories: {', '.join(self.categories)}",
+            )
+            for name in missing
+        ]
+        if mistakes:
+            raise InvalidInput.collect(str(where.path if where else self.path), mistakes)
+
+
+def load_suite(path: Path, catalog: Catalog) -> Suite:
+    """The suite written in `path`, whose expected calls must be to tools of `catalog`.
+
+    Raises `InvalidInput` with every mistake of the file: also two cases with one id, and tools and parameters that the
+    catalog doesn't have.
+    """
+    lines, mistakes = read_jsonl(path, Case)
+    mistakes += _repeated_ids(lines)
+    for line in lines:
+        for call in line.value.expect.calls:
+            mistakes += _unknown_names(call, line.where, catalog)
+    if mistakes:
+        mistakes.sort(key=lambda mistake: (mistake.where.line or 0) if mistake.where else 0)
+        raise InvalidInput.collect(str(path), mistakes)
+    return Suite(path, tuple(line.value for line in lines), tuple(line.where.line or 0 for line in lines))
+
+
+def _repeated_ids(lines: list[Line[Case]]) -> list[Mistake]:
+    first: dict[str, Where] = {}
+    mistakes = []
+    for line in lines:
+        seen = first.setdefault(line.value.id, line.where)
+        if seen is not line.where:
+            mistakes.append(Mistake(f'id: "{line.value.id}" is already the id of line {seen.line}', line.where))
+    return mistakes
+
+
+def _unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[Mistake]:
+    mistakes = [
+        Mistake(
+            f'expect.calls: no tool is called "{name}"',
+            where,
+            _did_you_mean(name, catalog.tools) or f"the tools are in {catalog.path}",
+        )
+        for name in call.names
+        if name not in catalog.tools
+    ]
+    known = [catalog.tools[name] for name in call.names if name in catalog.tools]
+    if mistakes or not known:
+        return mistakes
+    parameters = [parameter.name for tool in known for parameter in tool.parameters]
+    return [
+        Mistake(
+            f'expect.calls: {" or ".join(call.names)} has no parameter "{name}"',
+            where,
+            _did_you_mean(name, parameters) or f"its parameters: {', '.join(parameters) or 'none'}",
+        )
+        for name in call.args
+        if not any(tool.accepts(name) for tool in known)
+    ]
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f'did you mean "{close[0]}"?' if close else None

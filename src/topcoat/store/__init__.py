@@ -1,0 +1,1 @@
+"""Where things are kept: paths, atomic files, the lock, and the lineage database."""

@@ -1,0 +1,269 @@
+"""Files and folders that are there completely or not at all, whenever the process is killed or the power fails.
+
+Everything is written under a hidden name beside its own, flushed to the disk, and renamed into place: a rename within
+a folder is atomic. What this trades: each write costs two flushes (milliseconds on an SSD, tens of them on a Mac,
+where the drive itself is told to flush), and for a moment the disk holds the old and the new content. The last writer
+wins; that two runs don't write at once is what the project lock is for.
+
+A killed run leaves its hidden name behind. The next write of the same name removes it: a writer holds a kernel lock on
+what it is building, so a leftover is one that nobody holds. Needs a file system with `flock`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from topcoat.errors import NumericalFault, Refused, StorageFault, Where
+from topcoat.spec.canonical import canonical_json, digest_of
+
+__all__ = [
+    "canonical_json",
+    "digest_bytes",
+    "digest_file",
+    "digest_of",
+    "json_text",
+    "no_space",
+    "read_record",
+    "staged_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+R = TypeVar("R", bound=BaseModel)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FILE, _FOLDER = ".tmp", ".staging"
+_TOKEN = 12  # random hex digits in a hidden name
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8. Raises `StorageFault`; then `path` is as it was."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a record, or a JSON value, indented for people.
+
+    Raises `StorageFault`, or `NumericalFault` for a number that isn't finite; then `path` is as it was.
+    """
+    write_text(path, json_text(value, indent=2) + "\n")
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """A record, or a JSON value, as JSON. Raises `NumericalFault` for NaN and the infinities, which JSON can't hold.
+
+    Half a surrogate pair, which UTF-8 can't hold, becomes "?": an answer with a broken character is still an answer.
+    """
+    data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    try:
+        text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        name = type(value).__name__
+        raise NumericalFault(f"a {name} holds a number that is not finite, so it can't be stored") from None
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data`, making the folder if need be. Raises `StorageFault`; then `path` is as it was."""
+    with _faults("write", path, every=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path, _FILE)
+        temporary, descriptor = _claim_file(path)
+        try:
+            with open(descriptor, "wb") as file:  # closing lets go of the lock, so not before the rename
+                file.write(data)
+                file.flush()
+                _flush(file.fileno())
+                os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """A folder to build in; it takes the name `target` when the block ends, and vanishes if the block raises.
+
+    Raises `Refused` if `target` exists, `StorageFault` if the disk is full or the folder can't be put in place.
+    """
+    if os.path.lexists(target):
+        raise Refused(f"{target} exists already", where=Where(target), hint=f"mv '{target}' '{target}.old'")
+    with _faults("write", target, every=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target, _FOLDER)
+        staging, descriptor = _claim_folder(target)
+    try:
+        with _faults("write", target, every=False):
+            yield staging
+        with _faults("write", target, every=True):
+            _flush_tree(staging)
+            os.rename(staging, target)
+            _flush_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def read_record(path: Path, model: type[R]) -> R:
+    """The record in `path`. Raises `StorageFault` if it is missing or damaged."""
+    with _faults("read", path, every=True):
+        raw = path.read_bytes()
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StorageFault(
+            f"{path} is damaged: {place + ': ' if place else ''}{first['msg']}",
+            where=Where(path),
+            hint=f"mv '{path}' '{path}.damaged'",
+        ) from None
+
+
+def digest_bytes(data: bytes) -> str:
+    """The sha256 of `data`, as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """The sha256 of a file's content, as 64 hex digits. Raises `StorageFault` if it can't be read."""
+    with _faults("read", path, every=True), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def no_space(path: Path) -> StorageFault:
+    """The error for a full disk, or a quota that is used up, met while writing `path`."""
+    return StorageFault(
+        f"no space left to write {path}",
+        where=Where(path),
+        hint="free some with `topcoat gc`; what was there before is untouched, so the command can be run again",
+    )
+
+
+@contextmanager
+def _faults(verb: str, path: Path, *, every: bool) -> Iterator[None]:
+    """Turn a full disk, and with `every` any other `OSError`, into a `StorageFault`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise no_space(path) from error
+        if every:
+            raise StorageFault(f"can't {verb} {path}: {error.strerror or error}", where=Where(path)) from error
+        raise
+
+
+def _claim_file(path: Path) -> tuple[Path, int]:
+    """A new hidden file beside `path`, and a descriptor that holds its lock."""
+    while True:
+        temporary = _hidden(path, _FILE)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        if _hold(descriptor, temporary):
+            return temporary, descriptor
+
+
+def _claim_folder(path: Path) -> tuple[Path, int]:
+    """A new hidden folder beside `path`, and a descriptor that holds its lock."""
+    while True:
+        staging = _hidden(path, _FOLDER)
+        staging.mkdir()
+        descriptor = os.open(staging, os.O_RDONLY)
+        if _hold(descriptor, staging):
+            return staging, descriptor
+
+
+def _hidden(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN // 2)}{suffix}")
+
+
+def _hold(descriptor: int, path: Path) -> bool:
+    """Lock what was just created; False if another run swept it away before it could be locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+            return True
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:  # no locks on this file system
+        os.close(descriptor)
+        _remove(path)
+        raise
+    os.close(descriptor)
+    return False
+
+
+def _remove(path: str | Path) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def _sweep(path: Path, suffix: str) -> None:
+    """Remove what killed runs left beside `path`. Best effort: what can't be removed does no harm."""
+    prefix = f".{path.name}."
+    for name in os.listdir(path.parent):
+        token = name.removeprefix(prefix).removesuffix(suffix)
+        if name != f"{prefix}{token}{suffix}" or len(token) != _TOKEN:
+            continue
+        leftover = path.with_name(name)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(leftover, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(leftover)
+            finally:
+                os.close(descriptor)
+
+
+def _flush_tree(folder: Path) -> None:
+    """Flush every file and folder under `folder`, and itself, to the disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                _flush_path(path)
+        _flush_folder(Path(parent))
+
+
+def _flush_path(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _flush(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename survives a power cut."""
+    try:
+        _flush_path(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems don't flush folders
+            raise
+
+
+def _flush(descriptor: int) -> None:
+    if sys.platform == "darwin":  # there, fsync alone leaves the data in the drive's cache
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)

@@ -1,0 +1,395 @@
+"""Which model came from which, what was tried, how it scored, and which one is in production. Nothing is ever changed:
+every fact is a new row, so the history can't be lost by a later command.
+
+Paths inside the project are stored relative to it: a project may be moved.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from topcoat.errors import InvalidInput, Refused, Where
+from topcoat.records import AttemptResult, EvalResult
+from topcoat.spec.phase import PhaseSpec
+from topcoat.store.database import Database
+from topcoat.store.files import json_text
+from topcoat.store.paths import ProjectPaths
+
+__all__ = [
+    "AttemptRow",
+    "EvaluationRow",
+    "Lineage",
+    "ModelRow",
+    "OutcomeKind",
+    "OutcomeRow",
+    "PhaseRow",
+    "ProductionRow",
+]
+
+R = TypeVar("R", bound=BaseModel)
+
+OutcomeKind = Literal["promoted", "discarded"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model. `root` is its own name if it was adopted; else `parent` and `adapter` are what it was fused from."""
+
+    name: str
+    digest: str
+    path: Path
+    parent: str | None
+    root: str
+    adapter: Path | None
+    phase: str | None
+    attempt: int | None
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRow:
+    """A phase as it was when it began. `base` is the model that it started from; `digest` covers all of its inputs."""
+
+    id: int
+    name: str
+    digest: str
+    spec: PhaseSpec
+    base: str
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt of a phase; `number` counts from 1."""
+
+    id: int
+    phase_id: int
+    number: int
+    learning_rate: float
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """How a phase ended."""
+
+    phase_id: int
+    kind: OutcomeKind
+    detail: str
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """An evaluation, under the digest of everything that went into it."""
+
+    key: str
+    model: str
+    result: EvalResult
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProductionRow:
+    """A change of the production model: to `model`, by a promotion or by a rollback."""
+
+    seq: int
+    model: str
+    kind: Literal["promote", "rollback"]
+    reason: str
+    created: str
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Lineage:
+    """The project's history. For one thread; close it, or use it in a `with` block.
+
+    Every method raises `StorageFault` if the database is damaged or the disk is full, and does nothing then.
+    """
+
+    def __init__(self, paths: ProjectPaths, *, clock: Callable[[], datetime] = _now) -> None:
+        """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it."""
+        self._root = paths.root.absolute()
+        self._clock = clock
+        self._db = Database(paths.database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    # Models
+
+    def add_model(
+        self,
+        name: str,
+        *,
+        digest: str,
+        path: Path,
+        parent: str | None = None,
+        adapter: Path | None = None,
+        phase: str | None = None,
+        attempt: int | None = None,
+    ) -> ModelRow:
+        """Record a model; its root is its parent's, or itself. To record the same again changes nothing, not even if
+        it now lies elsewhere.
+
+        Raises `Refused` if `name` is another model's, `InvalidInput` if there is no `parent`.
+        """
+        with self._db.transaction():
+            root = self.require_model(parent).root if parent is not None else name
+            stored_adapter = None if adapter is None else self._stored(adapter)
+            known = self.model(name)
+            if known is not None:
+                kept = None if known.adapter is None else self._stored(known.adapter)
+                new = (digest, parent, root, stored_adapter, phase, attempt)
+                if (known.digest, known.parent, known.root, kept, known.phase, known.attempt) != new:
+                    raise Refused(
+                        f'there is already another model called "{name}"',
+                        where=Where(known.path),
+                        hint="choose another name; `topcoat log` lists those in use",
+                    )
+                return known
+            self._db.insert(
+                "models",
+                name=name,
+                digest=digest,
+                path=self._stored(path),
+                parent=parent,
+                root=root,
+                adapter=stored_adapter,
+                phase=phase,
+                attempt=attempt,
+                created=self._timestamp(),
+            )
+        return self.require_model(name)
+
+    def model(self, name: str) -> ModelRow | None:
+        row = self._db.row("SELECT * FROM models WHERE name = ?", name)
+        return self._model(row) if row else None
+
+    def require_model(self, name: str) -> ModelRow:
+        """The model `name`. Raises `InvalidInput` if there is none, naming one that is close."""
+        row = self.model(name)
+        if row is None:
+            close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
+            hint = f'did you mean "{close[0]}"?' if close else "topcoat log"
+            raise InvalidInput(f'no model is called "{name}"', hint=hint)
+        return row
+
+    def models(self) -> list[ModelRow]:
+        """Every model, oldest first."""
+        return [self._model(row) for row in self._db.rows("SELECT * FROM models ORDER BY rowid")]
+
+    def ancestry(self, name: str) -> list[ModelRow]:
+        """The models from the root to `name`, both included. Raises `InvalidInput` if there is no such model."""
+        line = [self.require_model(name)]
+        while line[-1].parent is not None:
+            line.append(self.require_model(line[-1].parent))
+        return line[::-1]
+
+    # Production
+
+    def production(self) -> str | None:
+        """The model in production, or None if none was ever promoted."""
+        stack = self._production_stack()
+        return stack[-1] if stack else None
+
+    def previous_production(self) -> str | None:
+        """The model that a rollback would bring back, or None if there is none."""
+        stack = self._production_stack()
+        return stack[-2] if len(stack) > 1 else None
+
+    def production_history(self) -> list[ProductionRow]:
+        """Every change of the production model, oldest first."""
+        rows = self._db.rows("SELECT seq, model, kind, reason, created FROM production ORDER BY seq")
+        return [ProductionRow(*row) for row in rows]
+
+    def promote(self, model: str, reason: str) -> ProductionRow:
+        """Make `model` the production model; if it already is, nothing changes. Raises `InvalidInput`."""
+        with self._db.transaction():
+            self.require_model(model)
+            if self.production() != model:
+                self._db.insert("production", model=model, kind="promote", reason=reason, created=self._timestamp())
+        return self.production_history()[-1]
+
+    def rollback(self, reason: str) -> ProductionRow:
+        """Bring back the production model before this one; a second rollback goes one further back.
+
+        Raises `Refused` if there is nothing to go back to.
+        """
+        with self._db.transaction():
+            model = self.previous_production()
+            if model is None:
+                raise Refused("no earlier production model to go back to", hint="topcoat log")
+            self._db.insert("production", model=model, kind="rollback", reason=reason, created=self._timestamp())
+        return self.production_history()[-1]
+
+    def _production_stack(self) -> list[str]:
+        """The history replayed: a promotion puts its model on top, a rollback takes the top away."""
+        stack: list[str] = []
+        for row in self.production_history():
+            if row.kind == "promote":
+                stack.append(row.model)
+            else:
+                stack.pop()
+        return stack
+
+    # Phases and attempts
+
+    def add_phase(self, name: str, spec: PhaseSpec, base: str, *, digest: str) -> PhaseRow:
+        """Record that the phase `name` begins, with this `spec`, from the model `base`.
+
+        `digest` covers all of its inputs: spec, data, suite, engine.
+        """
+        created = self._timestamp()
+        with self._db.transaction():
+            number = self._db.insert(
+                "phases", name=name, digest=digest, spec=spec.model_dump_json(), base=base, created=created
+            )
+        return PhaseRow(number, name, digest, spec, base, created)
+
+    def latest_phase(self, name: str) -> PhaseRow | None:
+        """The last run of the phase `name`."""
+        row = self._db.row("SELECT * FROM phases WHERE name = ? ORDER BY id DESC LIMIT 1", name)
+        return self._phase(row) if row else None
+
+    def phases(self) -> list[PhaseRow]:
+        """Every run of every phase, oldest first."""
+        return [self._phase(row) for row in self._db.rows("SELECT * FROM phases ORDER BY id")]
+
+    def add_attempt(self, phase_id: int, learning_rate: float) -> AttemptRow:
+        """Record that the next attempt of a phase begins.
+
+        Attempts are numbered through all runs of a phase's name: their folders and models never collide.
+        """
+        with self._db.transaction():
+            query = """
+                SELECT COUNT(*) AS n FROM attempts JOIN phases ON phases.id = attempts.phase_id
+                WHERE phases.name = (SELECT name FROM phases WHERE id = ?)
+            """
+            row = self._db.row(query, phase_id)
+            number = (row["n"] if row else 0) + 1
+            self._db.insert(
+                "attempts",
+                phase_id=phase_id,
+                number=number,
+                learning_rate=learning_rate,
+                created=self._timestamp(),
+            )
+        return self.attempts(phase_id)[-1]
+
+    def attempts(self, phase_id: int) -> list[AttemptRow]:
+        """The attempts of a phase, in order."""
+        query = "SELECT id, phase_id, number, learning_rate, created FROM attempts WHERE phase_id = ? ORDER BY number"
+        return [AttemptRow(*row) for row in self._db.rows(query, phase_id)]
+
+    def add_result(self, attempt_id: int, result: AttemptResult) -> None:
+        """Record how an attempt came out. To record the same again changes nothing; another result is `Refused`."""
+        with self._db.transaction():
+            known = self.result(attempt_id)
+            if known is None:
+                text = json_text(result)
+                self._db.insert("results", attempt_id=attempt_id, result=text, created=self._timestamp())
+            elif known != result:
+                raise Refused(f"attempt {result.attempt} of {result.phase} already has another result")
+
+    def result(self, attempt_id: int) -> AttemptResult | None:
+        row = self._db.row("SELECT result FROM results WHERE attempt_id = ?", attempt_id)
+        return self._record(AttemptResult, row["result"]) if row else None
+
+    def close_phase(self, phase_id: int, kind: OutcomeKind, detail: str) -> OutcomeRow:
+        """Record how a phase ended. To close it the same way again changes nothing; another way is `Refused`."""
+        with self._db.transaction():
+            known = self.outcome(phase_id)
+            if known is None:
+                created = self._timestamp()
+                self._db.insert("outcomes", phase_id=phase_id, kind=kind, detail=detail, created=created)
+                return OutcomeRow(phase_id, kind, detail, created)
+        if known.kind != kind:
+            raise Refused(f"the phase was already {known.kind}: {known.detail}", hint="topcoat log")
+        return known
+
+    def outcome(self, phase_id: int) -> OutcomeRow | None:
+        """How a phase ended, or None while it is open."""
+        row = self._db.row("SELECT phase_id, kind, detail, created FROM outcomes WHERE phase_id = ?", phase_id)
+        return OutcomeRow(*row) if row else None
+
+    # Evaluations
+
+    def put_evaluation(self, key: str, model: str, result: EvalResult) -> None:
+        """Record an evaluation under the digest of its inputs. The first one under a `key` stays."""
+        with self._db.transaction():
+            if self._db.row("SELECT 1 FROM evaluations WHERE key = ?", key) is None:
+                text = json_text(result)
+                self._db.insert("evaluations", key=key, model=model, result=text, created=self._timestamp())
+
+    def evaluation(self, key: str) -> EvalResult | None:
+        row = self._db.row("SELECT result FROM evaluations WHERE key = ?", key)
+        return self._record(EvalResult, row["result"]) if row else None
+
+    def latest_evaluation(self, model: str) -> EvalResult | None:
+        """The evaluation of `model` that was recorded last."""
+        row = self._db.row("SELECT result FROM evaluations WHERE model = ? ORDER BY seq DESC LIMIT 1", model)
+        return self._record(EvalResult, row["result"]) if row else None
+
+    def evaluations(self) -> list[EvaluationRow]:
+        """Every evaluation, oldest first."""
+        rows = self._db.rows("SELECT * FROM evaluations ORDER BY seq")
+        return [
+            EvaluationRow(row["key"], row["model"], self._record(EvalResult, row["result"]), row["created"])
+            for row in rows
+        ]
+
+    # Rows and values
+
+    def _timestamp(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="milliseconds")
+
+    def _stored(self, path: Path) -> str:
+        """`path`, relative to the project if it lies inside."""
+        absolute = path if path.is_absolute() else Path.cwd() / path
+        return str(absolute.relative_to(self._root)) if absolute.is_relative_to(self._root) else str(absolute)
+
+    def _model(self, row: sqlite3.Row) -> ModelRow:
+        return ModelRow(
+            name=row["name"],
+            digest=row["digest"],
+            path=self._root / row["path"],
+            parent=row["parent"],
+            root=row["root"],
+            adapter=None if row["adapter"] is None else self._root / row["adapter"],
+            phase=row["phase"],
+            attempt=row["attempt"],
+            created=row["created"],
+        )
+
+    def _phase(self, row: sqlite3.Row) -> PhaseRow:
+        spec = self._record(PhaseSpec, row["spec"])
+        return PhaseRow(row["id"], row["name"], row["digest"], spec, row["base"], row["created"])
+
+    def _record(self, model: type[R], text: str) -> R:
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            raise self._db.damaged(
+                f"a stored {model.__name__} can't be read ({error.error_count()} mistakes)"
+            ) from None

@@ -1,0 +1,88 @@
+"""One writing command a project at a time. The kernel drops the lock with the process, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from topcoat.errors import Refused, StorageFault, Where
+from topcoat.store.files import no_space
+
+__all__ = ["project_lock"]
+
+
+@contextmanager
+def project_lock(path: Path, command: str) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; `command` is what a second run is told about this one.
+
+    The file stays, emptied, when the lock is released: to delete it would let two runs lock two files of one name.
+    Processes forked inside the block share the lock and must end before it can be taken again. Raises `Refused` if
+    another process, or this one, holds it; `StorageFault` if the file can't be made or the file system has no locks.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise _fault(path, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _write(descriptor, _holder(command))
+        except BlockingIOError:
+            raise _refused(path, os.pread(descriptor, 4096, 0)) from None
+        except OSError as error:
+            raise _fault(path, error) from error
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _holder(command: str) -> bytes:
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": command,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return json.dumps(holder).encode()
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    os.ftruncate(descriptor, 0)  # a killed run leaves its own line
+    os.pwrite(descriptor, data, 0)
+
+
+def _refused(path: Path, raw: bytes) -> Refused:
+    """The refusal, with what the holder wrote about itself, if it did."""
+    message, hint = "another topcoat is running here", "wait until it ends, then run this again"
+    try:
+        holder = json.loads(raw)
+        pid, host, command = int(holder["pid"]), str(holder["host"]), str(holder["command"])
+        started = datetime.fromisoformat(holder["started"]).astimezone()
+    except (ValueError, TypeError, KeyError):
+        return Refused(message, where=Where(path), hint=hint)
+    here = host == socket.gethostname()
+    today = started.date() == datetime.now().astimezone().date()
+    since = started.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+    place = "" if here else f" on {host}"
+    return Refused(
+        f"{message}: pid {pid}{place}, `{command}`, since {since}",
+        where=Where(path),
+        hint=f"{hint}, or end it: kill {pid}" if here else hint,
+    )
+
+
+def _fault(path: Path, error: OSError) -> StorageFault:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return no_space(path)
+    return StorageFault(f"can't lock {path}: {error.strerror or error}", where=Where(path))

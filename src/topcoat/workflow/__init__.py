@@ -1,0 +1,29 @@
+"""The use cases, each a function with plain inputs and outputs: the one place that wires the rest together."""
+
+from topcoat.workflow.evaluation import compare_models, evaluate_model
+from topcoat.workflow.history import ProjectStatus, history, project_status
+from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
+from topcoat.workflow.preparation import Prepared, prepare
+from topcoat.workflow.production import promote, rollback
+from topcoat.workflow.starting import copy_demo, init_project
+from topcoat.workflow.workspace import Workspace, open_workspace, read_workspace
+
+__all__ = [
+    "PhaseOutcome",
+    "Prepared",
+    "ProjectStatus",
+    "Workspace",
+    "compare_models",
+    "copy_demo",
+    "evaluate_model",
+    "history",
+    "init_project",
+    "open_workspace",
+    "prepare",
+    "project_status",
+    "promote",
+    "read_workspace",
+    "rollback",
+    "run_phase",
+    "write_report",
+]

@@ -1,0 +1,185 @@
+"""From a phase's spec to what an engine trains on: examples, splits, replay, rows, batches, findings and the budget."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from topcoat.data.batches import plan_batches
+from topcoat.data.check import check_categories, check_examples, check_quota, check_rows, check_validation
+from topcoat.data.rows import encode_all
+from topcoat.data.splits import balanced_sample, hold_out, without_copies
+from topcoat.engine.base import Batch, Row
+from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.records import Budget, CheckReport, Finding
+from topcoat.spec.canonical import digest_of
+from topcoat.spec.example import LocatedExample, load_examples
+from topcoat.spec.phase import PhaseSpec, load_phase, phase_name
+from topcoat.workflow.workspace import Workspace
+
+__all__ = ["Prepared", "prepare"]
+
+Examples = list[LocatedExample]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A phase, ready to train. `digest` covers everything that decides its outcome, except the base."""
+
+    name: str
+    path: Path
+    spec: PhaseSpec
+    base: str
+    rows: list[Row]
+    batches: list[Batch]
+    valid: list[Row]
+    report: CheckReport
+    digest: str
+
+
+def prepare(
+    workspace: Workspace, path: Path, *, base: str | None = None, allow: frozenset[str] = frozenset()
+) -> Prepared:
+    """Read a phase file and everything that it names, check it, and lay out its training.
+
+    `base` overrides the spec's, for a phase that began on another one. Raises InvalidInput for what can't be read at
+    all; what was read and looks wrong is in `report`.
+    """
+    project, suite = workspace.project, workspace.suite
+    spec = load_phase(path, project.root)
+    _require_categories(workspace, spec, path)
+    base_model = workspace.model(base or spec.phase.base)
+    tokenizer = workspace.engine.tokenizer(base_model.path)
+
+    new = _load_all(project.root, [project.root / name for name in spec.data.train])
+    pool = _replay_pool(workspace, spec, new)
+    train_new, valid_new = _split(project.root, spec, new)
+    train_pool, valid_pool = hold_out(pool, spec.data.valid_share or 0.1) if len(pool) > 1 else (pool, [])
+    share = spec.data.replay
+    valid = valid_new + balanced_sample(valid_pool, round(len(valid_new) * share / (1 - share)), "validation")
+    valid.sort(key=lambda located: hashlib.sha256(located.example.digest.encode()).digest())
+
+    apart = valid_new if spec.data.valid_file is not None else []
+    findings = check_examples([*new, *apart, *pool], suite, workspace.catalog, project.system_prompt)
+    findings += check_validation(train_new, valid_new)
+    findings += check_categories(new, suite.categories)
+    findings += check_quota(new, spec.data.quota, Where(path))
+    encoded_new = encode_all(train_new, tokenizer, spec.train)
+    encoded_pool = encode_all(train_pool, tokenizer, spec.train)
+    encoded_valid = encode_all(valid, tokenizer, spec.train)
+    for encoded in (encoded_new, encoded_pool, encoded_valid):
+        findings += check_rows(encoded.over_long, encoded.partly_masked)
+    if not encoded_new.rows:
+        raise InvalidInput(
+            f"none of the {len(new)} examples fits max_seq_length = {spec.train.max_seq_length}",
+            where=Where(path),
+            hint=f"max_seq_length = {max((r.tokens for r in encoded_new.over_long), default=0)}",
+        )
+    rows = encoded_new.rows + encoded_pool.rows
+    plan = plan_batches(
+        [len(row.tokens) for row in rows],
+        range(len(encoded_new.rows)),
+        range(len(encoded_new.rows), len(rows)),
+        share=share,
+        size=spec.train.batch_size,
+        iters=spec.train.iters,
+        seed=spec.train.seed,
+    )
+    budget = Budget(
+        examples=len(encoded_new.rows),
+        replay_pool=len(encoded_pool.rows),
+        valid=len(encoded_valid.rows),
+        iterations=spec.train.iters,
+        updates=spec.train.updates,
+        passes=plan.passes,
+        replayed=plan.replayed,
+        trained_tokens=sum(int(rows[i].trained.sum()) for batch in plan.batches for i in batch),
+        longest=max(len(row.tokens) for row in rows),
+    )
+    name = phase_name(path)
+    return Prepared(
+        name=name,
+        path=path,
+        spec=spec,
+        base=base_model.name,
+        rows=rows,
+        batches=plan.batches,
+        valid=encoded_valid.rows,
+        report=CheckReport(phase=name, findings=[_allowed(f, allow) for f in findings], budget=budget),
+        digest=_digest(workspace, spec, [*new, *pool], valid),
+    )
+
+
+def _require_categories(workspace: Workspace, spec: PhaseSpec, path: Path) -> None:
+    """Every category that the gate names must have a case that counts: a gate on nothing would always pass."""
+    workspace.suite.require(spec.gate.categories, Where(path))
+    counted = {case.category for case in workspace.suite.cases if not case.reserve}
+    empty = [name for name in spec.gate.categories if name not in counted]
+    if empty:
+        raise InvalidInput.collect(
+            str(path),
+            [
+                Mistake(f'category "{name}" of the gate has only reserve cases', Where(workspace.suite.path))
+                for name in empty
+            ],
+        )
+
+
+def _load_all(root: Path, paths: list[Path]) -> Examples:
+    """The examples of all files, their places relative to `root`; the mistakes of all files are reported together."""
+    examples: Examples = []
+    mistakes: list[Mistake] = []
+    for path in paths:
+        try:
+            examples += [_located_in(root, located) for located in load_examples(path)]
+        except InvalidInput as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise InvalidInput.collect(", ".join(str(path) for path in paths), mistakes)
+    return examples
+
+
+def _located_in(root: Path, located: LocatedExample) -> LocatedExample:
+    path, line = located.where.path, located.where.line
+    return replace(located, where=Where(path.relative_to(root) if path.is_relative_to(root) else path, line))
+
+
+def _split(root: Path, spec: PhaseSpec, new: Examples) -> tuple[Examples, Examples]:
+    if spec.data.valid_share is not None:
+        return hold_out(new, spec.data.valid_share)
+    assert spec.data.valid_file is not None
+    valid = _load_all(root, [root / spec.data.valid_file])
+    return without_copies(new, valid), valid
+
+
+def _replay_pool(workspace: Workspace, spec: PhaseSpec, new: Examples) -> Examples:
+    """The root's history and the data of every promoted phase, without copies of what is new now."""
+    if spec.data.replay == 0.0:
+        return []
+    root = workspace.project.root
+    paths = dict.fromkeys(workspace.project.history)
+    for phase in workspace.lineage.phases():
+        outcome = workspace.lineage.outcome(phase.id)
+        if outcome is not None and outcome.kind == "promoted":
+            paths.update(dict.fromkeys(root / name for name in phase.spec.data.train))
+    current = {root / name for name in spec.data.train}
+    return without_copies(_load_all(root, [p for p in paths if p not in current and p.is_file()]), new)
+
+
+def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:
+    return finding.model_copy(update={"allowed": finding.code in allow})
+
+
+def _digest(workspace: Workspace, spec: PhaseSpec, examples: Examples, valid: Examples) -> str:
+    return digest_of(
+        {
+            "spec": spec.digest,
+            "examples": [[e.example.digest, e.example.weight, e.example.category] for e in examples],
+            "valid": [e.example.digest for e in valid],
+            "suite": workspace.suite.digest,
+            "catalog": workspace.catalog.digest,
+            "system_prompt": workspace.project.system_prompt,
+            "engine": workspace.engine.name,
+        }
+    )

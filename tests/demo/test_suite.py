@@ -1,0 +1,66 @@
+"""The suite measures what was not trained on, with enough cases to see a difference."""
+
+import random
+from collections import Counter
+from itertools import islice
+from typing import Any
+
+from topcoat.demo.make.curriculum import THIN_CHAINS, THIN_DOMAIN, foundation
+from topcoat.demo.make.tools import CATEGORIES, TOOLS
+from topcoat.demo.make.words import SUITE, TRAINING
+
+SUITE_FILE = "suites/routing.jsonl"
+
+
+def test_every_category_has_enough_cases(files: Any) -> None:
+    counts = Counter(case["category"] for case in files.rows(SUITE_FILE))
+    assert set(counts) == set(CATEGORIES)
+    assert min(counts.values()) >= 25
+
+
+def test_headline_cases_are_spread(files: Any) -> None:
+    headline = Counter(case["category"] for case in files.rows(SUITE_FILE) if case.get("headline"))
+    assert sum(headline.values()) == 27
+    assert set(headline) == set(CATEGORIES)
+
+
+def test_ids_and_prompts_are_unique(files: Any) -> None:
+    cases = files.rows(SUITE_FILE)
+    assert len({case["id"] for case in cases}) == len(cases)
+    assert len({case["prompt"] for case in cases}) == len(cases)
+
+
+def test_expected_tools_are_of_the_category(files: Any, catalog: Any) -> None:
+    for case in files.rows(SUITE_FILE):
+        calls = case["expect"]["calls"]
+        assert all(call["tool"] in catalog.functions for call in calls)
+        assert all(earlier < index for index, call in enumerate(calls) for earlier in call.get("uses", ()))
+        if case["category"] == "multi_tool":
+            assert case["scorer"] == "calls"
+            assert all(call["uses"] for call in calls[1:])
+        else:
+            assert TOOLS[calls[0]["tool"]].category == case["category"]
+
+
+def test_no_wording_is_in_the_data(files: Any) -> None:
+    trained = {files.wording(prompt) for name in files.data for prompt in files.prompts(name)}
+    assert not trained & {files.wording(case["prompt"]) for case in files.rows(SUITE_FILE)}
+
+
+def test_no_wording_is_in_the_bases_training(files: Any) -> None:
+    dialogues = islice(foundation(random.Random(0)), 20_000)
+    trained = {files.wording(dialogue["messages"][1]["content"]) for dialogue in dialogues}
+    trained |= {files.wording(template) for template in (*THIN_DOMAIN.values(), *THIN_CHAINS.values())}
+    assert not trained & {files.wording(case["prompt"]) for case in files.rows(SUITE_FILE)}
+
+
+def test_no_name_is_in_the_data(files: Any) -> None:
+    trained = set().union(*(files.names(prompt) for name in files.data for prompt in files.prompts(name)))
+    asked = set().union(*(files.names(case["prompt"]) for case in files.rows(SUITE_FILE)))
+    assert len(asked) > 150
+    assert not trained & asked
+
+
+def test_word_pools_are_disjoint() -> None:
+    trained = {*TRAINING.nouns, *TRAINING.verbs, *TRAINING.adjectives}
+    assert not trained & {*SUITE.nouns, *SUITE.verbs, *SUITE.adjectives}

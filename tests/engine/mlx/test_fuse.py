@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx_lm import load as stock_load
+from mlx_lm.utils import load_model
+
+from tests.conftest import MakeModel
+from tests.engine.mlx.test_loss import rows
+from topcoat.engine.base import FuseJob
+from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.engine.mlx.lora import adapter_config, adapter_weights, attach, load_adapter
+from topcoat.engine.mlx.model import load
+from topcoat.engine.mlx.scalar import scalar
+from topcoat.engine.mlx.shards import Shard
+from topcoat.errors import EngineFault, FuseRefused, InvalidInput
+from topcoat.progress import Silent
+from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec
+
+
+def make_adapter(model: Path, folder: Path, *, size: float, seed: int = 0, keys: list[str] | None = None) -> Path:
+    """An adapter with random deltas of about `size` times the rms of the weights, on the last two layers."""
+    spec = TrainSpec(num_layers=2, lora=LoraSpec(rank=4, scale=1.0, keys=keys))
+    loaded = load(model)
+    mx.random.seed(seed)
+    attach(loaded.model, spec)
+    weights = {}
+    for name, value in adapter_weights(loaded.model).items():
+        if name.endswith("lora_b"):
+            inner = 64 if "down_proj" not in name else 128
+            # lora_a is uniform in ±1/sqrt(in): its products with rank 4 have a variance of 4/(3 in).
+            value = mx.random.normal(value.shape) * (size * 0.07 / (4 / (3 * inner)) ** 0.5)
+        weights[name] = value
+    folder.mkdir(parents=True)
+    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
+    (folder / "adapter_config.json").write_text(json.dumps(adapter_config(spec, 4)))
+    return folder
+
+
+def fuse(engine: MlxEngine, model: Path, adapters: list[Path], output: Path, **spec: object):  # type: ignore[no-untyped-def]
+    base = spec.pop("base", model)
+    valid = spec.pop("valid", [])
+    assert isinstance(base, Path)
+    job = FuseJob(base, model, adapters, FuseSpec.model_validate({"max_kl": 10.0, **spec}), valid, output)  # type: ignore[arg-type]
+    return engine.fuse(job, Silent())
+
+
+def tensor_hashes(folder: Path) -> dict[str, str]:
+    hashes = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        shard = Shard.open(path)
+        data = path.read_bytes()[shard.start :]
+        for name, tensor in shard.tensors.items():
+            begin, end = tensor["data_offsets"]
+            hashes[name] = hashlib.sha256(data[begin:end]).hexdigest() + str(tensor["dtype"]) + str(tensor["shape"])
+    return hashes
+
+
+def logits(folder: Path, adapter: Path | None = None) -> mx.array:
+    model, _ = load_model(folder)
+    if adapter is not None:
+        load_adapter(model, adapter)
+    return model(mx.array([list(range(5, 45))])).astype(mx.float32)
+
+
+KINDS = [
+    {"kind": "qwen3"},
+    {"kind": "qwen3_moe", "tie_word_embeddings": False},
+    {"kind": "qwen3", "bits": None},
+    {"kind": "qwen3", "bits": 4, "group_size": 32},
+]
+
+
+@pytest.mark.parametrize("shape", KINDS, ids=["dense", "experts", "unquantized", "4-bit"])
+def test_the_fused_model_is_base_and_adapter_in_stock_mlx_lm(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: dict[str, object]
+) -> None:
+    model = make_model(**shape)
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.3)
+    report = fuse(engine, model, [adapter], tmp_path / "fused", bits=8 if shape.get("bits", 5) else "none")
+    before, after = tensor_hashes(model), tensor_hashes(tmp_path / "fused")
+    adapted = tuple(module.name for module in report.modules)
+    assert adapted
+    assert all(".layers.2." in name or ".layers.3." in name for name in adapted)
+    untouched = {name: value for name, value in before.items() if name.rpartition(".")[0] not in adapted}
+    assert len(untouched) == report.copied_tensors
+    assert untouched.items() <= after.items()
+    assert all(before.get(f"{name}.weight") != after[f"{name}.weight"] for name in adapted)
+
+    meant, plain, fused = logits(model, adapter), logits(model), logits(tmp_path / "fused")
+    moved = scalar(mx.abs(meant - plain).mean())
+    assert scalar(mx.abs(meant - fused).mean()) < 0.1 * moved
+    stock_load(str(tmp_path / "fused"))  # with its tokenizer
+
+
+def test_small_deltas_survive_where_a_plain_fuse_rounds_them_away(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model()
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.01)
+    report = fuse(engine, model, [adapter], tmp_path / "fused")
+    assert report.survival >= 0.95
+    assert min(module.bits or 16 for module in report.modules) > 5
+    with pytest.raises(FuseRefused, match=r"0\.\d+ of the delta survives at 5 bits"):
+        fuse(engine, model, [adapter], tmp_path / "refused", bits=5)
+    assert not (tmp_path / "refused").exists()
+
+
+def test_deltas_of_successive_phases_add_up_from_the_master(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    """Ten coats: the weight holds the root plus the sum of all deltas, not a chain of roundings."""
+    root = make_model()
+    name = "model.layers.3.mlp.up_proj"
+    adapters: list[Path] = []
+    base = root
+    for phase in range(10):
+        adapters.append(make_adapter(root, tmp_path / f"adapter{phase}", size=0.01, seed=phase, keys=["mlp.up_proj"]))
+        output = tmp_path / f"fused{phase}"
+        fuse(engine, root, adapters, output, base=base)
+        base = output
+    start, end = plain_weight(root, name), plain_weight(base, name)
+    intended = np.sum([delta(folder, name) for folder in adapters], axis=0)
+    change = end - start
+    assert float((change * intended).sum() / (intended * intended).sum()) == pytest.approx(1.0, abs=0.05)
+
+
+def plain_weight(folder: Path, name: str) -> np.ndarray:
+    model = load(folder).model
+    return np.array(dict(model.named_modules())[name].weight)
+
+
+def delta(folder: Path, name: str) -> np.ndarray:
+    weights = mx.load(str(folder / "adapters.safetensors"))
+    assert isinstance(weights, dict)
+    return np.array((weights[f"{name}.lora_a"] @ weights[f"{name}.lora_b"]).T)
+
+
+def test_divergence_raises_the_bits_until_it_is_within_the_budget(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model(bits=4)
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.5)
+    coarse = fuse(engine, model, [adapter], tmp_path / "coarse", valid=rows(3), min_survival=0.0)
+    assert {module.bits for module in coarse.modules} == {4}
+    tight = coarse.kl / 20
+    fine = fuse(engine, model, [adapter], tmp_path / "fine", valid=rows(3), min_survival=0.0, max_kl=tight)
+    assert fine.kl <= tight
+    assert min(module.bits or 16 for module in fine.modules) > 4
+    with pytest.raises(FuseRefused, match="nats per token"):
+        fuse(engine, model, [adapter], tmp_path / "no", valid=rows(3), min_survival=0.0, bits=4, max_kl=tight)
+
+
+def test_bits_none_leaves_the_adapted_modules_unquantized(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model()
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.05)
+    report = fuse(engine, model, [adapter], tmp_path / "fused", bits="none")
+    assert {module.bits for module in report.modules} == {None}
+    assert mx.allclose(logits(tmp_path / "fused"), logits(model, adapter), atol=2e-2, rtol=1e-2)
+
+
+def test_an_adapter_of_another_model_is_refused(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    adapter = make_adapter(make_model(), tmp_path / "adapter", size=0.1)
+    other = make_model(hidden_size=128)
+    with pytest.raises(InvalidInput, match="belongs to another model"):
+        fuse(engine, other, [adapter], tmp_path / "fused")
+
+
+def test_weights_in_another_layout_are_refused_with_the_command_that_mends_it(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from topcoat.engine.mlx import fuse as fuse_module
+
+    model = make_model()
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.1)
+    monkeypatch.setattr(fuse_module, "_lazy_tensors", lambda folder: {})
+    with pytest.raises(EngineFault) as caught:
+        fuse(engine, model, [adapter], tmp_path / "fused")
+    assert caught.value.hint is not None
+    assert "mlx_lm convert" in caught.value.hint

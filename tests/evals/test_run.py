@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from topcoat.engine.base import GenerateJob, ModelInfo
+from topcoat.evals.run import evaluate, evaluation_key
+from topcoat.progress import Event, Finished, Silent, Sink
+from topcoat.records import CategoryScore, Completion
+from topcoat.spec.catalog import Catalog, parse_catalog
+from topcoat.spec.suite import Case, Suite
+
+CATALOG: Catalog = parse_catalog("def read_file(path: str) -> str: ...\ndef git_status() -> str: ...", Path("t.pyi"))
+RIGHT = "<tool_call><function=execute_code><parameter=code>\n{}\n</parameter></function></tool_call>"
+
+
+class Parrot:
+    """An engine whose tokens are characters, and whose answer is looked up by the last turn."""
+
+    name = "parrot 1"
+
+    def __init__(self, answers: dict[str, str], digest: str = "d") -> None:
+        self.answers = answers
+        self.digest = digest
+        self.asked: list[str] = []
+        self.max_tokens: Sequence[int] = ()
+
+    def locate(self, model: Path | str) -> Path:
+        return Path(model)
+
+    def describe(self, model: Path) -> ModelInfo:
+        return ModelInfo("parrot", 1, 1, None, self.digest)
+
+    def tokenizer(self, model: Path) -> Parrot:
+        return self
+
+    def chat(self, messages: Sequence[Any], *, add_generation_prompt: bool = False) -> list[int]:
+        text = "|".join(f"{m['role']}:{m['content']}" for m in messages) + (
+            "|assistant:" if add_generation_prompt else ""
+        )
+        return [ord(c) for c in text]
+
+    def encode(self, text: str) -> list[int]:
+        raise NotImplementedError
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        raise NotImplementedError
+
+    def train(self, job: object, sink: Sink) -> Any:
+        raise NotImplementedError
+
+    def fuse(self, job: object, sink: Sink) -> Any:
+        raise NotImplementedError
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        self.asked = ["".join(map(chr, prompt)) for prompt in job.prompts]
+        self.max_tokens = job.max_tokens
+        answers = [self.answers[asked.split(":")[-2].removesuffix("|assistant")] for asked in self.asked]
+        return [Completion(text=text, tokens=len(text), finish="stop") for text in answers]
+
+
+def case(id: str, category: str, tool: str, **more: Any) -> Case:
+    return Case.model_validate({"id": id, "category": category, "expect": {"calls": [{"tool": tool}]}, **more})
+
+
+SUITE = Suite(
+    Path("s.jsonl"),
+    (
+        case("g1", "git", "git_status", prompt="status?", headline=True),
+        case("t1", "text", "read_file", prompt="read a", system="Mine.", max_tokens=7),
+        case("g2", "git", "git_status", messages=[{"role": "user", "content": "and again?"}], headline=True),
+        case("r1", "git", "git_status", prompt="kept back", reserve=True, headline=True),
+    ),
+)
+ANSWERS = {
+    "status?": RIGHT.format("git_status()"),
+    "read a": RIGHT.format("read_file('a')"),
+    "and again?": "git_status",
+}
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event, /) -> None:
+        self.events.append(event)
+
+
+def test_cases_are_asked_scored_and_summed_up_in_the_order_of_the_suite() -> None:
+    engine, sink = Parrot(ANSWERS), Listener()
+    result = evaluate(engine, Path("m"), SUITE, CATALOG, "Ours.", sink, "base")
+    assert engine.asked == [
+        "system:Ours.|user:status?|assistant:",
+        "system:Mine.|user:read a|assistant:",
+        "system:Ours.|user:and again?|assistant:",
+    ]
+    assert engine.max_tokens == [256, 7, 256]
+    assert [(s.case_id, s.value, s.headline, s.scorer) for s in result.scores] == [
+        ("g1", 1.0, True, "tiered"),
+        ("t1", 1.0, False, "tiered"),
+        ("g2", 0.0, True, "tiered"),
+    ]
+    assert result.categories == [
+        CategoryScore(category="git", n=2, mean=0.5, solved=1),
+        CategoryScore(category="text", n=1, mean=1.0, solved=1),
+    ]
+    assert result.headline == CategoryScore(category="headline", n=2, mean=0.5, solved=1)
+    assert (result.model, result.suite_digest) == ("base", SUITE.digest)
+    assert result.scores[1].answer == ANSWERS["read a"]
+    assert result.generated_tokens == sum(map(len, ANSWERS.values()))
+    assert sink.events[-1] == Finished("score base", "2 of 3 solved")
+
+
+def test_without_headline_cases_there_is_no_headline() -> None:
+    suite = Suite(Path("s.jsonl"), (case("t1", "text", "read_file", prompt="read a"),))
+    assert evaluate(Parrot(ANSWERS), Path("m"), suite, CATALOG, "", Silent(), "base").headline is None
+
+
+def test_a_category_kept_wholly_in_reserve_is_not_reported() -> None:
+    suite = Suite(Path("s.jsonl"), (case("r1", "text", "read_file", prompt="read a", reserve=True),))
+    assert evaluate(Parrot(ANSWERS), Path("m"), suite, CATALOG, "", Silent(), "base").categories == []
+
+
+def test_the_key_changes_with_everything_that_determines_the_scores() -> None:
+    other_engine = Parrot({})
+    other_engine.name = "parrot 2"
+    other_catalog = parse_catalog("def git_status() -> str: ...", Path("t.pyi"))
+    keys = [
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours."),
+        evaluation_key(other_engine, Path("m"), SUITE, CATALOG, "Ours."),
+        evaluation_key(Parrot({}, "other"), Path("m"), SUITE, CATALOG, "Ours."),
+        evaluation_key(Parrot({}), Path("m"), Suite(Path("s"), SUITE.cases[:2]), CATALOG, "Ours."),
+        evaluation_key(Parrot({}), Path("m"), SUITE, other_catalog, "Ours."),
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Theirs."),
+    ]
+    assert len(set(keys)) == 6
+    assert evaluation_key(Parrot({}), Path("elsewhere"), SUITE, CATALOG, "Ours.") == keys[0]

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from topcoat.gate import judge
+from topcoat.records import (
+    AttemptResult,
+    CategoryScore,
+    EvalResult,
+    FuseReport,
+    ModuleFuse,
+    Score,
+    TrainReport,
+    TrainStep,
+    Validation,
+    Verdict,
+)
+from topcoat.report.page import PhaseReport, render
+from topcoat.spec.phase import GateSpec
+from topcoat.spec.suite import Case
+
+CODE = "<tool_call><function=execute_code>\n<parameter=code>\n{}\n</parameter>\n</function></tool_call>"
+EVIL = "</pre><script>alert('x')</script><img src=https://evil.example/a.png onerror=alert(1)>\0\ud800 & more"
+
+SIZES = {"domain": 30, "multi_tool": 12, "git": 28, "lsp": 20, "text_tools": 18}
+PROMPTS = {
+    "domain": "Check if src/views/error_page.py is a valid tdom component.",
+    "multi_tool": "Find the definition of HomeView, read it, validate it as a tdom component, then run the tests.",
+    "git": "Show the git diff for uncommitted changes.",
+    "lsp": "Show type information and docstring for LoRAConfig.",
+    "text_tools": "Write the text 'Phase 33 complete' to output/summary.txt.",
+}
+TOOLS = {
+    "domain": "validate_component",
+    "multi_tool": "goto_definition",
+    "git": "git_diff",
+    "lsp": "hover",
+    "text_tools": "write_file",
+}
+
+
+def evaluation(model: str, solved: dict[str, int]) -> EvalResult:
+    """Of each category's cases the first `solved` are right, the rest run the wrong tool for 0.1."""
+    scores, categories = [], []
+    for category, n in SIZES.items():
+        values = [1.0] * solved[category] + [0.1] * (n - solved[category])
+        for i, value in enumerate(values):
+            tool = TOOLS[category] if value == 1.0 else "run_command"
+            call = f"# {PROMPTS[category]}\nresult = {tool}('src/a.py')\nif result.valid:\n    print('✓ valid')"
+            scores.append(
+                Score(
+                    case_id=f"{category}-{i + 1:02}",
+                    category=category,
+                    value=value,
+                    reason=f"{tool} through execute_code" if value == 1.0 else f"execute_code, but with {tool}",
+                    scorer="tiered",
+                    headline=True,
+                    answer="I'll handle that using the appropriate tool.\n\n" + CODE.format(call),
+                )
+            )
+        categories.append(CategoryScore(category=category, n=n, mean=sum(values) / n, solved=solved[category]))
+    mean = sum(s.value for s in scores) / len(scores)
+    headline = CategoryScore(category="headline", n=len(scores), mean=mean, solved=sum(solved.values()))
+    return EvalResult(
+        model=model,
+        suite_digest="s",
+        categories=categories,
+        headline=headline,
+        scores=scores,
+        seconds=1.0,
+        generated_tokens=9,
+    )
+
+
+def training(updates: int = 75) -> TrainReport:
+    def loss(u: float) -> float:
+        return 0.25 + 1.9 * 0.94**u
+
+    return TrainReport(
+        steps=[
+            TrainStep(
+                update=u,
+                iteration=4 * u,
+                loss=loss(u) * (1 + 0.25 * ((u * 7919) % 13 - 6) / 6),
+                grad_norm=1.0,
+                learning_rate=5e-5,
+                tokens=900,
+                seconds=0.5,
+            )
+            for u in range(1, updates + 1)
+        ],
+        validations=[
+            Validation(update=u, iteration=4 * u, loss=loss(u) + max(0, u - 50) * 0.004 + 0.1, tokens=900)
+            for u in range(0, updates + 1, 10)
+        ],
+        best_update=50,
+        best_loss=loss(50) + 0.1,
+        stopped="iterations",
+        trained_tokens=67_500,
+        skipped=["data/phase34a.jsonl:17: longer than 2048 tokens"],
+        seconds=83.0,
+    )
+
+
+def fused(modules: int = 8) -> FuseReport:
+    return FuseReport(
+        modules=[
+            ModuleFuse(
+                name=f"model.layers.{20 + i // 2}.self_attn.{'qv'[i % 2]}_proj",
+                bits=8 if i else None,
+                delta_rms=0.0002 * (i + 1),
+                weight_rms=0.02,
+                survival=0.995 - 0.006 * i,
+            )
+            for i in range(modules)
+        ],
+        kl=0.0031,
+        copied_tensors=412,
+        bytes_written=21_400_000,
+    )
+
+
+BASE = {"domain": 13, "multi_tool": 2, "git": 28, "lsp": 18, "text_tools": 18}
+GOOD = {"domain": 26, "multi_tool": 9, "git": 28, "lsp": 19, "text_tools": 18}
+WORSE = {"domain": 22, "multi_tool": 9, "git": 26, "lsp": 19, "text_tools": 18}
+GATE = GateSpec(target={"domain": 0.8, "multi_tool": 0.6}, no_regression=["git", "lsp", "text_tools"])
+CASES = [
+    Case.model_validate({"id": f"{c}-{i + 1:02}", "category": c, "prompt": PROMPTS[c], "expect": {"calls": []}})
+    for c, n in SIZES.items()
+    for i in range(n)
+]
+
+
+def attempt(number: int, solved: dict[str, int], **changes: Any) -> AttemptResult:
+    before, after = evaluation("phase33b", BASE), evaluation(f"phase34a-{number}", solved)
+    return AttemptResult(
+        phase="phase34a",
+        attempt=number,
+        learning_rate=5e-5 * 0.5 ** (number - 1),
+        model=f"phase34a-{number}",
+        train=training(),
+        fuse=fused(),
+        before=before,
+        after=after,
+        verdict=judge(GATE, before, after),
+    ).model_copy(update=changes)
+
+
+PROMOTED = PhaseReport("phase34a", "promoted", [attempt(1, WORSE), attempt(2, GOOD)], CASES)
+DISCARDED = PhaseReport("phase34a", "discarded", [attempt(1, WORSE)], CASES)
+FAILED = PhaseReport(
+    "phase34a",
+    "discarded",
+    [
+        attempt(1, GOOD, after=None, fuse=None, train=None, verdict=Verdict(passed=False, failure="the loss is NaN")),
+    ],
+    [],
+)
+
+
+class Outline(HTMLParser):
+    """A page's tags, words and attributes; complains about tags that don't match."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in ("meta", "br", "wbr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(self.words.pop() + data if self.tags[-1:] == ["wbr"] else data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+PAGES = {"promoted": PROMOTED, "discarded": DISCARDED, "failed": FAILED}
+
+
+@pytest.mark.parametrize("report", PAGES.values(), ids=PAGES)
+def test_the_page_is_well_formed_and_needs_nothing_else(report: PhaseReport) -> None:
+    page = render(report)
+    outline = Outline(page)
+    assert page.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert not re.search(r"https?:|//|url\(|@import|javascript:", page)
+    assert not {"script", "link", "img", "iframe", "object", "form"} & set(outline.tags)
+    assert not [name for name, _ in outline.attributes if name in ("src", "href") or name.startswith("on")]
+    assert "default-src 'none'" in dict(outline.attributes)["content"] or "Content-Security-Policy" in page
+    assert outline.tags.count("h1") == 1
+    assert outline.tags.count("table") == outline.tags.count("caption")
+
+
+def test_a_promoted_phase_says_why() -> None:
+    text = Outline(render(PROMOTED)).text
+    assert "phase34a PROMOTED" in text
+    assert "phase33b → phase34a-2, decided by attempt 2 of 2" in text
+    assert "✓ domain 0.880 >= 0.800 (n=30)" in text
+    assert "✓ git kept 1.000 (n=28), tolerance 0.000" in text
+
+
+def test_a_discarded_phase_says_why_and_nothing_else() -> None:
+    text = Outline(render(DISCARDED)).text
+    header = text[: text.index("Categories")]
+    assert "DISCARDED" in header
+    assert "decided by the first attempt" in header
+    assert "✗ domain 0.760 < 0.800 (n=30)" in header
+    assert "✗ git fell 1.000 -> 0.936 (n=28), tolerance 0.000" in header
+    assert "✓" not in header
+
+
+def test_an_attempt_that_failed_shows_what_there_is() -> None:
+    text = Outline(render(FAILED)).text
+    assert "✗ the loss is NaN" in text
+    assert "Attempts" in text
+    assert "Categories" not in text
+    assert "Training" not in text
+
+
+def test_categories_show_before_after_and_gate() -> None:
+    page = render(DISCARDED)
+    text = Outline(page).text
+    assert "headline 108 0.758 0.883 +0.125 17 better, 2 worse" in text
+    assert "git 28 1.000 0.936 -0.064 2 worse ✗ no fall" in text
+    assert "multi_tool 12 0.250 0.775 +0.525 7 better ✓ ≥ 0.600" in text
+    assert "text_tools 18 1.000 1.000 0 ✓ no fall" in text
+    row = page[page.index(">git<") : page.index(">lsp<")]
+    assert re.findall(r'<rect[^>]* width="([\d.]+)"[^>]*class="fill-(coat|base)"', row) == [
+        ("93.5714", "coat"),
+        ("100", "base"),
+    ]
+
+
+def test_training_fuse_and_attempts_are_told() -> None:
+    text = Outline(render(PROMOTED)).text
+    assert "67,500 tokens, 1 min 23 s; ran to its end" in text
+    assert "best: 0.436 at update 50" in text
+    assert "data/phase34a.jsonl:17: longer than 2048 tokens" in text
+    assert "At least 95.3% of every module's change survived" in text
+    assert "0.0031 nats per token" in text
+    assert "model.layers.23.self_attn.v_proj 8 8.00% 95.3%" in text
+    assert "model.layers.20.self_attn.q_proj unquantized 1.00% 99.5%" in text
+    assert "1 5e-05 0.436 update 50 95.3% 0.883 ✗ refused domain 0.760 < 0.800 (n=30)" in text
+    assert "2 2.5e-05 0.436 update 50 95.3% 0.933 ✓ passed" in text
+
+
+def test_changed_answers_stand_side_by_side_worse_ones_first() -> None:
+    page = render(DISCARDED)
+    text = Outline(page).text
+    answers = text[text.index("Changed answers") :]
+    assert answers.index("Worse (2)") < answers.index("git-27") < answers.index("Better (17)") < answers.index("lsp-19")
+    assert "git-27 git ▼ worse, 1.00 → 0.10 Show the git diff for uncommitted changes. Before: 1.00" in answers
+    assert "git-26" not in answers
+    assert page.count('<article class="worse">') == 2
+    assert page.count('<article class="better">') == 17
+    assert page.count("<details open><summary>Worse") == 1
+
+
+def test_what_a_model_wrote_stays_text() -> None:
+    last = attempt(1, GOOD)
+    assert last.after is not None
+    scores = [s.model_copy(update={"answer": EVIL, "reason": EVIL, "category": EVIL}) for s in last.after.scores]
+    after = last.after.model_copy(update={"scores": scores, "model": EVIL})
+    cases = [case.model_copy(update={"prompt": EVIL}) for case in CASES]
+    verdict = Verdict(passed=False, failure=EVIL)
+    evil = last.model_copy(update={"after": after, "verdict": verdict, "model": EVIL})
+    page = render(PhaseReport(EVIL, "discarded", [evil], cases))
+    outline = Outline(page)
+    assert not {"script", "img"} & set(outline.tags)
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;" in page
+    assert "</pre><script>alert('x')</script>" in "".join(outline.words)
+    assert "\0" not in page
+    page.encode("utf-8")
+
+
+def test_a_long_run_is_thinned() -> None:
+    long = training(20_000)
+    report = PhaseReport("p", "promoted", [attempt(1, GOOD, train=long)], CASES)
+    drawing = re.search(r'<div class="chart".*?</div>', render(report))
+    assert drawing
+    assert len(drawing[0]) < 30_000
+
+
+def test_odd_trainings_are_drawn() -> None:
+    empty = training(0).model_copy(update={"validations": [], "best_loss": None})
+    assert "No loss was recorded" in render(PhaseReport("p", "promoted", [attempt(1, GOOD, train=empty)], CASES))
+    infinite = training(1)
+    steps = [infinite.steps[0].model_copy(update={"loss": float("nan")})]
+    page = render(
+        PhaseReport("p", "promoted", [attempt(1, GOOD, train=infinite.model_copy(update={"steps": steps}))], CASES)
+    )
+    assert not re.search(r"\bnan\b|\binf\b", page)

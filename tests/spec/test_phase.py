@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from topcoat.errors import InvalidInput
+from topcoat.spec.phase import PhaseSpec, diff, load_phase, phase_name
+
+MistakesOf = Callable[..., list[tuple[int | None, str]]]
+
+SMALLEST = '[data]\ntrain = ["a.jsonl"]\n[gate]\nno_regression = ["git"]\n'
+
+
+def spec(**tables: dict[str, Any]) -> PhaseSpec:
+    return PhaseSpec.model_validate({"data": {"train": ["a.jsonl"]}, "gate": {"no_regression": ["git"]}} | tables)
+
+
+def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(SMALLEST)
+    loaded = load_phase(path)
+    assert loaded == spec()
+    train = loaded.train
+    assert (loaded.phase.base, loaded.data.valid, loaded.data.replay) == ("production", "10%", 0.25)
+    assert (train.iters, train.learning_rate, train.num_layers, train.grad_accumulation_steps) == (300, 5e-5, 8, 4)
+    assert (train.patience, train.save_every, train.val_batches, train.lora.rank) == (3, 100, 10, 8)
+    assert (loaded.fuse.bits, loaded.fuse.min_survival, loaded.fuse.max_kl) == ("auto", 0.95, 0.01)
+    assert (loaded.retry.max_attempts, loaded.retry.learning_rate_factor) == (3, 0.5)
+    assert train.updates == 75
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "bad"),
+    [
+        ("data", "train", []),
+        ("data", "train", ["a", "a"]),
+        ("data", "valid", "0%"),
+        ("data", "valid", "100%"),
+        ("data", "valid", "ten%"),
+        ("data", "valid", "a.jsonl"),
+        ("data", "replay", 1),
+        ("data", "replay", -0.1),
+        ("data", "quota", {"a": -1}),
+        ("data", "quota", {"": 1}),
+        ("train", "learning_rate", 0),
+        ("train", "learning_rate", float("inf")),
+        ("train", "learning_rate", float("nan")),
+        ("train", "learning_rate", "1e-5"),
+        ("train", "num_layers", 0),
+        ("train", "num_layers", -2),
+        ("train", "val_batches", 0),
+        ("train", "iters", 3),
+        ("train", "iters", 10**10),
+        ("train", "warmup", 75),
+        ("train", "weight_decay", 0.1),
+        ("train", "optimizer", "lion"),
+        ("train", "mask_prompt", 1),
+        ("train", "max_grad_norm", 0),
+        ("train", "lora", {"keys": []}),
+        ("train", "lora", {"dropout": 1}),
+        ("fuse", "bits", 7),
+        ("fuse", "bits", "8"),
+        ("fuse", "min_survival", 1.1),
+        ("gate", "target", {"a": 1.1}),
+        ("gate", "no_regression", []),
+        ("gate", "no_regression", ["a", "a"]),
+        ("retry", "max_attempts", 0),
+        ("retry", "learning_rate_factor", 0),
+        ("retry", "learning_rate_factor", 1.5),
+    ],
+)
+def test_values_out_of_range_are_refused(table: str, key: str, bad: object) -> None:
+    base: dict[str, Any] = {"train": ["a.jsonl"]} if table == "data" else {}
+    with pytest.raises(ValidationError):
+        spec(**{table: base | {key: bad}})
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("data", {"train": ["a"], "valid": "0.5 %", "replay": 0}),
+        ("train", {"iters": 4, "warmup": 0, "num_layers": -1, "val_batches": -1, "patience": 0}),
+        ("train", {"optimizer": "adamw", "weight_decay": 0.1, "max_grad_norm": 1, "warmup": 74}),
+        ("fuse", {"bits": "none"}),
+        ("fuse", {"bits": 8, "min_survival": 0}),
+        ("gate", {"target": {"a": 1}}),
+        ("retry", {"max_attempts": 1, "learning_rate_factor": 1}),
+    ],
+)
+def test_values_at_the_edge_are_accepted(table: str, values: dict[str, Any]) -> None:
+    spec(**{table: values})
+
+
+def test_cross_checks_name_the_line_of_the_key_at_fault(mistakes_of: MistakesOf) -> None:
+    source = SMALLEST + '[train]\nseed = 1\nmask_prompt = false\nmask = "last"\niters = 2\n[retry]\nmax_attempts = 0'
+    assert mistakes_of(load_phase, source) == [
+        (8, 'train.mask: "last" means nothing while mask_prompt is false: every token is trained'),
+        (9, "train.iters: 2 iterations never reach an update: grad_accumulation_steps is 4"),
+        (11, "retry.max_attempts: must be at least 1, is 0"),
+    ]
+
+
+def test_a_gate_that_asks_for_nothing_is_a_mistake(mistakes_of: MistakesOf) -> None:
+    assert mistakes_of(load_phase, '[data]\ntrain = ["a"]\n[gate]\ntolerance = 0.1\n') == [
+        (3, "gate: asks for nothing: name a category under [gate.target] or in no_regression")
+    ]
+
+
+def test_an_empty_category_is_reported_where_it_stands(mistakes_of: MistakesOf) -> None:
+    assert mistakes_of(load_phase, SMALLEST + '[data.quota]\ngit = 1\n"" = 2\n') == [
+        (5, "data.quota: a name in it must not be empty")
+    ]
+
+
+def test_valid_is_a_share_or_a_file() -> None:
+    share = spec(data={"train": ["a"], "valid": "12.5%"}).data
+    assert (share.valid_share, share.valid_file) == (0.125, None)
+    file = spec(data={"train": ["a"], "valid": "v.jsonl"}).data
+    assert (file.valid_share, file.valid_file) == (None, "v.jsonl")
+
+
+def test_the_gate_names_each_category_once() -> None:
+    gate = spec(gate={"target": {"b": 0.5, "a": 0.5}, "no_regression": ["a", "c"]}).gate
+    assert gate.categories == ["b", "a", "c"]
+
+
+def test_each_attempt_lowers_the_learning_rate() -> None:
+    phase = spec(train={"learning_rate": 8e-5}, retry={"learning_rate_factor": 0.5})
+    assert [phase.learning_rate(n) for n in (1, 2, 3)] == [8e-5, 4e-5, 2e-5]
+
+
+def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:
+    written = tmp_path / "p.toml"
+    written.write_text(SMALLEST + "[train]\nlearning_rate = 0.00005\niters = 300\n[phase]\nnote = 'mine'\n")
+    assert load_phase(written).digest == spec().digest
+    assert spec(train={"learning_rate": 1e-4}).digest != spec().digest
+
+
+def test_diff_lists_the_changed_keys() -> None:
+    old = spec(gate={"target": {"a": 0.5}}, phase={"note": "x"})
+    new = spec(
+        train={"learning_rate": 1e-4, "max_grad_norm": 1, "lora": {"rank": 16}},
+        gate={"target": {"b": 0.5}},
+        data={"train": ["a.jsonl", "b.jsonl"]},
+    )
+    assert diff(old, new) == [
+        'data.train: ["a.jsonl"] -> ["a.jsonl","b.jsonl"]',
+        "train.learning_rate: 5e-5 -> 1e-4",
+        "train.max_grad_norm: (not set) -> 1.0",
+        "train.lora.rank: 8 -> 16",
+        "gate.target.a: 0.5 -> (not set)",
+        "gate.target.b: (not set) -> 0.5",
+    ]
+    assert diff(old, old.model_copy(update={"phase": spec().phase})) == []
+
+
+def test_missing_data_files_are_reported_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    path = tmp_path / "p.toml"
+    path.write_text('[data]\ntrain = [\n"a.jsonl",\n"b.jsonl"]\nvalid = "v.jsonl"\n[gate]\nno_regression = ["git"]\n')
+    assert load_phase(path).data.train == ["a.jsonl", "b.jsonl"]
+    with pytest.raises(InvalidInput) as caught:
+        load_phase(path, tmp_path)
+    assert [(m.where and m.where.line, m.message) for m in caught.value.mistakes] == [
+        (4, f"data.train[1]: no such file: {tmp_path / 'b.jsonl'}"),
+        (5, f"data.valid: no such file: {tmp_path / 'v.jsonl'}"),
+    ]
+
+
+def test_the_name_of_a_phase_can_name_a_folder() -> None:
+    assert phase_name(Path("phases/phase34a.toml")) == "phase34a"
+    for bad in ("a b.toml", "-x.toml", ".toml", "é.toml", f"{'x' * 101}.toml"):
+        with pytest.raises(InvalidInput, match="phase's name"):
+            phase_name(Path(bad))

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from topcoat.errors import InvalidInput
+from topcoat.spec.project import find_project, load_project
+
+GOOD = """\
+[project]
+name = "punie"
+base = "models/base"
+catalog = "tools.pyi"
+suite = "suites/routing.jsonl"
+system_prompt = "prompts/system.md"
+history = ["data/old.jsonl"]
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    for name in ("models/base/config.json", "tools.pyi", "suites/routing.jsonl", "data/old.jsonl"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (root / "prompts").mkdir()
+    (root / "prompts/system.md").write_bytes(b"You call tools.\r\nBriefly. \r\n\r\n")
+    (root / "topcoat.toml").write_text(GOOD)
+    return root
+
+
+def mistakes(root: Path) -> list[tuple[int | None, str]]:
+    with pytest.raises(InvalidInput) as caught:
+        load_project(root)
+    return [(m.where.line if m.where else None, m.message) for m in caught.value.mistakes]
+
+
+def test_a_project_is_read_with_absolute_paths(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    project = load_project(Path())
+    assert project.root == root
+    assert project.name == "punie"
+    assert project.base == root / "models/base"
+    assert project.catalog == root / "tools.pyi"
+    assert project.suite == root / "suites/routing.jsonl"
+    assert project.history == (root / "data/old.jsonl",)
+    assert project.system_prompt == "You call tools.\nBriefly. "
+
+
+def test_history_and_the_system_prompt_can_be_empty(root: Path) -> None:
+    (root / "topcoat.toml").write_text(GOOD.replace('"prompts/system.md"', '""').replace('["data/old.jsonl"]', "[]"))
+    project = load_project(root)
+    assert (project.system_prompt, project.history) == ("", ())
+
+
+@pytest.mark.parametrize("base", ["gpt2", "mlx-community/Qwen3-0.6B-4bit", "owner/name.v1_x"])
+def test_a_hugging_face_id_stays_text(root: Path, base: str) -> None:
+    (root / "topcoat.toml").write_text(GOOD.replace("models/base", base))
+    assert load_project(root).base == base
+
+
+def test_a_folder_named_like_an_id_is_a_folder(root: Path) -> None:
+    (root / "gpt2").mkdir()
+    (root / "topcoat.toml").write_text(GOOD.replace("models/base", "gpt2"))
+    assert load_project(root).base == root / "gpt2"
+
+
+@pytest.mark.parametrize(
+    "base", ["./x", "../x", "/x/y", "~/none/x", "models/x", "data/x", "a/b/c", "x/", "a\\\\b", "two words", "tools.pyi"]
+)
+def test_a_missing_folder_is_a_mistake(root: Path, base: str) -> None:
+    (root / "topcoat.toml").write_text(GOOD.replace("models/base", base))
+    [(line, message)] = mistakes(root)
+    assert line == 3
+    assert message.startswith("project.base: ")
+
+
+def test_all_missing_files_are_reported_together_with_their_lines(root: Path) -> None:
+    source = GOOD.replace('["data/old.jsonl"]', '[\n  "data/old.jsonl",\n  "data/x\\u0000",\n]')
+    source = source.replace("models/base", "models/none").replace("tools.pyi", "suites").replace("system.md", "s.md")
+    (root / "topcoat.toml").write_text(source.replace("routing", "r" * 300))
+    assert mistakes(root) == [
+        (3, f"project.base: no such folder: {root / 'models/none'}"),
+        (4, f"project.catalog: {root / 'suites'} is a folder, not a file"),
+        (5, f"project.suite: no such file: {root / 'suites' / ('r' * 300)}.jsonl"),
+        (6, f"project.system_prompt: no such file: {root / 'prompts/s.md'}"),
+        (9, f"project.history[1]: no such file: {root / 'data/x'}\0"),
+    ]
+
+
+@pytest.mark.parametrize(("content", "message"), [(b" \n", "is empty"), (b"\xff", "not UTF-8 text")])
+def test_a_system_prompt_that_says_nothing_is_a_mistake(root: Path, content: bytes, message: str) -> None:
+    (root / "prompts/system.md").write_bytes(content)
+    [(_, text)] = mistakes(root)
+    assert message in text
+
+
+def test_missing_keys_and_misspelled_ones(root: Path) -> None:
+    (root / "topcoat.toml").write_text('[project]\nnam = "x"\nbase = "models/base"\nsystem_prompt = ""\n')
+    assert mistakes(root) == [
+        (1, "project.name: is missing"),
+        (1, "project.catalog: is missing"),
+        (1, "project.suite: is missing"),
+        (2, "project.nam: no such key"),
+    ]
+
+
+def test_the_project_is_found_from_inside(root: Path) -> None:
+    assert find_project(root / "suites") == root
+    assert find_project(root) == root
+
+
+def test_outside_a_project_the_hint_is_init(tmp_path: Path) -> None:
+    for search in (find_project, load_project):
+        with pytest.raises(InvalidInput, match=r"no topcoat\.toml") as caught:
+            search(tmp_path)
+        assert caught.value.hint == "topcoat init"

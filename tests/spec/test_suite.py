@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from topcoat.errors import InvalidInput, Where
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.suite import Case, ExpectedCall, Suite, load_suite
+
+MistakesOf = Callable[..., list[tuple[int | None, str]]]
+
+USER = {"role": "user", "content": "u"}
+
+
+def row(**keys: Any) -> dict[str, Any]:
+    whole = {"id": "a", "category": "git", "prompt": "p", "expect": {"calls": []}} | keys
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def case(**keys: Any) -> Case:
+    return Case.model_validate(row(**keys))
+
+
+def written(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_the_defaults() -> None:
+    loaded = case()
+    assert (loaded.scorer, loaded.max_tokens, loaded.headline, loaded.reserve) == ("tiered", 256, False, False)
+    assert (loaded.family, loaded.system, loaded.messages) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"id": ""},
+        {"category": ""},
+        {"prompt": ""},
+        {"prompt": None},
+        {"messages": [USER]},
+        {"prompt": None, "messages": []},
+        {"prompt": None, "messages": [USER, {"role": "assistant", "content": "a"}]},
+        {"prompt": None, "messages": [{"role": "system", "content": "s"}, USER], "system": "t"},
+        {"scorer": "exact"},
+        {"max_tokens": 0},
+        {"max_tokens": 8193},
+        {"headline": 1},
+        {"expect": None},
+        {"expect": {}},
+        {"expect": {"calls": [{"tool": []}]}},
+        {"expect": {"calls": [{"tool": ""}]}},
+        {"expect": {"calls": [{"tool": "f", "uses": [0]}]}},
+        {"expect": {"calls": [{"tool": "f"}, {"tool": "f", "uses": [-1]}]}},
+        {"expect": {"calls": [{"tool": "f", "arguments": {}}]}},
+    ],
+)
+def test_cases_that_cannot_be_scored_are_refused(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        case(**keys)
+
+
+def test_calls_have_alternatives_exact_arguments_and_uses() -> None:
+    calls = [{"tool": "f"}, {"tool": ["g", "h"], "args": {"x": [1, {"y": None}]}, "uses": [0]}]
+    first, second = case(expect={"calls": calls}).expect.calls
+    assert first == ExpectedCall(tool="f")
+    assert (first.names, second.names) == (("f",), ("g", "h"))
+    assert (second.args, second.uses) == ({"x": [1, {"y": None}]}, [0])
+
+
+def test_the_dialogue_has_exactly_one_system_prompt_or_none() -> None:
+    system = {"role": "system", "content": "own"}
+    asked = {"role": "user", "content": "p"}
+    assert case().dialogue("project") == [{"role": "system", "content": "project"}, asked]
+    assert case(system="own").dialogue("project") == [system, asked]
+    assert case(system="").dialogue("project") == [asked]
+    assert case().dialogue("") == [asked]
+    assert case(prompt=None, messages=[system, USER]).dialogue("project") == [system, USER]
+
+
+def test_the_text_of_a_case_is_what_the_user_says() -> None:
+    turns = [USER, {"role": "assistant", "content": "a"}, {"role": "user", "content": "v"}]
+    assert case().text == "p"
+    assert case(prompt=None, messages=turns).text == "u\nv"
+
+
+def test_a_suite_is_read_in_order(tmp_path: Path, catalog: Catalog) -> None:
+    rows = [row(id="1", category="b"), row(id="2", category="a"), row(id="3", category="b")]
+    suite = load_suite(written(tmp_path / "s.jsonl", *rows), catalog)
+    assert [c.id for c in suite.cases] == ["1", "2", "3"]
+    assert suite.categories == ("b", "a")
+    assert suite.where("2") == Where(suite.path, 2)
+    assert suite.where("none") == Where(suite.path)
+
+
+def test_the_digest_is_of_the_parsed_cases(tmp_path: Path, catalog: Catalog) -> None:
+    def digest(*rows: dict[str, Any]) -> str:
+        return load_suite(written(tmp_path / "s.jsonl", *rows), catalog).digest
+
+    original = digest(row())
+    assert digest(dict(reversed(row(max_tokens=256).items()))) == original
+    assert digest(row(max_tokens=255)) != original
+    assert digest(row(), row(id="b")) != digest(row(id="b"), row())
+
+
+def test_every_mistake_of_a_suite_is_reported(mistakes_of: MistakesOf, catalog: Catalog) -> None:
+    rows = [
+        row(),
+        row(expect={"calls": [{"tool": "gitstatus"}, {"tool": "grep", "args": {"patern": "x", "path": "y"}}]}),
+        row(id="b", max_tokens=9000),
+        row(id="c", expect={"calls": [{"tool": ["grep", "zzz"]}, {"tool": "anything", "args": {"x": 1}}]}),
+        row(id="d", expect={"calls": [{"tool": "grep", "uses": [0]}]}),
+        row(id="e", calls=[]),
+    ]
+    assert mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows))) == [
+        (2, 'id: "a" is already the id of line 1'),
+        (2, 'expect.calls: no tool is called "gitstatus"'),
+        (2, 'expect.calls: grep has no parameter "patern"'),
+        (3, "max_tokens: must be at most 8192, is 9000"),
+        (4, 'expect.calls: no tool is called "zzz"'),
+        (5, "expect.calls[0].uses: call 0 can only use the result of an earlier call, not of call 0"),
+        (6, "calls: no such key"),
+    ]
+
+
+def test_unknown_names_get_a_suggestion(tmp_path: Path, catalog: Catalog) -> None:
+    calls = [{"tool": "gitstatus"}, {"tool": "grep", "args": {"patern": "x"}}, {"tool": "zzz"}]
+    with pytest.raises(InvalidInput) as caught:
+        load_suite(written(tmp_path / "s.jsonl", row(expect={"calls": calls})), catalog)
+    hints = [mistake.hint for mistake in caught.value.mistakes]
+    assert hints == ['did you mean "git_status"?', 'did you mean "pattern"?', "the tools are in tools.pyi"]
+
+
+def test_an_empty_suite_is_a_mistake(mistakes_of: MistakesOf, catalog: Catalog) -> None:
+    assert mistakes_of(lambda path: load_suite(path, catalog), "\n") == [(None, "the file is empty")]
+
+
+def test_categories_without_a_case_are_reported_where_they_are_named() -> None:
+    suite = Suite(Path("s.jsonl"), (case(), case(id="b", category="lsp")))
+    suite.require(["git", "lsp"], None)
+    where = Where(Path("p.toml"), 7)
+    with pytest.raises(InvalidInput) as caught:
+        suite.require(["gti", "git", "zzz", "gti"], where)
+    assert [(m.message, m.where, m.hint) for m in caught.value.mistakes] == [
+        ('category "gti" has no case in s.jsonl', where, 'did you mean "git"?'),
+        ('category "zzz" has no case in s.jsonl', where, "its categories: git, lsp"),
+    ]

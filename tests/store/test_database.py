@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from topcoat.errors import Refused, StorageFault
+from topcoat.store import database
+from topcoat.store.database import SCHEMA_VERSION, Database
+
+TABLES = ("models", "phases", "attempts", "results", "outcomes", "evaluations", "production")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".topcoat/topcoat.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[Database]:
+    opened = Database(path)
+    yield opened
+    opened.close()
+
+
+def fill(db: Database) -> None:
+    now = "2026-01-01T00:00:00+00:00"
+    with db.transaction():
+        db.insert("models", name="m", digest="d", path="p", root="m", created=now)
+        db.insert("phases", id=1, name="p", digest="d", spec="{}", base="m", created=now)
+        db.insert("attempts", id=1, phase_id=1, number=1, learning_rate=0.1, created=now)
+        db.insert("results", attempt_id=1, result="{}", created=now)
+        db.insert("outcomes", phase_id=1, kind="promoted", detail="", created=now)
+        db.insert("evaluations", key="k", model="m", result="{}", created=now)
+        db.insert("production", model="m", kind="promote", reason="", created=now)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_can_be_neither_changed_nor_deleted_nor_replaced(db: Database, path: Path, table: str) -> None:
+    fill(db)
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA recursive_triggers=ON")
+        for statement in (
+            f"UPDATE {table} SET created = 'x'",
+            f"DELETE FROM {table}",
+            f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
+                other.execute(statement)
+    other.close()
+    assert len(db.rows(f"SELECT * FROM {table}")) == 1
+
+
+def test_every_table_is_covered(db: Database) -> None:
+    assert {row["name"] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")} == set(TABLES)
+
+
+def test_the_connection_is_durable_and_checks_references(db: Database) -> None:
+    pragmas = [db.rows(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "foreign_keys")]
+    assert pragmas == ["wal", 2, 1]
+    assert db.rows("PRAGMA user_version")[0][0] == SCHEMA_VERSION
+
+
+def test_a_failed_transaction_leaves_nothing(db: Database) -> None:
+
+    def half() -> None:
+        with db.transaction():
+            db.insert("models", name="m", digest="d", path="p", root="m", created="now")
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        half()
+    assert db.rows("SELECT * FROM models") == []
+    fill(db)  # and the connection goes on
+
+
+def test_a_newer_version_is_refused_with_a_hint(path: Path) -> None:
+    Database(path).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    raw.close()
+    with pytest.raises(Refused, match="newer topcoat") as caught:
+        Database(path)
+    assert caught.value.hint == "pip install --upgrade topcoat"
+    assert caught.value.where is not None
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    if how == "not a database":
+        path.write_bytes(b"hello " * 100)
+    elif how == "header":
+        path.write_bytes(b"\0" * 100 + content[100:])
+    elif how == "schema page":
+        path.write_bytes(content[:100] + b"\xff" * 3000 + content[3100:])
+    else:
+        path.write_bytes(content[: len(content) // 2])
+
+
+def read_all(path: Path) -> None:
+    with closing(Database(path)) as db:
+        for table in TABLES:
+            db.rows(f"SELECT * FROM {table}")
+
+
+@pytest.mark.parametrize("how", ["not a database", "header", "schema page", "truncated"])
+def test_a_damaged_file_is_a_storage_fault_with_place_and_hint(path: Path, how: str) -> None:
+    db = Database(path)
+    fill(db)
+    db.close()
+    damage(path, how)
+    with pytest.raises(StorageFault, match="is damaged") as caught:
+        read_all(path)
+    assert str(caught.value.where) == str(path)
+    assert caught.value.hint == f"sqlite3 '{path}' .recover | sqlite3 '{path}.recovered'"
+
+
+def test_a_file_of_another_program_is_not_written_to(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE theirs (x)")
+    raw.close()
+    with pytest.raises(StorageFault, match="not topcoat's"):
+        Database(path)
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+    raw.close()
+
+
+def test_a_full_disk_is_a_storage_fault_and_nothing_is_written(db: Database) -> None:
+    db.rows(f"PRAGMA max_page_count={db.rows('PRAGMA page_count')[0][0]}")
+
+    def fill_up() -> None:
+        with db.transaction():
+            db.insert("models", name="small", digest="d", path="p", root="m", created="now")
+            db.insert("models", name="m", digest="d" * 100_000, path="p", root="m", created="now")
+
+    with pytest.raises(StorageFault, match="no space left"):
+        fill_up()
+    assert db.rows("SELECT * FROM models") == []
+
+
+def test_another_writer_is_waited_for_and_then_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.05)
+    first, second = Database(path), Database(path)
+    try:
+        with first.transaction():
+            assert second.rows("SELECT * FROM models") == []  # reading goes on
+            with pytest.raises(Refused, match="being written"), second.transaction():
+                pytest.fail("the block must not run")
+        fill(second)
+    finally:
+        first.close()
+        second.close()
+
+
+def test_a_path_that_cannot_be_opened_is_a_storage_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFault):
+        Database(tmp_path / "file/topcoat.db")
+    (tmp_path / "topcoat.db").mkdir()
+    with pytest.raises(StorageFault):
+        Database(tmp_path / "topcoat.db")

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from topcoat.errors import Refused, StorageFault
+from topcoat.store.lock import project_lock
+
+HOLDER = """
+import sys
+from pathlib import Path
+from topcoat.store.lock import project_lock
+with project_lock(Path(sys.argv[1]), "topcoat run phase34a"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def second_process(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def take(path: Path) -> None:
+    with project_lock(path, "topcoat eval"):
+        pass
+
+
+def test_a_second_run_is_told_about_the_first(tmp_path: Path) -> None:
+    path = tmp_path / ".topcoat/lock"
+    with second_process(path) as holder:
+        with pytest.raises(Refused) as caught:
+            take(path)
+        pid = holder.pid
+    pattern = rf"another topcoat is running here: pid {pid}, `topcoat run phase34a`, since \d\d:\d\d"
+    assert re.fullmatch(pattern, caught.value.message)
+    assert caught.value.hint == f"wait until it ends, then run this again, or end it: kill {pid}"
+
+
+def test_the_kernel_releases_the_lock_of_a_killed_run(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with second_process(path) as holder:
+        holder.kill()
+        holder.wait()
+        assert path.read_text() != ""  # its line is still there, and must not matter
+        take(path)
+
+
+def test_a_run_that_ends_releases_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with second_process(path) as holder:
+        assert holder.stdin is not None
+        holder.stdin.close()
+        assert holder.wait() == 0
+        take(path)
+
+
+def test_the_file_says_who_holds_the_lock_and_is_emptied_after(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("x" * 500)
+    with project_lock(path, "topcoat eval"):
+        holder = json.loads(path.read_text())
+        assert holder["pid"] == os.getpid()
+        assert holder["command"] == "topcoat eval"
+        with pytest.raises(Refused, match=f"pid {os.getpid()}, `topcoat eval`"):
+            take(path)
+    assert path.read_text() == ""
+
+
+def test_the_lock_is_released_when_the_block_raises(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with pytest.raises(ValueError, match="mine"), project_lock(path, "topcoat eval"):
+        raise ValueError("mine")
+    take(path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}', "null"])
+def test_a_holder_that_cannot_be_read_is_still_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "lock"
+    with project_lock(path, "topcoat eval"):
+        path.write_text(content)
+        with pytest.raises(Refused, match=r"^another topcoat is running here$"):
+            take(path)
+
+
+def test_another_machine_and_another_day_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with project_lock(path, "topcoat eval"):
+        started = "2020-02-03T12:03:00+00:00"
+        path.write_text(json.dumps({"pid": 7, "host": "elsewhere", "command": "x", "started": started}))
+        with pytest.raises(Refused, match=r"pid 7 on elsewhere, `x`, since 2020-02-0\d \d\d:\d\d$") as caught:
+            take(path)
+    assert "kill" not in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("code", "message"), [(errno.ENOSPC, "no space left"), (errno.ENOLCK, "can't lock")])
+def test_a_failing_file_system_is_a_storage_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock" if code == errno.ENOLCK else "os.pwrite", fail)
+        with pytest.raises(StorageFault, match=message):
+            take(tmp_path / "lock")
+    take(tmp_path / "lock")
+
+
+def test_a_folder_in_its_place_is_a_storage_fault(tmp_path: Path) -> None:
+    with pytest.raises(StorageFault, match="can't lock"):
+        take(tmp_path)

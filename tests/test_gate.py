@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from topcoat.gate import judge
+from topcoat.records import CategoryScore, EvalResult
+from topcoat.spec.phase import GateSpec
+
+
+def result(digest: str = "s", /, **means: tuple[float, int]) -> EvalResult:
+    categories = [CategoryScore(category=c, n=n, mean=mean, solved=0) for c, (mean, n) in means.items()]
+    return EvalResult(model="m", suite_digest=digest, categories=categories, scores=[], seconds=0.0, generated_tokens=0)
+
+
+def test_a_target_is_reached_or_not() -> None:
+    spec = GateSpec(target={"domain": 0.8, "git": 0.5})
+    verdict = judge(spec, result(domain=(0.5, 30), git=(1.0, 4)), result(domain=(22 / 30, 30), git=(0.5, 4)))
+    assert not verdict.passed
+    assert verdict.reasons == ["domain 0.733 < 0.800 (n=30)"]
+    assert [check.reason for check in verdict.checks] == ["domain 0.733 < 0.800 (n=30)", "git 0.500 >= 0.500 (n=4)"]
+    assert [(c.kind, c.required, c.before, c.after, c.n, c.passed) for c in verdict.checks] == [
+        ("target", 0.8, 0.5, 22 / 30, 30, False),
+        ("target", 0.5, 1.0, 0.5, 4, True),
+    ]
+
+
+def test_a_category_may_not_fall() -> None:
+    spec = GateSpec(no_regression=["git", "lsp", "cst"])
+    before = result(git=(1.0, 28), lsp=(0.5, 4), cst=(0.2, 5))
+    verdict = judge(spec, before, result(git=(26.12 / 28, 28), lsp=(0.5, 4), cst=(0.4, 5)))
+    assert [check.passed for check in verdict.checks] == [False, True, True]
+    assert [check.reason for check in verdict.checks] == [
+        "git fell 1.000 -> 0.933 (n=28), tolerance 0.000",
+        "lsp kept 0.500 (n=4), tolerance 0.000",
+        "cst rose 0.200 -> 0.400 (n=5), tolerance 0.000",
+    ]
+
+
+@pytest.mark.parametrize(("after", "passed"), [(0.9, True), (0.95, True), (0.89, False)])
+def test_a_fall_within_the_tolerance_passes(after: float, passed: bool) -> None:
+    verdict = judge(GateSpec(no_regression=["git"], tolerance=0.1), result(git=(1.0, 10)), result(git=(after, 10)))
+    assert verdict.passed is passed
+    assert verdict.checks[0].required == pytest.approx(0.9)
+
+
+def test_rounding_of_means_is_no_regression() -> None:
+    tenths = [0.1] * 10
+    exact, summed = 0.1, sum(tenths) / 10
+    assert summed < exact
+    assert judge(GateSpec(no_regression=["git"]), result(git=(exact, 10)), result(git=(summed, 10))).passed
+    assert judge(GateSpec(target={"git": exact}), result(git=(exact, 10)), result(git=(summed, 10))).passed
+
+
+def test_one_case_in_a_million_is_a_regression() -> None:
+    spec = GateSpec(no_regression=["git"])
+    verdict = judge(spec, result(git=(1.0, 10**6)), result(git=(1 - 1e-7, 10**6)))
+    assert verdict.reasons == ["git fell 1.000000000 -> 0.999999900 (n=1000000), tolerance 0.000"]
+
+
+def test_what_was_not_measured_has_not_passed() -> None:
+    spec = GateSpec(target={"domain": 0.0}, no_regression=["git", "lsp", "cst"])
+    verdict = judge(spec, result(lsp=(1.0, 1)), result(cst=(1.0, 1)))
+    assert not any(check.passed for check in verdict.checks)
+    assert verdict.reasons == [
+        "domain was not measured, target 0.000",
+        "git was not measured on either model",
+        "lsp was not measured on the new model",
+        "cst was not measured on the base",
+    ]
+
+
+def test_two_suites_are_not_compared() -> None:
+    spec = GateSpec(target={"git": 1.0}, no_regression=["git"])
+    verdict = judge(spec, result("s", git=(1.0, 2)), result("t", git=(1.0, 2)))
+    assert [check.passed for check in verdict.checks] == [True, False]
+    assert "different suites" in verdict.reasons[0]
