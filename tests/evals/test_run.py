@@ -118,6 +118,13 @@ def test_without_headline_cases_there_is_no_headline() -> None:
     assert evaluate(Parrot(ANSWERS), Path("m"), suite, CATALOG, "", Silent(), "base").headline is None
 
 
+def test_only_a_full_score_is_solved() -> None:
+    suite = Suite(Path("s.jsonl"), (case("t1", "text", "read_file", prompt="read a"),))
+    half = {"read a": "<function=read_file><parameter=path>a</parameter></function>"}
+    result = evaluate(Parrot(half), Path("m"), suite, CATALOG, "", Silent(), "base")
+    assert result.categories == [CategoryScore(category="text", n=1, mean=0.5, solved=0)]
+
+
 def test_a_category_kept_wholly_in_reserve_is_not_reported() -> None:
     suite = Suite(Path("s.jsonl"), (case("r1", "text", "read_file", prompt="read a", reserve=True),))
     assert evaluate(Parrot(ANSWERS), Path("m"), suite, CATALOG, "", Silent(), "base").categories == []

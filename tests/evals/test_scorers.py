@@ -125,6 +125,11 @@ CALLS = [
     (CHAIN, FIND + "f = read_file('b')\nwrite_file('out', f)", "read_file doesn't use the result of goto_definition"),
     (CHAIN, FIND + "f = read_file(d)\nwrite_file('out', d)", "write_file doesn't use the result of read_file"),
     (CHAIN, FIND + "f = read_file(d)\nwrite_file('in', f)", "write_file is called with path='in', not 'out'"),
+    (
+        CHAIN,
+        FIND + "f = read_file(d)\nwrite_file('in', f)\nread_file('b')",
+        "write_file is called with path='in', not 'out'",
+    ),
     (CHAIN, FIND + "f = read_file(d)\nwrite_file(d, f)", "write_file is called with path=<computed>, not 'out'"),
     (CHAIN, FIND + "f = read_file(d)\nwrite_file(content=f)", "write_file is called without path='out'"),
     (CHAIN, "goto_definition('a.py', 3.5)", "goto_definition is called with line=3.5, not 3"),

@@ -112,7 +112,7 @@ def test_a_gate_that_asks_for_nothing_is_a_mistake(mistakes_of: MistakesOf) -> N
 
 def test_an_empty_category_is_reported_where_it_stands(mistakes_of: MistakesOf) -> None:
     assert mistakes_of(load_phase, SMALLEST + '[data.quota]\ngit = 1\n"" = 2\n') == [
-        (5, "data.quota: a name in it must not be empty")
+        (7, "data.quota: a name in it must not be empty")
     ]
 
 

@@ -29,8 +29,8 @@ def plan_batches(
 ) -> Plan:
     """Batches of `size` rows for `iters` iterations.
 
-    An epoch holds every row of `new` once and as many of `replay` as make `share` of the epoch; replayed rows come round
-    in turn, in a new order each time. `lengths` are tokens by row index; rows of a batch are of similar length.
+    An epoch holds every row of `new` once and as many of `replay` as make `share` of the epoch; those come round
+    in turn, each time in a new order. `lengths` are tokens by row index; rows of a batch are of similar length.
     """
     rng = random.Random(seed)
     wanted = round(len(new) * share / (1.0 - share)) if replay else 0

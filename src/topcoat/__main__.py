@@ -1,0 +1,5 @@
+"""`python -m topcoat`."""
+
+from topcoat.cli.main import main
+
+main()

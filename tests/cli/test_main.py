@@ -1,0 +1,193 @@
+"""The command line as a user meets it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write_phase
+
+ROOT = Path(__file__).parents[2]
+
+
+def topcoat(
+    *arguments: str | Path, cwd: Path | None = None, timeout: float = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "topcoat", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
+
+
+def fake(project: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return topcoat("--engine", "fake", *arguments, cwd=project)
+
+
+def test_help_loads_neither_mlx_nor_transformers() -> None:
+    script = (
+        "import sys; from topcoat.cli.main import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('mlx', 'mlx_lm', 'transformers', 'numpy', 'pydantic') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "run" in done.stdout
+
+
+def test_every_command_prints_one_json_document_and_nothing_else(fake_project: Path) -> None:
+    run = fake(fake_project, "run", "phase34a", "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["promoted"] is True
+    for command in (
+        ["check", "phase34a"],
+        ["eval"],
+        ["status"],
+        ["log"],
+        ["compare", "phase33b", "phase34a-1"],
+        ["report", "phase34a"],
+        ["rollback"],
+        ["promote", "phase34a-1"],
+    ):
+        done = fake(fake_project, *command, "--json")
+        assert done.returncode == 0, (command, done.stderr)
+        json.loads(done.stdout)
+
+
+def test_a_passing_phase_shows_the_table_the_verdict_and_the_report(fake_project: Path) -> None:
+    done = fake(fake_project, "run", "phase34a")
+    assert done.returncode == 0
+    assert "PROMOTED phase34a-1" in done.stdout
+    assert "at least 60%" in done.stdout
+    report = done.stdout.split("report: ")[1].strip()
+    assert Path(report).is_file()
+    again = fake(fake_project, "run", "phase34a")
+    assert again.returncode == 0
+    assert "run before with the same inputs: nothing to do" in again.stdout
+
+
+def test_a_discarded_phase_ends_with_3_and_names_the_category(fake_project: Path) -> None:
+    write_phase(fake_project, train__learning_rate=1e-2, gate__no_regression=["text_tools"], retry__max_attempts=1)
+    done = fake(fake_project, "run", "phase34a")
+    assert done.returncode == 3
+    assert "DISCARDED" in done.stdout
+    assert "text_tools fell" in done.stdout
+    assert "production is untouched: phase33b" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["promote", "nothing"], "no model is called"),
+        (["run", "nothing"], "nothing.toml"),
+        (["check", "phase34a", "--allow", "everything"], "no finding has the code"),
+        (["rollback"], "nothing to roll back"),
+        (["report", "phase34a"], "not come to a verdict"),
+        (["eval", "--nonsense"], "nonsense"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_a_hint(fake_project: Path, arguments: list[str], expected: str) -> None:
+    done = fake(fake_project, *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr.lower() or expected in done.stderr
+    assert "hint:" in done.stderr or "--help" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_outside_a_project_the_hint_is_init(tmp_path: Path) -> None:
+    done = topcoat("status", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "hint: topcoat init" in done.stderr
+
+
+def test_every_mistake_of_a_file_is_shown_with_its_line(fake_project: Path) -> None:
+    path = fake_project / "phases" / "phase34a.toml"
+    path.write_text('[data]\ntrain = ["data/phase34a.jsonl"]\n\n[train]\nlearning_rat = 1e-3\nrank = 8\niters = -4\n')
+    done = fake(fake_project, "run", "phase34a")
+    assert done.returncode == 2
+    for text in ("phase34a.toml:5", "learning_rate", "phase34a.toml:6", "phase34a.toml:7"):
+        assert text in done.stderr
+
+
+def test_a_broken_line_of_data_is_named_and_nothing_is_lost(fake_project: Path) -> None:
+    data = fake_project / "data" / "phase34a.jsonl"
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join([*lines[:4], lines[4][:-20], *lines[5:]]) + "\n")
+    done = fake(fake_project, "run", "phase34a")
+    assert done.returncode == 2
+    assert "phase34a.jsonl:5" in done.stderr
+    assert json.loads(fake(fake_project, "status", "--json").stdout)["production"] == "phase33b"
+
+
+def test_no_such_model_is_named_where_it_is_written(fake_project: Path) -> None:
+    path = fake_project / "topcoat.toml"
+    path.write_text(path.read_text().replace("models/phase33b", "models/phase99"))
+    done = fake(fake_project, "eval")
+    assert done.returncode == 2
+    assert "models/phase99" in done.stderr
+    assert "topcoat.toml:" in done.stderr
+
+
+def test_a_second_run_says_who_holds_the_lock(fake_project: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path\n"
+        "from topcoat.store.lock import project_lock\n"
+        "with project_lock(Path('.topcoat/lock'), 'topcoat run phase34a'):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    (fake_project / ".topcoat").mkdir()
+    holder = subprocess.Popen([sys.executable, "-c", script], cwd=fake_project, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        done = fake(fake_project, "run", "phase34a")
+        assert done.returncode == 2
+        assert "topcoat run phase34a" in done.stderr
+        assert str(holder.pid) in done.stderr
+        # Reading works meanwhile.
+        assert fake(fake_project, "status").returncode == 0
+    finally:
+        holder.kill()
+        holder.wait()
+        assert holder.stdout is not None
+        holder.stdout.close()
+
+
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(fake_project: Path) -> None:
+    write_phase(fake_project, train__iters=4_000_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "topcoat", "--engine", "fake", "run", "phase34a"],
+        cwd=fake_project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("score") or "attempt" in line:
+            break
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on" in errors
+    assert "Traceback" not in errors
+
+
+def test_the_page_of_commands_is_what_help_prints() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "make_commands.py")], capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs" / "commands.md").read_text() == done.stdout
