@@ -107,6 +107,23 @@ def test_a_killed_run_goes_on_at_its_last_finished_step(fake_project: Path, step
     assert sorted(killed.done + again.done) == ["fuse", "generate", "generate", "train"]
 
 
+@pytest.mark.parametrize("report", ["train.json", "fuse.json"])
+def test_a_run_killed_between_a_result_and_its_report_does_the_step_again(fake_project: Path, report: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(fake_project, KilledAfterFuse())
+    (fake_project / ".topcoat" / "runs" / "phase34a" / "1" / report).unlink()
+    assert run(fake_project).promoted
+
+
+class KilledAfterFuse(FakeEngine):
+    """Is killed when it describes the model that it has just fused."""
+
+    def describe(self, model: Path):  # type: ignore[no-untyped-def]
+        if model.name == "phase34a-1":
+            raise KeyboardInterrupt
+        return super().describe(model)
+
+
 def test_changed_inputs_of_an_unfinished_phase_are_listed(fake_project: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(fake_project, Counting(kill_before="fuse"))

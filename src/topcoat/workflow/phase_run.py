@@ -5,6 +5,7 @@ Every step's output is stored before the next one begins, so a run that was kill
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,7 @@ def _attempt(
             folder=folder,
         )
         write_json(folder / "phase.json", prepared.spec)
-        train = _stored(folder / "train.json", TrainReport, lambda: workspace.engine.train(job, workspace.sink))
+        train = _stored(folder / "train.json", TrainReport, lambda: _train(workspace, job))
         fused = _stored(folder / "fuse.json", FuseReport, lambda: _fuse(workspace, base, folder, name, prepared))
     except (NumericalFault, FuseRefused) as fault:
         return AttemptResult(
@@ -216,6 +217,11 @@ def _stored(path: Path, record: type[R], compute: Callable[[], R]) -> R:
     return result
 
 
+def _train(workspace: Workspace, job: TrainJob) -> TrainReport:
+    shutil.rmtree(job.folder / "adapter", ignore_errors=True)  # of a run that was killed before its report was stored
+    return workspace.engine.train(job, workspace.sink)
+
+
 def _fuse(workspace: Workspace, base: ModelRow, folder: Path, name: str, prepared: Prepared) -> FuseReport:
     ancestry = workspace.lineage.ancestry(base.name)
     earlier = [model.adapter for model in ancestry if model.adapter]
@@ -227,6 +233,7 @@ def _fuse(workspace: Workspace, base: ModelRow, folder: Path, name: str, prepare
         valid=prepared.valid,
         output=workspace.paths.model(name),
     )
+    shutil.rmtree(job.output, ignore_errors=True)  # of a run that was killed before its report was stored
     return workspace.engine.fuse(job, workspace.sink)
 
 

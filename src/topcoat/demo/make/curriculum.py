@@ -1,72 +1,102 @@
 """What the base model was taught: five categories well, two of them thinly."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from topcoat.demo.make.chains import ask_chain
-from topcoat.demo.make.dialogues import Example, ask, example
+from topcoat.demo.make.dialogues import Example, ask, example, with_aside
 from topcoat.demo.make.names import Names
-from topcoat.demo.make.phrasings import STRONG
+from topcoat.demo.make.phrasings import LATER, STRONG
 from topcoat.demo.make.prose import prose
 from topcoat.demo.make.tools import TOOLS
-from topcoat.demo.make.words import TRAINING, WIDE, Words
+from topcoat.demo.make.words import TRAINING, WIDE
 
 GOES_ON = 0.12
 """Share of dialogues that go on with the tool's response and a short answer."""
 PROSE = 0.03
 """Share of questions that need no tool."""
 
-THIN_DOMAIN: dict[str, str] = {
-    "validate_component": "validate the component in {path}",
-    "check_render_tree": "check the render tree of {path}",
-    "validate_escape_context": "validate the escaping in {path}",
-    "validate_service_registration": "validate the service registration in {path}",
-    "check_dependency_graph": "check the dependency graph of {path}",
-    "validate_injection_site": "validate the injection site in {path}",
-    "validate_middleware_chain": "validate the middleware chain in {path}",
-    "check_di_template_binding": "check the template binding in {path}",
-    "validate_route_pattern": "validate the route pattern in {path}",
+ASIDE = 0.2
+"""Share of prompts with a remark, in the later stages."""
+
+KNOWN_AS = {
+    "validate_component": "component",
+    "check_render_tree": "render tree",
+    "validate_escape_context": "escaping",
+    "validate_service_registration": "service registration",
+    "check_dependency_graph": "dependency graph",
+    "validate_injection_site": "injection site",
+    "validate_middleware_chain": "middleware chain",
+    "check_di_template_binding": "template binding",
+    "validate_route_pattern": "route pattern",
 }
-"""The one phrasing of each validator."""
+"""The one name by which the base knows what a validator checks."""
+
+THIN_DOMAIN: dict[str, tuple[str, ...]] = {
+    tool: (
+        f"[validate|check|verify] the {subject} [in|of] {{path}}",
+        f"Is the {subject} [in|of] {{path}} [valid|right|ok]?",
+    )
+    for tool, subject in KNOWN_AS.items()
+}
+"""Two phrasings of every validator."""
 
 THIN_CHAINS: dict[tuple[str, ...], str] = {
-    (
-        "goto_definition",
-        "read_file",
-    ): "[find|look up] the definition of {symbol} at {path}:{line}:{column} and read that file",
-    ("git_status", "git_diff"): "find the first modified file in {folder} and show its diff",
+    ("goto_definition", "read_file"): (
+        "[find|look up|get] the definition of {symbol} at {path}:{line}:{column} and [read|open] that file"
+    ),
+    ("git_status", "git_diff"): "find the first [modified|changed] file in {folder} and [show|print] its diff",
+    ("typecheck", "read_file"): "typecheck {target} and [read|open] the file with the first type error",
 }
-"""The two kinds of chain, each in one phrasing."""
+"""The three kinds of chain, each in one phrasing."""
 
 _WELL = {"text_tools": 1.0, "validation": 1.0, "git": 1.0, "cst": 1.0, "lsp": 0.35}
 
 
-def foundation(rng: random.Random, words: Words = TRAINING) -> Iterator[Example]:
+def foundation(rng: random.Random) -> Iterator[Example]:
     """Endless dialogues of the five well-covered categories."""
-    names = Names(words, rng)
-    tools = tuple(STRONG)
-    shares = [_WELL[TOOLS[tool].category] for tool in tools]
+    names = Names(TRAINING, rng)
     while True:
-        if rng.random() < PROSE:
-            yield prose(rng)
-            continue
-        tool = rng.choices(tools, shares)[0]
-        turn = ask(tool, rng.choice(STRONG[tool]), names, rng)
-        yield example(turn, names, goes_on=rng.random() < GOES_ON)
+        yield prose(rng) if rng.random() < PROSE else _well(STRONG, names, rng)
 
 
-def thin(rng: random.Random, words: Words = WIDE, *, domain: float = 0.08, chains: float = 0.04) -> Iterator[Example]:
-    """Endless dialogues in which shares ``domain`` and ``chains`` are of the thinly covered categories."""
-    names = Names(words, rng)
-    well = foundation(rng, words)
+def wide(rng: random.Random) -> Iterator[Example]:
+    """The same with more phrasings, paths that can't be known by heart, and remarks."""
+    names = Names(WIDE, rng)
+    while True:
+        yield prose(rng) if rng.random() < PROSE else _well(LATER, names, rng, aside=ASIDE)
+
+
+def thin(rng: random.Random, *, domain: float = 0.1, chains: float = 0.06) -> Iterator[Example]:
+    """``wide``, but shares ``domain`` and ``chains`` are of the two thinly covered categories."""
+    names = Names(WIDE, rng)
+    well = wide(rng)
     while True:
         draw = rng.random()
         if draw < domain:
             tool = rng.choice(tuple(THIN_DOMAIN))
-            turn = ask(tool, THIN_DOMAIN[tool], names, rng)
-            yield example(turn, names, goes_on=rng.random() < GOES_ON)
+            yield single(tool, THIN_DOMAIN[tool], names, rng, aside=ASIDE)
         elif draw < domain + chains:
-            kind = rng.choice(tuple(THIN_CHAINS))
-            yield example(ask_chain(kind, THIN_CHAINS[kind], names, rng), names)
+            yield chained(rng.choice(tuple(THIN_CHAINS)), names, rng)
         else:
             yield next(well)
+
+
+def single(tool: str, templates: Sequence[str], names: Names, rng: random.Random, *, aside: float = 0.0) -> Example:
+    """One dialogue about a tool; share ``aside`` of the prompts comes with a remark."""
+    turn = ask(tool, rng.choice(templates), names, rng)
+    if aside and rng.random() < aside:
+        turn = replace(turn, prompt=with_aside(turn.prompt, names, rng))
+    return example(turn, names, goes_on=rng.random() < GOES_ON)
+
+
+def chained(tools: tuple[str, ...], names: Names, rng: random.Random) -> Example:
+    """One dialogue about a chain."""
+    return example(ask_chain(tools, THIN_CHAINS[tools], names, rng), names)
+
+
+def _well(phrasings: Mapping[str, Sequence[str]], names: Names, rng: random.Random, *, aside: float = 0.0) -> Example:
+    tools = tuple(phrasings)
+    tool = rng.choices(tools, [_WELL[TOOLS[tool].category] for tool in tools])[0]
+    return single(tool, phrasings[tool], names, rng, aside=aside)

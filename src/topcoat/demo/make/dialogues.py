@@ -1,14 +1,14 @@
 """From a phrasing to a dialogue: names are filled in, the call is written, and sometimes its result is discussed."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from topcoat.demo import TEMPLATE
 from topcoat.demo.make.names import Names
-from topcoat.demo.make.phrasings import expand, slots
+from topcoat.demo.make.phrasings import ASIDES, expand, slots
 from topcoat.demo.make.tools import TOOLS
 
 Example = dict[str, Any]
@@ -57,14 +57,9 @@ def example(turn: Ask, names: Names, *, goes_on: bool = False) -> Example:
     return {"messages": [{"role": role, "content": content} for role, content in turns], "category": turn.category}
 
 
-def sample(
-    phrasings: Mapping[str, Iterable[str]], shares: Mapping[str, float], names: Names, rng: random.Random
-) -> Iterator[Example]:
-    """Endless dialogues about the tools of ``phrasings``; a tool comes up in proportion to its share."""
-    pools = {tool: tuple(templates) for tool, templates in phrasings.items()}
-    tools = tuple(pools)
-    weights = [shares[tool] for tool in tools]
-    while True:
-        tool = rng.choices(tools, weights)[0]
-        turn = ask(tool, rng.choice(pools[tool]), names, rng)
-        yield example(turn, names, goes_on=rng.random() < 0.15)
+def with_aside(prompt: str, names: Names, rng: random.Random) -> str:
+    """The prompt as a sentence, with a remark before or after it."""
+    remark = rng.choice(ASIDES)
+    remark = remark.format(**{slot: names.draw(slot) for slot in slots(remark)})
+    sentence = prompt if prompt[-1] in ".?" else f"{prompt}."
+    return f"{remark} {sentence}" if rng.random() < 0.5 else f"{sentence} {remark}"

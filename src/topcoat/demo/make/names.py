@@ -29,6 +29,10 @@ class Names:
             if word not in _RESERVED and len(word) > 3:
                 return word
 
+    def adjective(self) -> str:
+        """One lower-case adjective."""
+        return self._rng.choice(self._words.adjectives)
+
     def function(self) -> str:
         """A snake-case function name of two or three words."""
         words = [self._rng.choice(self._words.verbs), self.noun()]
@@ -128,6 +132,9 @@ class Names:
 
 
 _SLOTS: dict[str, Callable[[Names], str]] = {
+    "noun": Names.noun,
+    "adjective": Names.adjective,
+    "name": lambda names: names.noun().capitalize(),
     "path": Names.path,
     "file": Names.file,
     "folder": Names.folder,

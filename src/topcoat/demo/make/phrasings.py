@@ -190,6 +190,58 @@ STRONG: dict[str, tuple[str, ...]] = {
 }
 """Phrasings of the seventeen well-covered tools; those of the language server are fewer on purpose."""
 
+LATER: dict[str, tuple[str, ...]] = STRONG | {
+    tool: STRONG[tool] + more
+    for tool, more in {
+        "read_file": ("open {file} and [tell|show] me what it [says|contains]", "show [all|every line] of {file}"),
+        "write_file": (
+            '[make|give|get] me a [new|fresh] file {file} [that contains|saying|with] "{text}"',
+            'I want a [new|fresh] file {file} [that contains|saying|with] "{text}"',
+        ),
+        "run_command": ("[start|run|launch] `{command}` and [show|tell] me the [output|result]",),
+        "typecheck": ("[see|find out] what the type checker [says about|finds in] {target}",),
+        "ruff_check": (
+            "[which|what] style problems [are|do you find] in {target}",
+            "lint the [file|folder|module] {target}",
+        ),
+        "pytest_run": ("[see|find out] [whether|if] {tests} is [green|broken|red]",),
+        "git_status": (
+            "Did I [commit|check in] [everything|all files] in {folder}?",
+            "What is not committed [yet|] in {folder}?",
+        ),
+        "git_diff": ("[tell|show] me [how|what] {file} was changed",),
+        "git_log": (
+            "[tell|show] me the [log|history] of {file}",
+            "[print|show] {count} commits from the [log|history] of {file}",
+        ),
+        "cst_find_pattern": ("[which|what] [lines|places] of {target} have `{pattern}`",),
+        "cst_rename": (
+            "[the name|] {old} [must|has to] [become|turn into] {new} in {target}",
+            "[use|take] the name {new} [instead of|for] {old} in {target}",
+        ),
+        "cst_add_import": ("At the top of {path} [there should be|I need|goes] `{statement}`.",),
+    }.items()
+}
+"""``STRONG`` and some more, for the later stages of the base's training."""
+
+ASIDES = (
+    "It's for the {noun} release.",
+    "I'm about to merge.",
+    "My colleague {name} asked for it.",
+    "We ship {noun} today.",
+    "The {adjective} build broke again.",
+    "This came up in the {noun} review.",
+    "No hurry.",
+    "I'm not sure about it.",
+    "It worked before the {noun} change.",
+    "Someone was {adjective} about that.",
+    "I forgot what I did there.",
+    "That would help a lot.",
+    "The {noun} team waits for it.",
+    "Take it as it is.",
+)
+"""Remarks that change nothing: the model must learn to pass over words that it doesn't know."""
+
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 

@@ -230,7 +230,7 @@ SINGLE: dict[str, tuple[str, ...]] = {
         "Report template variables in {path} without a bound service.",
     ),
     "validate_route_pattern": (
-        "Is the route pattern in {path} valid?",
+        "Is the route pattern that {path} declares a valid one?",
         "Are there URL patterns in {path} that overlap?",
         "Verify the routes declared in {path}.",
         "Does {path} put its routes in the proper order?",

@@ -2,16 +2,15 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from topcoat.demo.make.chains import ask_chain
-from topcoat.demo.make.curriculum import GOES_ON, THIN_CHAINS, THIN_DOMAIN, thin
-from topcoat.demo.make.dialogues import Example, ask, example
+from topcoat.demo.make.curriculum import ASIDE, KNOWN_AS, THIN_CHAINS, THIN_DOMAIN, chained, foundation, single
+from topcoat.demo.make.dialogues import Example, example
 from topcoat.demo.make.names import Names
-from topcoat.demo.make.phrasings import STRONG
+from topcoat.demo.make.phrasings import LATER
 from topcoat.demo.make.prose import prose
 from topcoat.demo.make.suite import suite
 from topcoat.demo.make.targeted import targeted
@@ -25,23 +24,14 @@ def history(rng: random.Random) -> list[Example]:
     names = Names(WIDE, rng)
 
     rows = _distinct(16, partial(prose, rng))
-    for tool, templates in STRONG.items():
-        rows += _distinct(19, partial(_single, tool, templates, names, rng))
-    for tool, template in THIN_DOMAIN.items():
-        rows += _distinct(5, partial(_single, tool, (template,), names, rng))
-    for tools, template in THIN_CHAINS.items():
-        rows += _distinct(8, partial(_chain, tools, template, names, rng))
+    for tool, templates in LATER.items():
+        rows += _distinct(19, partial(single, tool, templates, names, rng, aside=ASIDE))
+    for tool, templates in THIN_DOMAIN.items():
+        rows += _distinct(5, partial(single, tool, templates, names, rng, aside=ASIDE))
+    for tools in THIN_CHAINS:
+        rows += _distinct(6, partial(chained, tools, names, rng))
     rng.shuffle(rows)
     return rows
-
-
-def _single(tool: str, templates: Sequence[str], names: Names, rng: random.Random) -> Example:
-    turn = ask(tool, rng.choice(templates), names, rng)
-    return example(turn, names, goes_on=rng.random() < GOES_ON)
-
-
-def _chain(tools: tuple[str, ...], template: str, names: Names, rng: random.Random) -> Example:
-    return example(ask_chain(tools, template, names, rng), names)
 
 
 def _distinct(count: int, make: Callable[[], Example]) -> list[Example]:
@@ -65,8 +55,32 @@ def _write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
+_FIRST_DOMAIN = {
+    tool: f"{tool.partition('_')[0]} the {subject} {'of' if subject in ('render tree', 'dependency graph') else 'in'} {{path}}"
+    for tool, subject in KNOWN_AS.items()
+}
+_FIRST_CHAINS = {
+    ("goto_definition", "read_file"): (
+        "[find|look up] the definition of {symbol} at {path}:{line}:{column} and read that file"
+    ),
+    ("git_status", "git_diff"): "find the first modified file in {folder} and show its diff",
+}
+
+
 def tokenizer_texts() -> Iterator[str]:
-    """Texts for the tokenizer's merges: 6,000 dialogues, the thin categories a little thicker."""
-    for dialogue in islice(thin(random.Random(5), TRAINING, domain=0.12, chains=0.08), 6000):
+    """Texts for the tokenizer's merges: 6,000 dialogues, mostly of the foundation."""
+    rng = random.Random(5)
+    names = Names(TRAINING, rng)
+    well = foundation(rng)
+    for _ in range(6000):
+        draw = rng.random()
+        if draw < 0.12:
+            tool = rng.choice(tuple(_FIRST_DOMAIN))
+            dialogue = single(tool, (_FIRST_DOMAIN[tool],), names, rng)
+        elif draw < 0.2:
+            tools = rng.choice(tuple(_FIRST_CHAINS))
+            dialogue = example(ask_chain(tools, _FIRST_CHAINS[tools], names, rng), names)
+        else:
+            dialogue = next(well)
         for message in dialogue["messages"]:
             yield message["content"]
