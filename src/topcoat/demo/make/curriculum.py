@@ -17,7 +17,7 @@ GOES_ON = 0.12
 PROSE = 0.03
 """Share of questions that need no tool."""
 
-ASIDE = 0.2
+ASIDE = 0.25
 """Share of prompts with a remark, in the later stages."""
 
 KNOWN_AS = {
@@ -37,10 +37,11 @@ THIN_DOMAIN: dict[str, tuple[str, ...]] = {
     tool: (
         f"[validate|check|verify] the {subject} [in|of] {{path}}",
         f"Is the {subject} [in|of] {{path}} [valid|right|ok]?",
+        f"[find|show] [what is wrong|mistakes|problems] with the {subject} [in|of] {{path}}",
     )
     for tool, subject in KNOWN_AS.items()
 }
-"""Two phrasings of every validator."""
+"""Three phrasings of every validator."""
 
 THIN_CHAINS: dict[tuple[str, ...], str] = {
     ("goto_definition", "read_file"): (
@@ -68,7 +69,7 @@ def wide(rng: random.Random) -> Iterator[Example]:
         yield prose(rng) if rng.random() < PROSE else _well(LATER, names, rng, aside=ASIDE)
 
 
-def thin(rng: random.Random, *, domain: float = 0.1, chains: float = 0.06) -> Iterator[Example]:
+def thin(rng: random.Random, *, domain: float = 0.12, chains: float = 0.06) -> Iterator[Example]:
     """``wide``, but shares ``domain`` and ``chains`` are of the two thinly covered categories."""
     names = Names(WIDE, rng)
     well = wide(rng)

@@ -198,7 +198,11 @@ LATER: dict[str, tuple[str, ...]] = STRONG | {
             '[make|give|get] me a [new|fresh] file {file} [that contains|saying|with] "{text}"',
             'I want a [new|fresh] file {file} [that contains|saying|with] "{text}"',
         ),
-        "run_command": ("[start|run|launch] `{command}` and [show|tell] me the [output|result]",),
+        "run_command": (
+            "[start|run|launch] `{command}` and [show|tell] me the [output|result]",
+            "[run|execute|do] this [in|from] [the|a] [shell|terminal], [then|and] show the result: `{command}`",
+            "[run|execute|do] this: `{command}`",
+        ),
         "typecheck": ("[see|find out] what the type checker [says about|finds in] {target}",),
         "ruff_check": (
             "[which|what] style problems [are|do you find] in {target}",
@@ -208,8 +212,14 @@ LATER: dict[str, tuple[str, ...]] = STRONG | {
         "git_status": (
             "Did I [commit|check in] [everything|all files] in {folder}?",
             "What is not committed [yet|] in {folder}?",
+            "[list|see|tell me] what [is|was] [modified|changed] [since the last commit|so far]",
+            "[list|show] what [I changed|I modified|was touched]",
         ),
-        "git_diff": ("[tell|show] me [how|what] {file} was changed",),
+        "git_diff": (
+            "[tell|show] me [how|what] {file} was changed",
+            "[show|see|get] the [changes|edits] [that were|] made [in|inside] {file}",
+            "Which [changes|edits] were made [to|in] {file}?",
+        ),
         "git_log": (
             "[tell|show] me the [log|history] of {file}",
             "[print|show] {count} commits from the [log|history] of {file}",

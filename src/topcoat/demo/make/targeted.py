@@ -15,20 +15,20 @@ DOMAIN: dict[str, tuple[str, ...]] = {
         "check that {path} holds a proper component",
     ),
     "check_render_tree": (
-        "Do the components in {path} nest correctly when the page renders?",
-        "Is the render tree built by {path} sound?",
+        "Do the components nest correctly when {path} renders?",
+        "Is the tree rendered by {path} sound?",
         "look for bad nesting in the tree that {path} renders",
     ),
     "validate_escape_context": (
         "Is every value in {path} escaped?",
-        "look for unescaped output in {path}",
-        "Does {path} print a value that is not escaped?",
+        "look for values in {path} that are not escaped",
+        "Does {path} leave output unescaped?",
         "check that the template {path} escapes its values",
     ),
     "validate_service_registration": (
         "Are the services in {path} registered with the container?",
-        "Does {path} register a service twice or with a wrong lifetime?",
-        "make sure that the registrations in {path} are right",
+        "Does {path} register its services with the right lifetime?",
+        "make sure that the registrations in {path} are complete",
     ),
     "check_dependency_graph": (
         "Are there cycles among the services of {path}?",
@@ -36,9 +36,9 @@ DOMAIN: dict[str, tuple[str, ...]] = {
         "look for a cycle in the dependency graph of {path}",
     ),
     "validate_injection_site": (
-        "Can everything injected in {path} be resolved?",
-        "check the injected parameters of {path}",
-        "Is the injection into the constructor in {path} valid?",
+        "Can everything that is injected in {path} be resolved?",
+        "check the parameters injected into {path}",
+        "Is what gets injected into the constructor in {path} valid?",
     ),
     "validate_middleware_chain": (
         "Is the middleware in {path} in the right order?",
@@ -46,15 +46,15 @@ DOMAIN: dict[str, tuple[str, ...]] = {
         "check the stack of middleware in {path}",
     ),
     "check_di_template_binding": (
-        "Are the names in the template {path} bound to services?",
-        "Which template names in {path} lack a binding?",
-        "check that {path} binds its template variables to services",
+        "Are the template names in {path} bound to services?",
+        "look for template variables in {path} without a binding",
+        "check that every name in the template {path} is bound",
     ),
     "validate_route_pattern": (
         "Do the URL patterns in {path} overlap?",
-        "Are the routes of {path} in the right order?",
-        "check the URL patterns of the routes in {path}",
-        "Is every route in {path} well formed?",
+        "Are the routes in {path} in the right order?",
+        "check the routes that {path} declares",
+        "Is every route of {path} well formed?",
     ),
 }
 """Thirty requests for validators; each is used once."""
@@ -62,46 +62,51 @@ DOMAIN: dict[str, tuple[str, ...]] = {
 _AT = "{symbol} at {path}:{line}:{column}"
 
 CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("goto_definition", "read_file"): (f"show me the file that defines {_AT}",),
+    ("goto_definition", "read_file"): (
+        f"show me the file that defines {_AT}",
+        f"find the place that defines {_AT}, then read the file",
+    ),
     ("goto_definition", "ruff_check"): (
         f"find the definition of {_AT} and lint that file",
         f"go to where {_AT} is defined, then run ruff on the file",
-        f"Does the file that defines {_AT} pass the linter?",
+        f"lint the file that defines {_AT}",
+        f"look up where {_AT} is defined and lint the file",
     ),
     ("goto_definition", "typecheck"): (
         f"find the definition of {_AT} and typecheck that file",
-        f"Is the file that defines {_AT} correctly typed?",
+        f"go to where {_AT} is defined, then check the types of the file",
+        f"typecheck the file that defines {_AT}",
+        f"look up where {_AT} is defined and typecheck the file",
     ),
     ("workspace_symbols", "read_file"): (
         "search the project for {query} and read the file",
         "find the symbol {query} and show me the file it is in",
         "look up {query} in the workspace, then open its file",
-    ),
-    ("workspace_symbols", "document_symbols"): (
-        "search the workspace for {query} and outline the file it is in",
-        "find {query} in the project, then list the symbols of that file",
+        "search the workspace for {query} and show me its file",
     ),
     ("find_references", "read_file"): (
         f"find the references to {_AT} and read the first file",
         f"show me the first file that uses {_AT}",
+        f"list the references to {_AT}, then open the first file",
+        f"find the uses of {_AT} and read the first file",
     ),
-    ("git_status", "git_diff"): ("Which file in {folder} did I change first, and what is its diff?",),
+    ("git_status", "git_diff"): (
+        "show me the diff of the first file that I changed in {folder}",
+        "see what is modified in {folder}, then diff the first file",
+    ),
     ("git_status", "ruff_check"): (
         "find the first modified file and lint it",
-        "lint the first file that is modified in {folder}",
-        "look up what changed in {folder} and run ruff on the first file",
-    ),
-    ("git_status", "typecheck"): (
-        "find the first modified file in {folder} and typecheck it",
-        "check the types of the first uncommitted file in {folder}",
+        "lint the first modified file in {folder}",
+        "find the first changed file in {folder} and run ruff on it",
+        "look up what changed in {folder}, then lint the first file",
     ),
     ("ruff_check", "read_file"): (
         "lint {target} and read the first file with a violation",
         "run ruff on {target}, then show me the file it complains about",
         "open the first file in {target} that the linter dislikes",
+        "run the linter on {target} and open the first file it complains about",
     ),
     ("typecheck", "read_file"): (
-        "typecheck {target} and read the file of the first error",
         "run the type checker on {target}, then open the file with the first error",
         "show me the first file in {target} with a type error",
     ),
@@ -109,29 +114,18 @@ CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
         "run the tests in {tests} and read the file of the first failure",
         "run {tests}, then open the file that fails",
         "show me the first file with a failing test in {tests}",
+        "run pytest on {tests} and show me the file that fails",
     ),
     ("cst_find_pattern", "read_file"): (
         "find `{pattern}` in {target} and read the first file that matches",
         "search {target} for `{pattern}`, then open the file with the first match",
         "show me the first file in {target} that contains `{pattern}`",
     ),
-    ("cst_rename", "typecheck"): (
-        "rename {old} to {new} in {target} and typecheck the file that changed",
-        "change the name {old} to {new} in {target}, then check the types of the changed file",
-    ),
-    ("read_file", "write_file"): (
-        "copy {file} to {output}",
-        "read {file} and write its text to {output}",
-    ),
-    ("run_command", "write_file"): (
-        "run `{command}` and save the output to {output}",
-        "write what `{command}` prints into {output}",
-    ),
     ("goto_definition", "read_file", "ruff_check"): (
         f"find the definition of {_AT}, read that file and lint it",
         f"open the file that defines {_AT}, then run ruff on it too",
+        f"look up where {_AT} is defined, read the file and run ruff on it",
     ),
-    ("git_status", "git_diff", "ruff_check"): ("find the first modified file in {folder}, show its diff and lint it",),
 }
 """Forty requests for chains; each is used once."""
 

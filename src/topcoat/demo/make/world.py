@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from topcoat.demo.make.chains import ask_chain
-from topcoat.demo.make.curriculum import ASIDE, KNOWN_AS, THIN_CHAINS, THIN_DOMAIN, chained, foundation, single
-from topcoat.demo.make.dialogues import Example, example
+from topcoat.demo.make.curriculum import ASIDE, GOES_ON, KNOWN_AS, THIN_CHAINS, THIN_DOMAIN, chained, foundation, single
+from topcoat.demo.make.dialogues import Example, ask, example
 from topcoat.demo.make.names import Names
 from topcoat.demo.make.phrasings import LATER
 from topcoat.demo.make.prose import prose
@@ -23,7 +23,7 @@ def history(rng: random.Random) -> list[Example]:
     """What the base model has learned, for replay: every tool and chain in the phrasings of its training."""
     names = Names(WIDE, rng)
 
-    rows = _distinct(16, partial(prose, rng))
+    rows = _distinct(14, partial(prose, rng))
     for tool, templates in LATER.items():
         rows += _distinct(19, partial(single, tool, templates, names, rng, aside=ASIDE))
     for tool, templates in THIN_DOMAIN.items():
@@ -55,8 +55,9 @@ def _write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
+_OF = ("render tree", "dependency graph")
 _FIRST_DOMAIN = {
-    tool: f"{tool.partition('_')[0]} the {subject} {'of' if subject in ('render tree', 'dependency graph') else 'in'} {{path}}"
+    tool: f"{tool.partition('_')[0]} the {subject} {'of' if subject in _OF else 'in'} {{path}}"
     for tool, subject in KNOWN_AS.items()
 }
 _FIRST_CHAINS = {
@@ -76,7 +77,8 @@ def tokenizer_texts() -> Iterator[str]:
         draw = rng.random()
         if draw < 0.12:
             tool = rng.choice(tuple(_FIRST_DOMAIN))
-            dialogue = single(tool, (_FIRST_DOMAIN[tool],), names, rng)
+            turn = ask(tool, _FIRST_DOMAIN[tool], names, rng)
+            dialogue = example(turn, names, goes_on=rng.random() < GOES_ON)
         elif draw < 0.2:
             tools = rng.choice(tuple(_FIRST_CHAINS))
             dialogue = example(ask_chain(tools, _FIRST_CHAINS[tools], names, rng), names)

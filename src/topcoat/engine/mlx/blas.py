@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Blas", "load_fast_blas"]
+__all__ = ["Blas", "load_fast_blas", "set_threads"]
 
 SYMBOLS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 SYSTEM_LIBRARIES = ("openblas", "blis", "mkl_rt")
@@ -63,6 +63,22 @@ def load_fast_blas() -> Blas:
         except (OSError, ValueError) as error:
             problems.append(f"{found}: {error}")
     return Blas("reference", problem="; ".join(problems))
+
+
+def set_threads(count: int) -> None:
+    """How many threads a product of the loaded OpenBLAS uses, from now on. The user's OPENBLAS_NUM_THREADS goes first.
+
+    Its threads wait for each other by spinning: on small products that costs more than it gains, and on a machine with
+    other work it can cost ten times more.
+    """
+    blas = load_fast_blas()
+    if blas.path is None or "OPENBLAS_NUM_THREADS" in os.environ:
+        return
+    library = ctypes.CDLL(str(blas.path))
+    for name in ("scipy_openblas_set_num_threads", "openblas_set_num_threads"):
+        if hasattr(library, name):
+            getattr(library, name)(count)
+            return
 
 
 def _plain_openblas() -> Path:

@@ -10,10 +10,16 @@ import numpy as np
 
 from topcoat.engine.base import Row
 
-__all__ = ["PAD_TO", "batch_arrays", "weighted_loss"]
+__all__ = ["PAD_TO", "batch_arrays", "padded_width", "weighted_loss"]
 
 PAD_TO = 32
 """Lengths are padded to a multiple of this, so that few shapes occur (mlx-lm's number)."""
+
+
+def padded_width(rows: Sequence[Row]) -> int:
+    """How many predictions a batch of `rows` makes a row, padding included."""
+    longest = max(len(row.tokens) for row in rows) - 1
+    return PAD_TO * -(-longest // PAD_TO)
 
 
 def batch_arrays(rows: Sequence[Row]) -> tuple[mx.array, mx.array]:
@@ -22,8 +28,7 @@ def batch_arrays(rows: Sequence[Row]) -> tuple[mx.array, mx.array]:
     Padding is on the right with weight 0: under a causal mask it changes nothing. (mlx-lm's loss mask counts one
     padding token a row; see `default_loss` in its trainer.)
     """
-    longest = max(len(row.tokens) for row in rows) - 1
-    width = PAD_TO * -(-longest // PAD_TO)
+    width = padded_width(rows)
     tokens = np.zeros((len(rows), width + 1), np.int32)
     weights = np.zeros((len(rows), width), np.float32)
     for index, row in enumerate(rows):

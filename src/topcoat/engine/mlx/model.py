@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,12 +19,16 @@ from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.utils import load_model
 
 from topcoat.engine.base import ModelInfo
+from topcoat.engine.mlx.blas import set_threads
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
 from topcoat.errors import EngineFault, InvalidInput, Where
 
 __all__ = ["Loaded", "describe", "load", "locate", "on_cpu", "read_config"]
 
 Config = dict[str, Any]
+
+THREADED_WIDTH = 512
+"""Models narrower than this run their CPU products on one thread: two gained nothing on the embedded one (192 wide)."""
 
 
 @dataclass(slots=True)
@@ -87,21 +92,22 @@ def weight_files(folder: Path) -> list[Path]:
 def describe(folder: Path) -> ModelInfo:
     """The model's shape and digest: of every file that decides what it computes."""
     config = read_config(folder)
-    text = config.get("text_config", config)
     quantization = config.get("quantization") or {}
-    try:
-        layers, hidden = int(text["num_hidden_layers"]), int(text["hidden_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(
-            f"config.json lacks the number of layers or their width ({error})", where=Where(folder / "config.json")
-        ) from error
     return ModelInfo(
         architecture=str(config["model_type"]),
-        num_layers=layers,
-        hidden_size=hidden,
+        num_layers=_size(config, "num_hidden_layers", folder),
+        hidden_size=_size(config, "hidden_size", folder),
         bits=quantization.get("bits"),
         digest=_digest(folder),
     )
+
+
+def _size(config: Config, key: str, folder: Path) -> int:
+    """A dimension of the model; models of text and images keep it under text_config."""
+    value = (config.get("text_config") or config).get(key)
+    if not isinstance(value, int):
+        raise InvalidInput(f"config.json has no {key}", where=Where(folder / "config.json"))
+    return value
 
 
 def load(folder: Path, *, lazy: bool = False) -> Loaded:
@@ -117,6 +123,8 @@ def load(folder: Path, *, lazy: bool = False) -> Loaded:
     except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
         raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
     if on_cpu():
+        # A function of the model alone: the number of threads may decide how a product is rounded.
+        set_threads(1 if _size(config, "hidden_size", folder) < THREADED_WIDTH else os.cpu_count() or 1)
         _dequantize(model)
     if not lazy:
         mx.eval(model.parameters())

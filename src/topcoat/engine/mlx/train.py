@@ -18,13 +18,13 @@ from mlx.utils import tree_flatten, tree_map
 from topcoat.engine.base import Row, TrainJob
 from topcoat.engine.mlx import checkpoint
 from topcoat.engine.mlx.checkpoint import Progress
+from topcoat.engine.mlx.forward import Forward, choose_forward
 from topcoat.engine.mlx.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
-from topcoat.engine.mlx.loss import batch_arrays, weighted_loss
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.schedule import learning_rate
 from topcoat.engine.mlx.shards import save_tensors
 from topcoat.errors import InvalidInput, NumericalFault
-from topcoat.progress import Sink, task
+from topcoat.progress import Note, Sink, task
 from topcoat.records import TrainReport, TrainStep, Validation
 from topcoat.spec.phase import TrainSpec
 from topcoat.store.files import staged_folder, write_json, write_text
@@ -47,6 +47,9 @@ def train(model: nn.Module, job: TrainJob, sink: Sink) -> TrainReport:
 
     _seed(spec, 0)
     attach(model, spec)
+    # Chosen on the fresh adapters, so that a resumed run chooses as the first one did.
+    forward, why = choose_forward(model, job.rows[job.batches[0][0]])
+    sink.emit(Note(why))
     optimizer = _optimizer(spec, job.learning_rate)
     optimizer.init(model.trainable_parameters())
     checkpoints = job.folder / "checkpoints"
@@ -55,19 +58,19 @@ def train(model: nn.Module, job: TrainJob, sink: Sink) -> TrainReport:
         set_adapter(model, adapter)
     else:
         progress = Progress()
-    loss_and_grad = nn.value_and_grad(model, weighted_loss)
+    loss_and_grad = nn.value_and_grad(model, forward.loss)
     started = time.perf_counter()
     earlier = sum(step.seconds for step in progress.steps)
 
     with task(sink, "train", total=updates, unit="update", done=progress.update) as running:
         if progress.update == 0:
-            _validate(model, job, progress)
+            _validate(model, forward, job, progress)
         while progress.update < updates and not _out_of_patience(spec, progress):
-            step = _update(model, job, optimizer, loss_and_grad, progress.update + 1, updates)
+            step = _update(model, forward, job, optimizer, loss_and_grad, progress.update + 1, updates)
             progress.steps.append(step)
             progress.update = step.update
             if step.update == updates or _passes(step, accumulate, spec.steps_per_eval):
-                _validate(model, job, progress)
+                _validate(model, forward, job, progress)
             if step.update == updates or _passes(step, accumulate, spec.save_every):
                 checkpoint.save(checkpoints, progress, adapter_weights(model), optimizer)
             running.advance(step.update, _figures(progress))
@@ -107,6 +110,7 @@ def _optimizer(spec: TrainSpec, rate: float) -> optimizers.Optimizer:
 
 def _update(
     model: nn.Module,
+    forward: Forward,
     job: TrainJob,
     optimizer: optimizers.Optimizer,
     loss_and_grad: Any,
@@ -123,7 +127,7 @@ def _update(
     for batch in job.batches[(update - 1) * accumulate : update * accumulate]:
         rows = [job.rows[index] for index in batch]
         tokens += sum(int(row.trained[1:].sum()) for row in rows)
-        (loss, weight), part = loss_and_grad(model, *batch_arrays(rows))
+        (loss, weight), part = loss_and_grad(model, *forward.arrays(rows))
         gradient = part if gradient is None else tree_map(mx.add, gradient, part)
         losses, weights = losses + loss, weights + weight
         mx.eval(losses, weights, gradient)
@@ -153,7 +157,7 @@ def _update(
     )
 
 
-def _validate(model: nn.Module, job: TrainJob, progress: Progress) -> None:
+def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progress) -> None:
     """Record the loss on the fixed validation rows; keep the adapter if it is the best so far. Draws nothing random."""
     size = job.spec.batch_size
     batches = [job.valid[start : start + size] for start in range(0, len(job.valid), size)]
@@ -161,7 +165,7 @@ def _validate(model: nn.Module, job: TrainJob, progress: Progress) -> None:
         batches = batches[: job.spec.val_batches]
     if not batches:
         return
-    loss, tokens = _mean_loss(model, batches)
+    loss, tokens = _mean_loss(model, forward, batches)
     iteration = progress.update * job.spec.grad_accumulation_steps
     progress.validations.append(Validation(update=progress.update, iteration=iteration, loss=loss, tokens=tokens))
     if progress.best_loss is None or loss < progress.best_loss:
@@ -171,12 +175,12 @@ def _validate(model: nn.Module, job: TrainJob, progress: Progress) -> None:
         progress.stale_validations += 1
 
 
-def _mean_loss(model: nn.Module, batches: Sequence[Sequence[Row]]) -> tuple[float, int]:
+def _mean_loss(model: nn.Module, forward: Forward, batches: Sequence[Sequence[Row]]) -> tuple[float, int]:
     model.eval()
     losses = weights = 0.0
     tokens = 0
     for rows in batches:
-        loss, weight = weighted_loss(model, *batch_arrays(rows))
+        loss, weight = forward.loss(model, *forward.arrays(rows))
         losses, weights = losses + scalar(loss), weights + scalar(weight)
         tokens += sum(int(row.trained[1:].sum()) for row in rows)
     return losses / weights, tokens
