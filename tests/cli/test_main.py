@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_phase
+from topcoat.engine.fake import FakeEngine
 
 ROOT = Path(__file__).parents[2]
 
@@ -191,3 +192,27 @@ def test_the_page_of_commands_is_what_help_prints() -> None:
         [sys.executable, str(ROOT / "docs" / "make_commands.py")], capture_output=True, text=True, check=True
     )
     assert (ROOT / "docs" / "commands.md").read_text() == done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_can_t_be_written_is_named(fake_project: Path) -> None:
+    fake_project.chmod(0o500)
+    try:
+        done = fake(fake_project, "eval")
+    finally:
+        fake_project.chmod(0o700)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
+    FakeEngine.create(tmp_path / "models" / "base", [("Open the licence text, please.", "I can't.")])
+    done = topcoat("init", "agent", "--base", "models/base", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    project = tmp_path / "agent"
+    assert fake(project, "check", "phase1").returncode == 0
+    run = fake(project, "run", "phase1")
+    assert run.returncode in (0, 3), run.stderr
+    again = topcoat("init", "agent", "--base", "models/base", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "already" in again.stderr

@@ -11,10 +11,10 @@ import pytest
 from tests.conftest import Recorder, write_phase
 from topcoat.engine.base import FuseJob, TrainJob
 from topcoat.engine.fake import FakeEngine
-from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused
+from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, StorageFault
 from topcoat.progress import Note, Sink
 from topcoat.records import FuseReport, TrainReport
-from topcoat.workflow import PhaseOutcome, Workspace, open_workspace, promote, rollback, run_phase
+from topcoat.workflow import PhaseOutcome, Workspace, compare_models, open_workspace, promote, rollback, run_phase
 
 
 @contextmanager
@@ -223,6 +223,14 @@ def test_a_project_can_be_moved(fake_project: Path) -> None:
     moved = fake_project.with_name("moved")
     shutil.move(fake_project, moved)
     assert run(moved).already
+
+
+def test_a_model_whose_files_changed_is_noticed(fake_project: Path) -> None:
+    run(fake_project)
+    memory = fake_project / "models" / "phase33b" / "memory.json"
+    memory.write_text(memory.read_text().replace("read_file", "write_file"))
+    with opened(fake_project) as workspace, pytest.raises(StorageFault, match="changed since"):
+        compare_models(workspace, workspace.model("phase33b"), workspace.model("production"))
 
 
 def test_an_empty_category_is_named(fake_project: Path) -> None:

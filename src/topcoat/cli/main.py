@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from topcoat.errors import GateRefused, InvalidInput, TopcoatError
+from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -34,13 +35,22 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except TopcoatError as error:
-            from topcoat.cli.display import show_error
-
-            show_error(err, error)
-            raise typer.Exit(error.exit_code) from error
+            raise _ended(error) from error
+        except BrokenPipeError:
+            raise  # the reader of our output has gone; the interpreter ends quietly
+        except OSError as error:
+            where = Where(Path(error.filename)) if isinstance(error.filename, str) else None
+            raise _ended(StorageFault(f"the system refused: {error.strerror or error}", where=where)) from error
         except KeyboardInterrupt:
             err.print("interrupted; the same command goes on from here", highlight=False)
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _ended(error: TopcoatError) -> typer.Exit:
+    from topcoat.cli.display import show_error
+
+    show_error(err, error)
+    return typer.Exit(error.exit_code)
 
 
 app = typer.Typer(
@@ -59,22 +69,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="A phase's name, or its file.")]
 Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="CODE", help="Let findings of this code through.")]
 
-engine_name = "mlx"
+
+@dataclass(slots=True)
+class Common:
+    """The options that stand before the command."""
+
+    start: Path = field(default_factory=Path)
+    engine: str = "mlx"
+
+
+common = Common()
 
 
 @app.callback()
-def common(
+def before_the_command(
     project: Annotated[
-        Path | None, typer.Option("--project", metavar="DIR", help="The project's folder, if not the one around here.")
-    ] = None,
+        Path, typer.Option("--project", metavar="DIR", help="A folder in the project, if not this one.")
+    ] = Path(),
     engine: Annotated[str, typer.Option(help="mlx, or fake: for trying a workflow without a model.")] = "mlx",
 ) -> None:
-    global start, engine_name
-    start = project or Path()
-    engine_name = engine
-
-
-start = Path()
+    common.start, common.engine = project, engine
 
 
 @app.command()
@@ -140,7 +154,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Check, train, fuse, evaluate, judge; promote, or discard and try again at a lower rate."""
-    _run(start, phase, json, allow=_codes(allow), restart=restart)
+    _run(common.start, phase, json, allow=_codes(allow), restart=restart)
 
 
 @app.command()
@@ -263,7 +277,7 @@ def _open(command: str, folder: Path | None = None) -> Iterator[Workspace]:
 
     with (
         terminal_sink(err) as sink,
-        open_workspace(folder or start, _engine(sink), sink, f"topcoat {command}") as workspace,
+        open_workspace(folder or common.start, _engine(sink), sink, f"topcoat {command}") as workspace,
     ):
         yield workspace
 
@@ -275,17 +289,17 @@ def _read() -> Iterator[Workspace]:
     from topcoat.progress import Silent
     from topcoat.workflow import read_workspace
 
-    with read_workspace(start, FakeEngine(), Silent()) as workspace:
+    with read_workspace(common.start, FakeEngine(), Silent()) as workspace:
         yield workspace
 
 
 def _engine(sink: Sink) -> Engine:
-    if engine_name == "fake":
+    if common.engine == "fake":
         from topcoat.engine.fake import FakeEngine
 
         return FakeEngine()
-    if engine_name != "mlx":
-        raise InvalidInput(f'there is no engine "{engine_name}"', hint="--engine mlx")
+    if common.engine != "mlx":
+        raise InvalidInput(f'there is no engine "{common.engine}"', hint="--engine mlx")
     from topcoat.engine.mlx import open_engine
 
     return open_engine(sink)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from topcoat.errors import StorageFault, Where
 from topcoat.evals.compare import Comparison, compare
 from topcoat.evals.run import evaluate, evaluation_key
 from topcoat.progress import Note
@@ -13,7 +14,16 @@ __all__ = ["compare_models", "evaluate_model"]
 
 
 def evaluate_model(workspace: Workspace, model: ModelRow) -> EvalResult:
-    """The model's scores on the project's suite: computed once, then read back."""
+    """The model's scores on the project's suite: computed once, then read back.
+
+    Raises StorageFault if the model's files are no longer those that were recorded.
+    """
+    if workspace.engine.describe(model.path).digest != model.digest:
+        raise StorageFault(
+            f"the files of model {model.name} have changed since it was recorded",
+            where=Where(model.path),
+            hint="put the original files back, or start another project with topcoat init",
+        )
     project, suite, catalog = workspace.project, workspace.suite, workspace.catalog
     key = evaluation_key(workspace.engine, model.path, suite, catalog, project.system_prompt)
     if stored := workspace.lineage.evaluation(key):
