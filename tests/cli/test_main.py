@@ -167,7 +167,7 @@ def test_a_second_run_says_who_holds_the_lock(fake_project: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(fake_project: Path) -> None:
-    write_phase(fake_project, train__iters=4_000_000)
+    write_phase(fake_project, train__iters=300_000)
     process = subprocess.Popen(
         [sys.executable, "-m", "topcoat", "--engine", "fake", "run", "phase34a"],
         cwd=fake_project,
