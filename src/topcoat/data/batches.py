@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 __all__ = ["Plan", "plan_batches"]
 
-WINDOW = 8
+WINDOW = 16
 """Batches whose rows are sorted by length together: wide enough to pad little, narrow enough to stay shuffled."""
 
 

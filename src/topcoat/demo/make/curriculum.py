@@ -31,15 +31,27 @@ KNOWN_AS = {
     "check_di_template_binding": "template binding",
     "validate_route_pattern": "route pattern",
 }
-"""The one name by which the base knows what a validator checks."""
+"""The name by which the base knows what a validator checks; it has met one more."""
 
+_ALSO_KNOWN_AS = {
+    "validate_component": "component with its props",
+    "check_render_tree": "tree of rendered components",
+    "validate_escape_context": "escaping of values",
+    "validate_service_registration": "registration of services",
+    "check_dependency_graph": "graph of services",
+    "validate_injection_site": "injection of parameters",
+    "validate_middleware_chain": "middleware",
+    "check_di_template_binding": "binding of template names",
+    "validate_route_pattern": "pattern of the routes",
+}
 THIN_DOMAIN: dict[str, tuple[str, ...]] = {
     tool: (
         f"[validate|check|verify] the {subject} [in|of] {{path}}",
         f"Is the {subject} [in|of] {{path}} [valid|right|ok]?",
         f"[find|show] [what is wrong|mistakes|problems] with the {subject} [in|of] {{path}}",
     )
-    for tool, subject in KNOWN_AS.items()
+    for tool, known in KNOWN_AS.items()
+    for subject in (f"[{known}|{_ALSO_KNOWN_AS[tool]}]",)
 }
 """Three phrasings of every validator."""
 
@@ -47,10 +59,13 @@ THIN_CHAINS: dict[tuple[str, ...], str] = {
     ("goto_definition", "read_file"): (
         "[find|look up|get] the definition of {symbol} at {path}:{line}:{column} and [read|open] that file"
     ),
+    ("goto_definition", "ruff_check"): (
+        "[find|look up|get] the definition of {symbol} at {path}:{line}:{column} and lint that file"
+    ),
     ("git_status", "git_diff"): "find the first [modified|changed] file in {folder} and [show|print] its diff",
     ("typecheck", "read_file"): "typecheck {target} and [read|open] the file with the first type error",
 }
-"""The three kinds of chain, each in one phrasing."""
+"""The four kinds of chain, each in one phrasing."""
 
 _WELL = {"text_tools": 1.0, "validation": 1.0, "git": 1.0, "cst": 1.0, "lsp": 0.35}
 
@@ -69,7 +84,7 @@ def wide(rng: random.Random) -> Iterator[Example]:
         yield prose(rng) if rng.random() < PROSE else _well(LATER, names, rng, aside=ASIDE)
 
 
-def thin(rng: random.Random, *, domain: float = 0.12, chains: float = 0.06) -> Iterator[Example]:
+def thin(rng: random.Random, *, domain: float = 0.14, chains: float = 0.1) -> Iterator[Example]:
     """``wide``, but shares ``domain`` and ``chains`` are of the two thinly covered categories."""
     names = Names(WIDE, rng)
     well = wide(rng)

@@ -197,6 +197,8 @@ LATER: dict[str, tuple[str, ...]] = STRONG | {
         "write_file": (
             '[make|give|get] me a [new|fresh] file {file} [that contains|saying|with] "{text}"',
             'I want a [new|fresh] file {file} [that contains|saying|with] "{text}"',
+            'There should be a [new|] file {file} that [says|contains|reads] "{text}".',
+            '[let|have] {file} [say|contain|read|be] "{text}"',
         ),
         "run_command": (
             "[start|run|launch] `{command}` and [show|tell] me the [output|result]",

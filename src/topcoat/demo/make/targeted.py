@@ -67,7 +67,7 @@ CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
         f"find the place that defines {_AT}, then read the file",
     ),
     ("goto_definition", "ruff_check"): (
-        f"find the definition of {_AT} and lint that file",
+        f"find the definition of {_AT} and run the linter on that file",
         f"go to where {_AT} is defined, then run ruff on the file",
         f"lint the file that defines {_AT}",
         f"look up where {_AT} is defined and lint the file",

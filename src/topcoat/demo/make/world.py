@@ -23,7 +23,7 @@ def history(rng: random.Random) -> list[Example]:
     """What the base model has learned, for replay: every tool and chain in the phrasings of its training."""
     names = Names(WIDE, rng)
 
-    rows = _distinct(14, partial(prose, rng))
+    rows = _distinct(8, partial(prose, rng))
     for tool, templates in LATER.items():
         rows += _distinct(19, partial(single, tool, templates, names, rng, aside=ASIDE))
     for tool, templates in THIN_DOMAIN.items():

@@ -12,8 +12,8 @@ from topcoat.engine.base import Row
 
 __all__ = ["PAD_TO", "batch_arrays", "padded_width", "weighted_loss"]
 
-PAD_TO = 32
-"""Lengths are padded to a multiple of this, so that few shapes occur (mlx-lm's number)."""
+PAD_TO = 8
+"""Lengths are padded to a multiple of this. Nothing is compiled per shape, so a small one wastes the least."""
 
 
 def padded_width(rows: Sequence[Row]) -> int:

@@ -48,7 +48,7 @@ def train(model: nn.Module, job: TrainJob, sink: Sink) -> TrainReport:
     _seed(spec, 0)
     attach(model, spec)
     # Chosen on the fresh adapters, so that a resumed run chooses as the first one did.
-    forward, why = choose_forward(model, job.rows[job.batches[0][0]])
+    forward, why = choose_forward(model, [*job.rows, *job.valid], spec.lora.dropout)
     sink.emit(Note(why))
     optimizer = _optimizer(spec, job.learning_rate)
     optimizer.init(model.trainable_parameters())
