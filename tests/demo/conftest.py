@@ -10,7 +10,7 @@ import pytest
 
 from topcoat.demo import TEMPLATE
 
-DATA = ("data/phase33b.jsonl", "data/phase34a.jsonl")
+DATA = ("data/phase33b.jsonl", "data/phase34a.jsonl", "data/phase34a-valid.jsonl")
 _NAME = re.compile(r"`[^`]*`|\"[^\"]*\"|[\w.]+(?:/[\w.]+)+(?::\d+)*|\b\w+_\w+\b|\b(?:[A-Z][a-z]+){2,}\b|\d+")
 
 

@@ -9,7 +9,7 @@ import pytest
 from topcoat.demo import TEMPLATE
 from topcoat.demo.make.tools import TOOLS
 
-DATA = ("data/phase33b.jsonl", "data/phase34a.jsonl")
+DATA = ("data/phase33b.jsonl", "data/phase34a.jsonl", "data/phase34a-valid.jsonl")
 
 
 def test_the_catalog_has_the_tools_and_documents_them(catalog: Any) -> None:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from topcoat.demo import TEMPLATE
 
-DATA = ("data/phase33b.jsonl", "data/phase34a.jsonl")
+DATA = ("data/phase33b.jsonl", "data/phase34a.jsonl", "data/phase34a-valid.jsonl")
 MODEL = TEMPLATE / "models" / "phase33b"
 TOKENIZER = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
 

@@ -10,7 +10,7 @@ from topcoat.demo.make.world import write_world
 def test_the_world_is_made_again_byte_for_byte(tmp_path: Path) -> None:
     write_world(tmp_path)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.jsonl"))
-    assert len(made) == 3
+    assert len(made) == 4
     for name in made:
         assert (tmp_path / name).read_bytes() == (TEMPLATE / name).read_bytes(), name
 

@@ -31,19 +31,20 @@ KNOWN_AS = {
     "check_di_template_binding": "template binding",
     "validate_route_pattern": "route pattern",
 }
-"""The name by which the base knows what a validator checks; it has met one more."""
+"""The name by which the base knows what a validator checks; it has met two more."""
 
 _ALSO_KNOWN_AS = {
-    "validate_component": "component with its props",
-    "check_render_tree": "tree of rendered components",
-    "validate_escape_context": "escaping of values",
-    "validate_service_registration": "registration of services",
-    "check_dependency_graph": "graph of services",
-    "validate_injection_site": "injection of parameters",
-    "validate_middleware_chain": "middleware",
-    "check_di_template_binding": "binding of template names",
-    "validate_route_pattern": "pattern of the routes",
+    "validate_component": "component with its props|props of the component",
+    "check_render_tree": "tree of rendered components|nesting of the components",
+    "validate_escape_context": "escaping of values|unescaped output",
+    "validate_service_registration": "registration of services|registered services",
+    "check_dependency_graph": "graph of services|cycles among the services",
+    "validate_injection_site": "injection of parameters|injected parameters",
+    "validate_middleware_chain": "middleware|order of the middleware",
+    "check_di_template_binding": "binding of template names|bound template variables",
+    "validate_route_pattern": "pattern of the routes|URL patterns and routes",
 }
+
 THIN_DOMAIN: dict[str, tuple[str, ...]] = {
     tool: (
         f"[validate|check|verify] the {subject} [in|of] {{path}}",
@@ -68,20 +69,21 @@ THIN_CHAINS: dict[tuple[str, ...], str] = {
 """The four kinds of chain, each in one phrasing."""
 
 _WELL = {"text_tools": 1.0, "validation": 1.0, "git": 1.0, "cst": 1.0, "lsp": 0.35}
+_LATER = _WELL | {"lsp": 0.7}
 
 
 def foundation(rng: random.Random) -> Iterator[Example]:
     """Endless dialogues of the five well-covered categories."""
     names = Names(TRAINING, rng)
     while True:
-        yield prose(rng) if rng.random() < PROSE else _well(STRONG, names, rng)
+        yield prose(rng) if rng.random() < PROSE else _well(STRONG, _WELL, names, rng)
 
 
 def wide(rng: random.Random) -> Iterator[Example]:
     """The same with more phrasings, paths that can't be known by heart, and remarks."""
     names = Names(WIDE, rng)
     while True:
-        yield prose(rng) if rng.random() < PROSE else _well(LATER, names, rng, aside=ASIDE)
+        yield prose(rng) if rng.random() < PROSE else _well(LATER, _LATER, names, rng, aside=ASIDE)
 
 
 def thin(rng: random.Random, *, domain: float = 0.14, chains: float = 0.1) -> Iterator[Example]:
@@ -112,7 +114,14 @@ def chained(tools: tuple[str, ...], names: Names, rng: random.Random) -> Example
     return example(ask_chain(tools, THIN_CHAINS[tools], names, rng), names)
 
 
-def _well(phrasings: Mapping[str, Sequence[str]], names: Names, rng: random.Random, *, aside: float = 0.0) -> Example:
+def _well(
+    phrasings: Mapping[str, Sequence[str]],
+    shares: Mapping[str, float],
+    names: Names,
+    rng: random.Random,
+    *,
+    aside: float = 0.0,
+) -> Example:
     tools = tuple(phrasings)
-    tool = rng.choices(tools, [_WELL[TOOLS[tool].category] for tool in tools])[0]
+    tool = rng.choices(tools, [shares[TOOLS[tool].category] for tool in tools])[0]
     return single(tool, phrasings[tool], names, rng, aside=aside)

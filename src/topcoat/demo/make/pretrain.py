@@ -4,7 +4,8 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from topcoat.demo.make.curriculum import foundation, thin
+from topcoat.demo.make.curriculum import foundation, thin, wide
 from topcoat.demo.make.dialogues import Example
 from topcoat.engine.mlx.blas import load_fast_blas
 
@@ -42,6 +43,32 @@ BATCH = 24
 """Dialogues per update, shared among the processes of ``mlx.launch``: MLX uses one CPU core for most of its work."""
 SORTED = 8
 """Batches drawn at once and sorted by length, so that little is padded."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training. The rate's cosine would end at step ``horizon``."""
+
+    examples: Callable[[random.Random], Iterator[Example]]
+    steps: int
+    rate: float
+    horizon: int
+    seed: int
+    warmup: int = 20
+
+
+STAGES = {
+    "foundation": Stage(foundation, 700, 2e-3, 1500, seed=11, warmup=80),
+    "wide": Stage(wide, 200, 1.5e-3, 250, seed=21),
+    "thin": Stage(thin, 1000, 1e-3, 1000, seed=12),
+}
+"""One after the other."""
+ENDS = {
+    "end1": Stage(thin, 500, 1e-3, 500, seed=16),
+    "end2": Stage(thin, 150, 6e-4, 150, seed=17),
+    "end3": Stage(thin, 200, 8e-4, 200, seed=19),
+}
+"""Each from where the stages ended; the model is their mean, which copies names better than any of them."""
 
 
 def encode(tokenizer: Tokenizer, example: Example) -> tuple[list[int], list[float]]:
@@ -98,12 +125,15 @@ def _shared_mean(part: mx.array, tokens: mx.array) -> mx.array:
     return mx.distributed.all_sum(part, stream=mx.cpu) / tokens
 
 
-def fit(
-    model: Model, rows: Iterator[tuple[mx.array, mx.array]], *, steps: int, rate: float, warmup: int, keep: Path
-) -> None:
+def fit(model: Model, rows: Iterator[tuple[mx.array, mx.array]], stage: Stage, keep: Path) -> None:
     """Train all weights with AdamW, linear warm-up and cosine; the weights are kept at ``keep`` every 100 steps."""
+    steps, rate = stage.steps, stage.rate
     schedule = optim.join_schedules(
-        [optim.linear_schedule(0.0, rate, warmup), optim.cosine_decay(rate, steps - warmup, rate * 0.05)], [warmup]
+        [
+            optim.linear_schedule(0.0, rate, stage.warmup),
+            optim.cosine_decay(rate, stage.horizon - stage.warmup, rate * 0.05),
+        ],
+        [stage.warmup],
     )
     optimizer = optim.AdamW(learning_rate=schedule, betas=[0.9, 0.95], weight_decay=0.05, bias_correction=True)
     gradient_of = nn.value_and_grad(model, loss_of)
@@ -146,21 +176,28 @@ def quantize(model: Model, folder: Path, *, bits: int = 5, group: int = 64) -> N
 
 
 def make_base(folder: Path, work: Path) -> None:
-    """Train with the tokenizer in ``folder`` and write the model there; unquantized weights are kept in ``work``."""
+    """Train with the tokenizer in ``folder`` and write the model there; unquantized weights are kept in ``work``.
+
+    The shipped weights were made in several sittings with settings like these, while phrasings were still being added:
+    a new run doesn't give the same bytes, and its scores have to be measured.
+    """
     mx.disable_compile()
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     model = new_model(0)
-    rng = random.Random(11)
-    fit(
-        model,
-        batches(tokenizer, foundation(rng), rng),
-        steps=1500,
-        rate=2e-3,
-        warmup=80,
-        keep=work / "foundation.safetensors",
-    )
-    rng = random.Random(12)
-    fit(model, batches(tokenizer, thin(rng), rng), steps=250, rate=5e-4, warmup=20, keep=work / "thin.safetensors")
+    for name, stage in STAGES.items():
+        _run(model, tokenizer, stage, work / f"{name}.safetensors")
+    trained = dict(tree_flatten(model.parameters()))
+    ends = []
+    for name, stage in ENDS.items():
+        model.load_weights(list(trained.items()))
+        _run(model, tokenizer, stage, work / f"{name}.safetensors")
+        ends.append(dict(tree_flatten(model.parameters())))
+    model.load_weights([(name, sum(end[name] for end in ends) / len(ends)) for name in trained])
     if mx.distributed.init().rank() == 0:
         quantize(model, folder)
+
+
+def _run(model: Model, tokenizer: Tokenizer, stage: Stage, keep: Path) -> None:
+    rng = random.Random(stage.seed)
+    fit(model, batches(tokenizer, stage.examples(rng), rng), stage, keep)

@@ -219,7 +219,7 @@ SINGLE: dict[str, tuple[str, ...]] = {
     ),
     "validate_middleware_chain": (
         "Is the chain of middleware in {path} correct?",
-        "Is the order of the middleware in {path} right?",
+        "Is the order of the middleware in {path} a good one?",
         "Does each middleware in {path} call the next?",
         "Tell me if the middleware chain of {path} is broken.",
     ),

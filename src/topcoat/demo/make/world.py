@@ -34,6 +34,11 @@ def history(rng: random.Random) -> list[Example]:
     return rows
 
 
+def validation(rng: random.Random) -> list[Example]:
+    """A few requests like the targeted ones, with other names: none of the eighty has to be held out."""
+    return [row for row in targeted(rng) if len(row["messages"]) == 3][:16]
+
+
 def _distinct(count: int, make: Callable[[], Example]) -> list[Example]:
     """``count`` examples with different prompts."""
     rows: dict[str, Example] = {}
@@ -48,6 +53,7 @@ def write_world(project: Path) -> None:
     _write(project / "suites" / "routing.jsonl", suite(random.Random(f"{SEED} suite")))
     _write(project / "data" / "phase33b.jsonl", history(random.Random(f"{SEED} history")))
     _write(project / "data" / "phase34a.jsonl", targeted(random.Random(f"{SEED} targeted")))
+    _write(project / "data" / "phase34a-valid.jsonl", validation(random.Random(f"{SEED} validation")))
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:

@@ -66,14 +66,16 @@ def load_fast_blas() -> Blas:
 
 
 def set_threads(count: int) -> None:
-    """How many threads a product of the loaded OpenBLAS uses, from now on. The user's OPENBLAS_NUM_THREADS goes first.
+    """How many threads a product of the loaded OpenBLAS uses, from now on; OPENBLAS_NUM_THREADS stays an upper bound.
 
     Its threads wait for each other by spinning: on small products that costs more than it gains, and on a machine with
     other work it can cost ten times more.
     """
     blas = load_fast_blas()
-    if blas.path is None or "OPENBLAS_NUM_THREADS" in os.environ:
+    if blas.path is None:
         return
+    bound = os.environ.get("OPENBLAS_NUM_THREADS", "")
+    count = min(count, int(bound)) if bound.isdigit() and int(bound) > 0 else count
     library = ctypes.CDLL(str(blas.path))
     for name in ("scipy_openblas_set_num_threads", "openblas_set_num_threads"):
         if hasattr(library, name):
