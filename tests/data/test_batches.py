@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topcoat.data.batches import Plan, plan_batches
+from topcoat.data.batches import WINDOW, Plan, plan_batches
 
 shapes = st.fixed_dictionaries(
     {
@@ -59,16 +59,15 @@ def test_the_notes_recipe_is_3_75_passes() -> None:
 
 
 def test_every_new_row_comes_once_an_epoch() -> None:
-    made = plan(new=40, pool=0, share=0.0, size=8, iters=40, seed=1)
+    made = plan(new=64, pool=0, share=0.0, size=8, iters=2 * WINDOW, seed=1)
     counts = Counter(row for batch in made.batches for row in batch)
-    assert set(counts) == set(range(40))
-    assert max(counts.values()) - min(counts.values()) <= 2
+    assert counts == dict.fromkeys(range(64), 4)
 
 
 def test_replayed_rows_come_round_before_any_comes_again() -> None:
-    made = plan(new=10, pool=30, share=0.5, size=5, iters=8, seed=0)
-    counts = Counter(row for batch in made.batches for row in batch if row >= 10)
-    assert max(counts.values()) == 1
+    made = plan(new=64, pool=64, share=0.5, size=8, iters=WINDOW, seed=0)
+    counts = Counter(row for batch in made.batches for row in batch if row >= 64)
+    assert counts == dict.fromkeys(range(64, 128), 1)
 
 
 def test_rows_of_a_batch_are_of_similar_length() -> None:
