@@ -123,10 +123,10 @@ def _stop_on_errors(prepared: Prepared) -> None:
     errors = prepared.report.errors
     if not errors:
         return
-    codes = ", ".join(sorted({finding.code for finding in errors}))
-    allow = " ".join(f"--allow {code}" for code in sorted({finding.code for finding in errors}))
+    codes = sorted({finding.code for finding in errors})
+    allow = " ".join(f"--allow {code}" for code in codes)
     raise InvalidInput(
-        f"{prepared.name}: {len(errors)} errors in the data ({codes}); "
+        f"{prepared.name}: {len(errors)} errors in the data ({', '.join(codes)}); "
         f"the first: {errors[0].where}: {errors[0].message}",
         where=Where(prepared.path),
         hint=f"topcoat check {prepared.name} lists them; topcoat run {prepared.name} {allow} runs all the same",
@@ -148,8 +148,7 @@ def _attempts(workspace: Workspace, phase: PhaseRow, prepared: Prepared) -> Phas
             lineage.add_result(attempt.id, result)
         results.append(result)
         if result.verdict.passed:
-            if lineage.production() != result.model:
-                lineage.promote(result.model, f"{phase.name} passed its gate")
+            lineage.promote(result.model, f"{phase.name} passed its gate")
             lineage.close_phase(phase.id, "promoted", result.model)
             return _outcome(workspace, phase, results, already=False)
         workspace.sink.emit(
@@ -168,33 +167,27 @@ def _attempt(
     name = f"{prepared.name}-{attempt.number}"
     folder = workspace.paths.run(prepared.name, attempt.number)
     workspace.sink.emit(Note(f"attempt {attempt.number}: learning rate {attempt.learning_rate:g}"))
+    job = TrainJob(
+        model=base.path,
+        rows=prepared.rows,
+        batches=prepared.batches,
+        valid=prepared.valid,
+        spec=prepared.spec.train,
+        learning_rate=attempt.learning_rate,
+        folder=folder,
+    )
+    write_json(folder / "phase.json", prepared.spec)
     train: TrainReport | None = None
     fused: FuseReport | None = None
+    after: EvalResult | None = None
     try:
-        job = TrainJob(
-            model=base.path,
-            rows=prepared.rows,
-            batches=prepared.batches,
-            valid=prepared.valid,
-            spec=prepared.spec.train,
-            learning_rate=attempt.learning_rate,
-            folder=folder,
-        )
-        write_json(folder / "phase.json", prepared.spec)
         train = _stored(folder / "train.json", TrainReport, lambda: _train(workspace, job))
         fused = _stored(folder / "fuse.json", FuseReport, lambda: _fuse(workspace, base, folder, name, prepared))
     except (NumericalFault, FuseRefused) as fault:
-        return AttemptResult(
-            phase=prepared.name,
-            attempt=attempt.number,
-            learning_rate=attempt.learning_rate,
-            model=name,
-            before=before,
-            train=train,
-            verdict=Verdict(passed=False, failure=fault.message),
-        )
-    model = _register(workspace, base, name, folder, prepared.name, attempt.number)
-    after = evaluate_model(workspace, model)
+        verdict = Verdict(passed=False, failure=fault.message)
+    else:
+        after = evaluate_model(workspace, _register(workspace, base, name, folder, prepared.name, attempt.number))
+        verdict = judge(prepared.spec.gate, before, after)
     return AttemptResult(
         phase=prepared.name,
         attempt=attempt.number,
@@ -204,7 +197,7 @@ def _attempt(
         train=train,
         fuse=fused,
         after=after,
-        verdict=judge(prepared.spec.gate, before, after),
+        verdict=verdict,
     )
 
 
