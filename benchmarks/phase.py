@@ -112,7 +112,16 @@ def main() -> None:
         theirs: list[float] = []
         difference = trunk = 0.0
         for round_number in range(ROUNDS):
-            job = TrainJob(model, prepared.rows, batches, [], spec, 1e-3, Path(scratch) / str(round_number))
+            job = TrainJob(
+                model,
+                prepared.rows,
+                batches,
+                [],
+                spec,
+                1e-3,
+                Path(scratch) / str(round_number),
+                Path(scratch) / str(round_number) / "cache",
+            )
             report = ENGINE.train(job, Silent())
             losses, seconds = stock(job, Path(scratch))
             half = options.updates // 2  # the first half also runs the trunk, once a row

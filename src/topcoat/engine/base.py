@@ -70,7 +70,8 @@ class TrainJob:
 
     `batches[i]` are the rows of iteration i + 1, so the position in the data is the iteration. `learning_rate` is the
     attempt's, which may be below the spec's. `folder` receives `adapter/`, checkpoints and `metrics.jsonl`; a job whose
-    folder holds a checkpoint goes on from it.
+    folder holds a checkpoint goes on from it. `cache` keeps what other jobs on the same rows need too, and may be lost
+    at any time.
     """
 
     model: Path
@@ -80,6 +81,7 @@ class TrainJob:
     spec: TrainSpec
     learning_rate: float
     folder: Path
+    cache: Path
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,7 @@ def _attempt(
         spec=prepared.spec.train,
         learning_rate=attempt.learning_rate,
         folder=folder,
+        cache=workspace.paths.cache / "trunk",
     )
     write_json(folder / "phase.json", prepared.spec)
     train: TrainReport | None = None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -12,16 +13,20 @@ from mlx.utils import tree_flatten
 from tests.conftest import MakeModel
 from tests.engine.mlx.test_loss import rows
 from topcoat.engine.base import Row
-from topcoat.engine.mlx.forward import Forward, SplitForward, WholeForward, choose_forward, shared_prefix
+from topcoat.engine.mlx.forward import Forward, SplitForward, WholeForward
 from topcoat.engine.mlx.lora import adapter_weights, attach
 from topcoat.engine.mlx.model import load
+from topcoat.engine.mlx.prefix import shared_prefix
 from topcoat.engine.mlx.scalar import scalar
+from topcoat.engine.mlx.trunk import Trunk
+from topcoat.progress import Silent
 from topcoat.spec.phase import LoraSpec, TrainSpec
+from topcoat.store.cache import ArrayCache
 
 
-def adapted(make_model: MakeModel, num_layers: int = 2, *, keys: list[str] | None = None, **shape: Any) -> nn.Module:
+def adapted(folder: Path, num_layers: int = 2, *, keys: list[str] | None = None) -> nn.Module:
     """A random model with adapters whose deltas are not zero."""
-    model = load(make_model(**shape)).model
+    model = load(folder).model
     mx.random.seed(0)
     attach(model, TrainSpec(num_layers=num_layers, lora=LoraSpec(keys=keys)))
     noise = {n: v + 0.02 * mx.random.normal(v.shape) for n, v in adapter_weights(model).items()}
@@ -29,52 +34,45 @@ def adapted(make_model: MakeModel, num_layers: int = 2, *, keys: list[str] | Non
     return model
 
 
-def loss_and_gradient(
-    model: nn.Module, forward: Forward, data: Sequence[Row] | None = None
-) -> tuple[float, float, np.ndarray]:
-    arrays = forward.arrays(data or rows(5))
+def split_of(model: nn.Module, folder: Path, num_layers: int, data: Sequence[Row], cache: Path) -> SplitForward:
+    trunk = Trunk(folder, 4 - num_layers, shared_prefix(data), ArrayCache(cache), computed_by="test")
+    trunk.compute(data, Silent())
+    return SplitForward(model, trunk)
+
+
+def with_prefix(length: int) -> list[Row]:
+    """Rows that begin with the same tokens; two of them train an early and a late turn."""
+    prefix = np.arange(7, 7 + length, dtype=np.int32)
+    untrained = np.zeros(length, np.bool_)
+    made = [
+        Row(np.concatenate([prefix, row.tokens]), np.concatenate([untrained, row.trained]), row.weight)
+        for row in rows(5)
+    ]
+    for row in made[:2]:
+        row.trained[length + 2 : length + 4] = True
+    return made
+
+
+def loss_and_gradient(model: nn.Module, forward: Forward, data: Sequence[Row]) -> tuple[float, float, np.ndarray]:
+    arrays = forward.arrays(data)
     (loss, weight), gradient = nn.value_and_grad(model, forward.loss)(model, *arrays)
     flat = np.concatenate([np.array(g).reshape(-1) for _, g in sorted(tree_flatten(gradient))])
     return scalar(loss), scalar(weight), flat
 
 
+@pytest.mark.parametrize("prefix", [0, 8, 50])
 @pytest.mark.parametrize("num_layers", [1, 2, 4])
 @pytest.mark.parametrize(
     "shape", [{"kind": "qwen3"}, {"kind": "qwen3_moe"}, {"tie_word_embeddings": False}], ids=["tied", "experts", "head"]
 )
 def test_losses_and_gradients_are_the_whole_model_s(
-    make_model: MakeModel, shape: dict[str, Any], num_layers: int
+    make_model: MakeModel, shape: dict[str, Any], num_layers: int, prefix: int, tmp_path: Path
 ) -> None:
-    model = adapted(make_model, num_layers, **shape)
-    split, said = choose_forward(model, rows(5))
-    assert isinstance(split, SplitForward)
-    assert f"trunk of {4 - num_layers} layers" in said
-    loss, weight, gradient = loss_and_gradient(model, split)
-    whole_loss, whole_weight, whole_gradient = loss_and_gradient(model, WholeForward())
-    assert weight == whole_weight
-    assert loss == pytest.approx(whole_loss, rel=1e-5)
-    assert np.abs(gradient - whole_gradient).max() < 1e-4 * np.abs(whole_gradient).max()
-
-
-def with_prefix(length: int) -> list[Row]:
-    """Rows that begin with the same tokens."""
-    prefix = np.arange(7, 7 + length, dtype=np.int32)
-    untrained = np.zeros(length, np.bool_)
-    return [
-        Row(np.concatenate([prefix, row.tokens]), np.concatenate([untrained, row.trained]), row.weight)
-        for row in rows(5)
-    ]
-
-
-@pytest.mark.parametrize("length", [8, 50])
-@pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])
-def test_a_shared_prefix_changes_neither_losses_nor_gradients(make_model: MakeModel, kind: str, length: int) -> None:
-    model = adapted(make_model, kind=kind)
-    data = with_prefix(length)
-    split, said = choose_forward(model, data)
-    assert isinstance(split, SplitForward)
-    assert f"a prefix of {length} tokens shared by all 5 rows" in said
-    assert split.arrays(data)[0].shape[1] <= max(len(row.tokens) for row in data) - length + 8
+    folder = make_model(**shape)
+    model = adapted(folder, num_layers)
+    data = with_prefix(prefix)
+    split = split_of(model, folder, num_layers, data, tmp_path)
+    assert split.arrays(data)[0].shape[1] <= max(len(row.tokens) for row in data) - prefix + 8
     loss, weight, gradient = loss_and_gradient(model, split, data)
     whole_loss, whole_weight, whole_gradient = loss_and_gradient(model, WholeForward(), data)
     assert weight == whole_weight
@@ -82,51 +80,22 @@ def test_a_shared_prefix_changes_neither_losses_nor_gradients(make_model: MakeMo
     assert np.abs(gradient - whole_gradient).max() < 1e-4 * np.abs(whole_gradient).max()
 
 
-def row(tokens: list[int], first_trained: int) -> Row:
-    return Row(np.array(tokens, np.int32), np.arange(len(tokens)) >= first_trained)
+def test_the_last_layer_runs_from_the_first_trained_position_to_the_last(make_model: MakeModel, tmp_path: Path) -> None:
+    folder = make_model()
+    data = rows(5)
+    split = split_of(adapted(folder), folder, 2, data, tmp_path)
+    hidden, queries, *_ = split.arrays(data)
+    longest = max(int(row.trained.sum()) for row in data)
+    assert longest <= queries.shape[1] < longest + 8
+    assert queries.shape[1] < hidden.shape[1]
 
 
-def test_the_prefix_ends_where_rows_differ() -> None:
-    assert shared_prefix([row([1, 2, 3, 4, 5, 6], 5), row([1, 2, 3, 9, 5, 6], 5)]) == [1, 2, 3]
-
-
-def test_the_prefix_leaves_the_token_before_the_first_trained_one_to_the_row() -> None:
-    assert shared_prefix([row([1, 2, 3, 4, 5, 6], 3), row([1, 2, 3, 4, 5, 7], 5)]) == [1, 2]
-    assert shared_prefix([row([1, 2, 3], 1)]) == []
-
-
-def test_dropout_shares_no_prefix(make_model: MakeModel) -> None:
-    _, said = choose_forward(adapted(make_model), with_prefix(50), dropout=0.1)
-    assert "prefix" not in said
-
-
-def test_activations_don_t_depend_on_the_batch_that_first_needed_them(make_model: MakeModel) -> None:
-    model = adapted(make_model)
-    first, second = SplitForward(model, 2), SplitForward(model, 2)
+def test_small_micro_batches_of_an_update_are_joined(make_model: MakeModel, tmp_path: Path) -> None:
+    folder = make_model()
     data = rows(6)
-    alone = first.arrays(data[2:3])[0][0]
-    together = second.arrays(data)[0][2]
-    length = len(data[2].tokens) - 1
-    assert np.array_equal(np.array(alone[:length]), np.array(together[:length]))
-
-
-def test_dropout_doesn_t_hide_that_split_and_whole_agree(make_model: MakeModel) -> None:
-    model = load(make_model()).model
-    attach(model, TrainSpec(num_layers=2, lora=LoraSpec(dropout=0.5)))
-    model.load_weights([(n, mx.ones(v.shape) * 0.01) for n, v in adapter_weights(model).items()], strict=False)
-    model.train()
-    assert isinstance(choose_forward(model, rows(5))[0], SplitForward)
-
-
-def test_an_architecture_that_scales_its_embeddings_is_computed_whole(make_model: MakeModel) -> None:
-    model = adapted(make_model, kind="gemma")
-    forward, said = choose_forward(model, rows(5))
-    assert isinstance(forward, WholeForward)
-    assert "differ by" in said
-
-
-def test_adapters_outside_the_layers_need_the_whole_model(make_model: MakeModel) -> None:
-    model = adapted(make_model, keys=["self_attn.q_proj", "model.embed_tokens"])
-    forward, said = choose_forward(model, rows(5))
-    assert isinstance(forward, WholeForward)
-    assert "outside the layers" in said
+    split = split_of(adapted(folder), folder, 2, data, tmp_path)
+    joined = split.groups([data[:2], data[2:4], data[4:]])
+    assert [len(group) for group in joined] == [6]
+    long = [Row(np.zeros(3000, np.int32), np.ones(3000, np.bool_))] * 3
+    assert [len(group) for group in split.groups([long[:1], long[1:2], data])] == [1, 1, 6]
+    assert [len(group) for group in WholeForward().groups([data[:2], data[2:]])] == [2, 4]

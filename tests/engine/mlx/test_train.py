@@ -30,7 +30,7 @@ def job(model: Path, folder: Path, spec: TrainSpec = SPEC, rate: float = 1e-3) -
     rng = np.random.default_rng(1)
     data = rows(12)
     batches = [tuple(int(i) for i in rng.choice(9, spec.batch_size, replace=False)) for _ in range(spec.iters)]
-    return TrainJob(model, data, batches, data[9:], spec, rate, folder)
+    return TrainJob(model, data, batches, data[9:], spec, rate, folder, folder / "cache")
 
 
 def digest(folder: Path) -> str:

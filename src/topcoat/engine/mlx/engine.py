@@ -48,7 +48,7 @@ class MlxEngine:
         return generate(loaded.model, loaded.tokenizer, job, sink)
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
-        return train(load(job.model).model, job, sink)
+        return train(job, sink, by=self.name)
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
         return fuse(load(job.base), job, sink)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.utils import load_model
 
@@ -26,6 +27,8 @@ from topcoat.errors import EngineFault, InvalidInput, Where
 __all__ = ["Loaded", "describe", "load", "locate", "on_cpu", "read_config"]
 
 Config = dict[str, Any]
+
+Quantized = (nn.QuantizedLinear, nn.QuantizedEmbedding, QuantizedSwitchLinear)
 
 THREADED_WIDTH = 512
 """Models narrower than this run their CPU products on one thread: two gained nothing on the embedded one (192 wide)."""
@@ -110,8 +113,12 @@ def _size(config: Config, key: str, folder: Path) -> int:
     return value
 
 
-def load(folder: Path, *, lazy: bool = False) -> Loaded:
+def load(folder: Path, *, lazy: bool = False, held: int = -1) -> Loaded:
     """Load a model and its tokenizer for computing.
+
+    `lazy` reads no weights yet: each is read when a result needs it. On a CPU, quantized weights become float32;
+    `held` is how many of the last layers will stay in memory (-1: all), and where they would take more than half of
+    the machine's memory in float32, their experts stay quantized: slow, but possible.
 
     Raises InvalidInput for a folder that isn't a model, EngineFault if mlx-lm can't load it. Code that a model folder
     brings along is never run.
@@ -125,17 +132,41 @@ def load(folder: Path, *, lazy: bool = False) -> Loaded:
     if on_cpu():
         # A function of the model alone: the number of threads may decide how a product is rounded.
         set_threads(1 if _size(config, "hidden_size", folder) < THREADED_WIDTH else os.cpu_count() or 1)
-        _dequantize(model)
+        fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= _memory() // 2
+        _dequantize(model, experts=fits)
     if not lazy:
         mx.eval(model.parameters())
     return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
 
 
-def _dequantize(model: nn.Module) -> None:
-    """Replace quantized modules by float32 ones that compute the same products, and cast the rest to float32."""
+def _memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _float32_bytes(layers: Sequence[nn.Module]) -> int:
+    """What layers take in float32."""
+    values = 0.0
+    for layer in layers:
+        for _, module in tree_flatten(layer.leaf_modules(), is_leaf=nn.Module.is_module):
+            packed = 32 / module.bits if isinstance(module, Quantized) else 1.0
+            values += module["weight"].size * packed if "weight" in module else 0.0
+    return int(4 * values)
+
+
+def _dequantize(model: nn.Module, *, experts: bool) -> None:
+    """Replace quantized modules by float32 ones that compute the same products, and cast the rest to float32.
+
+    An embedding that isn't also the head stays quantized: it only looks rows up.
+    """
+    head_apart = "lm_head" in model
 
     def plain(module: nn.Module) -> nn.Module:
-        if not isinstance(module, nn.QuantizedLinear | nn.QuantizedEmbedding | QuantizedSwitchLinear):
+        if not isinstance(module, Quantized):
+            return module
+        if isinstance(module, QuantizedSwitchLinear) and not experts:
+            return module
+        if isinstance(module, nn.QuantizedEmbedding) and head_apart:
             return module
         weight = mx.dequantize(
             module.weight,

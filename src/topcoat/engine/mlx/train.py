@@ -17,27 +17,30 @@ from mlx.utils import tree_flatten, tree_map
 
 from topcoat.engine.base import Row, TrainJob
 from topcoat.engine.mlx import checkpoint
+from topcoat.engine.mlx.agreement import choose_forward
 from topcoat.engine.mlx.checkpoint import Progress
-from topcoat.engine.mlx.forward import Forward, choose_forward
+from topcoat.engine.mlx.forward import Forward
 from topcoat.engine.mlx.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
+from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.schedule import learning_rate
 from topcoat.engine.mlx.shards import save_tensors
 from topcoat.errors import InvalidInput, NumericalFault
-from topcoat.progress import Note, Sink, task
+from topcoat.progress import Sink, task
 from topcoat.records import TrainReport, TrainStep, Validation
 from topcoat.spec.phase import TrainSpec
+from topcoat.store.cache import ArrayCache
 from topcoat.store.files import staged_folder, write_json, write_text
 
 __all__ = ["train"]
 
 
-def train(model: nn.Module, job: TrainJob, sink: Sink) -> TrainReport:
-    """Train LoRA adapters on `model` and leave the best ones in `job.folder / "adapter"`.
+def train(job: TrainJob, sink: Sink, *, by: str) -> TrainReport:
+    """Train LoRA adapters on `job.model` and leave the best ones in `job.folder / "adapter"`.
 
     Equal jobs give equal adapters, byte for byte, however often they were killed and resumed. Gradients accumulate as
     sums over tokens, so every trained token of an update weighs the same. Raises NumericalFault when the loss or the
-    gradient is no longer finite.
+    gradient is no longer finite. `by` names the engine: its version is part of the activations' key.
     """
     spec = job.spec
     accumulate = spec.grad_accumulation_steps
@@ -45,11 +48,13 @@ def train(model: nn.Module, job: TrainJob, sink: Sink) -> TrainReport:
     if updates == 0:
         raise InvalidInput(f"{len(job.batches)} iterations make no update of {accumulate} accumulated batches")
 
+    model = load(job.model, lazy=True, held=spec.num_layers).model
     _seed(spec, 0)
     attach(model, spec)
+    cache = ArrayCache(job.cache)
     # Chosen on the fresh adapters, so that a resumed run chooses as the first one did.
-    forward, why = choose_forward(model, [*job.rows, *job.valid], spec.lora.dropout)
-    sink.emit(Note(why))
+    rows = [job.rows[index] for index in sorted({index for batch in job.batches for index in batch})]
+    forward = choose_forward(model, job.model, [*rows, *job.valid], cache, sink, dropout=spec.lora.dropout, by=by)
     optimizer = _optimizer(spec, job.learning_rate)
     optimizer.init(model.trainable_parameters())
     checkpoints = job.folder / "checkpoints"
@@ -76,6 +81,7 @@ def train(model: nn.Module, job: TrainJob, sink: Sink) -> TrainReport:
             running.advance(step.update, _figures(progress))
         running.result = _figures(progress)
 
+    cache.trim()
     best = progress.best or adapter_weights(model)
     with staged_folder(job.folder / "adapter") as staged:
         write_json(staged / "adapter_config.json", adapter_config(spec, len(model.layers)))
@@ -124,8 +130,8 @@ def _update(
     model.train()
     losses, weights, gradient = mx.array(0.0), mx.array(0.0), None
     tokens = 0
-    for batch in job.batches[(update - 1) * accumulate : update * accumulate]:
-        rows = [job.rows[index] for index in batch]
+    batches = job.batches[(update - 1) * accumulate : update * accumulate]
+    for rows in forward.groups([[job.rows[index] for index in batch] for batch in batches]):
         tokens += sum(int(row.trained[1:].sum()) for row in rows)
         (loss, weight), part = loss_and_grad(model, *forward.arrays(rows))
         gradient = part if gradient is None else tree_map(mx.add, gradient, part)

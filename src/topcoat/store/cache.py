@@ -1,0 +1,116 @@
+"""A cache of arrays on disk: checked before use, bounded in size, the least recently used go first.
+
+Everything in it can be computed again, so the folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from topcoat.errors import StorageFault, Where
+
+__all__ = ["ArrayCache"]
+
+BOUND = 16 << 30
+"""Bytes that a cache may hold after `trim`, unless the current run itself needs more."""
+
+_TYPES: dict[str, type[np.generic]] = {"F32": np.float32, "U16": np.uint16, "F16": np.float16}
+
+
+class ArrayCache:
+    """Arrays by key, one safetensors file each, whose metadata holds the sha256 of its data.
+
+    A file's time of last modification is the time of its last use.
+    """
+
+    def __init__(self, folder: Path, bound: int = BOUND) -> None:
+        self._folder = folder
+        self._bound = bound
+        self._open: dict[str, NDArray[np.generic]] = {}
+
+    def get(self, key: str) -> NDArray[np.generic] | None:
+        """The array, memory-mapped, or None if it is absent or its bytes aren't what was stored (it is deleted)."""
+        if key not in self._open:
+            path = self._path(key)
+            try:
+                array, expected = _map(path)
+                if _digest(array) != expected:
+                    raise ValueError("checksum")
+                os.utime(path)
+            except FileNotFoundError:
+                return None
+            except (OSError, ValueError, KeyError, TypeError, struct.error):
+                path.unlink(missing_ok=True)
+                return None
+            self._open[key] = array
+        return self._open[key]
+
+    def put(self, key: str, array: NDArray[np.generic]) -> None:
+        """Store an array of float32, float16 or uint16. Raises StorageFault if the disk doesn't take it."""
+        array = np.ascontiguousarray(array)
+        path = self._path(key)
+        part = path.with_suffix(".part")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(save({"states": array}, {"sha256": _digest(array)}))
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            free = shutil.disk_usage(self._folder.parent).free if self._folder.parent.exists() else 0
+            raise StorageFault(
+                f"could not write the cache ({free / 1e6:.1f} MB are free): {error}",
+                where=Where(path),
+                hint=f"rm -r '{self._folder}', or free some space",
+            ) from error
+        self._open.pop(key, None)
+
+    def trim(self) -> int:
+        """Delete what was used longest ago until the bound holds; never what this run has used. Returns bytes freed."""
+        for leftover in self._folder.glob("*.part"):
+            leftover.unlink(missing_ok=True)  # of a process that was killed: one at a time holds the project
+        found = sorted((_stat(path), path) for path in self._folder.glob("*.safetensors"))
+        excess = sum(size for (_, size), _ in found) - self._bound
+        freed = 0
+        for (_, size), path in found:
+            if freed >= excess:
+                break
+            if path.stem not in self._open:
+                path.unlink(missing_ok=True)
+                freed += size
+        return freed
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.safetensors"
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    """When it was last used, and its size."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _digest(array: NDArray[np.generic]) -> str:
+    return hashlib.sha256(array.view(np.uint8).data if array.size else b"").hexdigest()
+
+
+def _map(path: Path) -> tuple[NDArray[np.generic], str]:
+    """The array of a file, mapped read-only, and the checksum that it should have."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > path.stat().st_size:
+            raise ValueError("the header is longer than the file")
+        header = json.loads(file.read(length))
+    kind, shape = _TYPES[header["states"]["dtype"]], tuple(header["states"]["shape"])
+    mapped: NDArray[np.generic] = np.memmap(path, dtype=kind, mode="r", offset=8 + length, shape=shape)
+    return mapped, str(header["__metadata__"]["sha256"])

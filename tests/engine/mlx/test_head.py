@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import mlx.core as mx
+import mlx.nn as nn
+import pytest
+
+from topcoat.engine.mlx.head import CHUNK, head_loss
+from topcoat.engine.mlx.scalar import scalar
+
+
+@pytest.mark.parametrize("positions", [1, CHUNK, 2 * CHUNK + 3])
+def test_chunks_give_the_loss_and_the_gradient_of_the_whole(positions: int) -> None:
+    mx.random.seed(positions)
+    weight = mx.random.normal((500, 32))
+    hidden, targets = mx.random.normal((positions, 32)), mx.random.randint(0, 500, (positions,))
+    weights = mx.random.uniform(shape=(positions,))
+
+    def head(states: mx.array) -> mx.array:
+        return states @ weight.T
+
+    def whole(states: mx.array) -> mx.array:
+        return (nn.losses.cross_entropy(head(3 * states), targets) * weights).sum()
+
+    expected, expected_gradient = mx.value_and_grad(whole)(hidden)
+    loss, gradient = mx.value_and_grad(lambda states: head_loss(head, 3 * states, targets, weights))(hidden)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert scalar(mx.abs(gradient - expected_gradient).max()) < 1e-4
+    assert head_loss(head, 3 * hidden, targets, weights).item() == pytest.approx(expected.item(), rel=1e-5)
