@@ -21,6 +21,7 @@ __all__ = [
     "Score",
     "TrainReport",
     "TrainStep",
+    "Trial",
     "Validation",
     "Verdict",
 ]
@@ -140,8 +141,18 @@ class Validation(Record):
     tokens: int
 
 
+class Trial(Record):
+    """One of several trainings of an attempt. `failure` says why it has no adapter."""
+
+    learning_rate: float
+    seed: int
+    best_loss: float | None = None
+    failure: str = ""
+    chosen: bool = False
+
+
 class TrainReport(Record):
-    """A finished training run."""
+    """A finished training run. `trials` are those it was chosen from, if there were several."""
 
     version: Literal[1] = 1
     steps: list[TrainStep]
@@ -152,6 +163,7 @@ class TrainReport(Record):
     trained_tokens: int
     skipped: list[str] = []
     seconds: float
+    trials: list[Trial] = []
 
 
 class ModuleFuse(Record):

@@ -128,9 +128,24 @@ def test_the_gate_names_each_category_once() -> None:
     assert gate.categories == ["b", "a", "c"]
 
 
+def test_several_learning_rates_and_seeds_are_each_tried_once() -> None:
+    phase = spec(train={"learning_rate": [8e-5, 4e-5], "seeds": [1, 2]}, retry={"learning_rate_factor": 0.5})
+    assert [phase.learning_rates(n) for n in (1, 2)] == [[8e-5, 4e-5], [4e-5, 2e-5]]
+    assert phase.train.seeds == [1, 2]
+    wrongs: list[dict[str, object]] = [
+        {"learning_rate": [1e-4, 1e-4]},
+        {"learning_rate": []},
+        {"seeds": [3, 3]},
+        {"seeds": [-1]},
+    ]
+    for wrong in wrongs:
+        with pytest.raises(ValidationError):
+            spec(train=wrong)
+
+
 def test_each_attempt_lowers_the_learning_rate() -> None:
     phase = spec(train={"learning_rate": 8e-5}, retry={"learning_rate_factor": 0.5})
-    assert [phase.learning_rate(n) for n in (1, 2, 3)] == [8e-5, 4e-5, 2e-5]
+    assert [phase.learning_rates(n) for n in (1, 2, 3)] == [[8e-5], [4e-5], [2e-5]]
 
 
 def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:

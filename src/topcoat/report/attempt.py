@@ -51,6 +51,7 @@ def loss_section(train: TrainReport) -> Html:
             ),
         ),
         table if rows else None,
+        _trials(train),
         _skipped(train.skipped),
     )
 
@@ -128,6 +129,24 @@ def _module(module: ModuleFuse, weakest: ModuleFuse) -> Html:
         element("td", f"{100 * ratio:.2f}%"),
         element("td", _percent(module.survival), bar(module.survival, bad=module is weakest and module.survival < 0.5)),
     )
+
+
+def _trials(train: TrainReport) -> Html | None:
+    """Every training that this one was chosen from."""
+    if not train.trials:
+        return None
+    rows = [
+        element(
+            "tr",
+            element("td", f"{trial.learning_rate:.3g}"),
+            element("td", str(trial.seed)),
+            element("td", f"{trial.best_loss:.4f}" if trial.best_loss is not None else "–"),
+            element("td", "chosen" if trial.chosen else trial.failure, class_="words"),
+        )
+        for trial in train.trials
+    ]
+    columns = ["Learning rate", "Seed", "Lowest validation loss", ""]
+    return _table("Trials: the one with the lowest validation loss was taken on.", columns, rows, words=(3,))
 
 
 def _skipped(skipped: Sequence[str]) -> Html | None:

@@ -32,6 +32,7 @@ __all__ = [
 Name = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 AtLeastOne = Annotated[int, Field(ge=1, le=10**9)]
 AllOrSome = Annotated[int, Field(ge=-1, le=10**9)]
@@ -106,11 +107,14 @@ class TrainSpec(Section):
     there is one every `grad_accumulation_steps` iterations. `num_layers` and `val_batches` are -1 for all. `patience`
     counts validations without improvement; 0 never stops early. `mask` says which assistant turns are trained when
     `mask_prompt` is on. `max_grad_norm` clips the global norm; None leaves it.
+
+    With several learning rates, or several `seeds` (in place of `seed`), an attempt trains an adapter with each of them
+    and goes on with the one whose validation loss is lowest.
     """
 
     iters: AtLeastOne = 300
     batch_size: AtLeastOne = 1
-    learning_rate: Positive = 5e-5
+    learning_rate: Positive | Annotated[list[Positive], Field(min_length=1)] = 5e-5
     num_layers: AllOrSome = 8
     grad_accumulation_steps: AtLeastOne = 4
     mask_prompt: bool = True
@@ -120,7 +124,8 @@ class TrainSpec(Section):
     save_every: AtLeastOne = 100
     patience: Count = 3
     max_seq_length: Annotated[int, Field(ge=2, le=10**9)] = 2048
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
+    seeds: list[Seed] = Field(default_factory=list)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warmup: Count = 0
@@ -151,9 +156,16 @@ class TrainSpec(Section):
             problems.append(("weight_decay", f'only "adamw" decays weights, the optimizer is "{self.optimizer}"'))
         if self.mask == "last" and not self.mask_prompt:
             problems.append(("mask", '"last" means nothing while mask_prompt is false: every token is trained'))
+        for key, values in (("learning_rate", self.learning_rates), ("seeds", self.seeds)):
+            problems += [(f"{key}.{i}", f"{v:g} is listed twice") for i, v in enumerate(values) if v in values[:i]]
         if problems:
             raise cross_check_failed(*problems)
         return self
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """The learning rates of the first attempt's trials."""
+        return self.learning_rate if isinstance(self.learning_rate, list) else [self.learning_rate]
 
     @property
     def updates(self) -> int:
@@ -218,9 +230,10 @@ class PhaseSpec(Section):
         """sha256 of everything that can change the outcome; `note` can't. Written-out defaults change nothing."""
         return digest_of(_comparable(self))
 
-    def learning_rate(self, attempt: int) -> float:
-        """The learning rate of attempt `attempt`, counted from 1."""
-        return self.train.learning_rate * self.retry.learning_rate_factor ** (attempt - 1)
+    def learning_rates(self, attempt: int) -> list[float]:
+        """The learning rates of attempt `attempt`, counted from 1."""
+        factor = self.retry.learning_rate_factor ** (attempt - 1)
+        return [rate * factor for rate in self.train.learning_rates]
 
 
 def diff(old: PhaseSpec, new: PhaseSpec) -> list[str]:

@@ -6,29 +6,24 @@ Every step's output is stored before the next one begins, so a run that was kill
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel
-
-from topcoat.engine.base import FuseJob, TrainJob
+from topcoat.engine.base import FuseJob
 from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, Where
 from topcoat.gate import judge
 from topcoat.progress import Note
 from topcoat.records import AttemptResult, EvalResult, FuseReport, TrainReport, Verdict
 from topcoat.report.page import PhaseReport, render
 from topcoat.spec.phase import GateSpec, diff
-from topcoat.store.files import read_record, write_json, write_text
+from topcoat.store.files import write_json, write_text
 from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
 from topcoat.workflow.evaluation import evaluate_model
 from topcoat.workflow.preparation import Prepared, prepare
+from topcoat.workflow.trials import stored, train_trials
 from topcoat.workflow.workspace import Workspace
 
 __all__ = ["PhaseOutcome", "run_phase", "write_report"]
-
-R = TypeVar("R", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +135,11 @@ def _attempts(workspace: Workspace, phase: PhaseRow, prepared: Prepared) -> Phas
     results: list[AttemptResult] = []
     known = {attempt.learning_rate: attempt for attempt in lineage.attempts(phase.id)}
     for number in range(1, spec.retry.max_attempts + 1):
-        rate = spec.learning_rate(number)
-        attempt = known.get(rate) or lineage.add_attempt(phase.id, rate)
+        rates = spec.learning_rates(number)
+        attempt = known.get(rates[0]) or lineage.add_attempt(phase.id, rates[0])
         result = lineage.result(attempt.id)
         if result is None:
-            result = _attempt(workspace, attempt, base, prepared, before)
+            result = _attempt(workspace, attempt, rates, base, prepared, before)
             lineage.add_result(attempt.id, result)
         results.append(result)
         if result.verdict.passed:
@@ -161,29 +156,26 @@ def _attempts(workspace: Workspace, phase: PhaseRow, prepared: Prepared) -> Phas
 
 
 def _attempt(
-    workspace: Workspace, attempt: AttemptRow, base: ModelRow, prepared: Prepared, before: EvalResult
+    workspace: Workspace,
+    attempt: AttemptRow,
+    rates: list[float],
+    base: ModelRow,
+    prepared: Prepared,
+    before: EvalResult,
 ) -> AttemptResult:
     """Train, fuse, evaluate, judge. A numerical fault or a fuse that loses too much is a verdict, not a crash."""
     name = f"{prepared.name}-{attempt.number}"
     folder = workspace.paths.run(prepared.name, attempt.number)
-    workspace.sink.emit(Note(f"attempt {attempt.number}: learning rate {attempt.learning_rate:g}"))
-    job = TrainJob(
-        model=base.path,
-        rows=prepared.rows,
-        batches=prepared.batches,
-        valid=prepared.valid,
-        spec=prepared.spec.train,
-        learning_rate=attempt.learning_rate,
-        folder=folder,
-        cache=workspace.paths.cache / "trunk",
-    )
+    workspace.sink.emit(Note(f"attempt {attempt.number}: learning rate {', '.join(f'{rate:g}' for rate in rates)}"))
     write_json(folder / "phase.json", prepared.spec)
     train: TrainReport | None = None
     fused: FuseReport | None = None
     after: EvalResult | None = None
     try:
-        train = _stored(folder / "train.json", TrainReport, lambda: _train(workspace, job))
-        fused = _stored(folder / "fuse.json", FuseReport, lambda: _fuse(workspace, base, folder, name, prepared))
+        train = stored(
+            folder / "train.json", TrainReport, lambda: train_trials(workspace, prepared, base.path, rates, folder)
+        )
+        fused = stored(folder / "fuse.json", FuseReport, lambda: _fuse(workspace, base, folder, name, prepared))
     except (NumericalFault, FuseRefused) as fault:
         verdict = Verdict(passed=False, failure=fault.message)
     else:
@@ -192,7 +184,7 @@ def _attempt(
     return AttemptResult(
         phase=prepared.name,
         attempt=attempt.number,
-        learning_rate=attempt.learning_rate,
+        learning_rate=_chosen_rate(train) or attempt.learning_rate,
         model=name,
         before=before,
         train=train,
@@ -202,18 +194,8 @@ def _attempt(
     )
 
 
-def _stored(path: Path, record: type[R], compute: Callable[[], R]) -> R:
-    """The record in `path`, computed and stored there first if it is not there yet."""
-    if path.is_file():
-        return read_record(path, record)
-    result = compute()
-    write_json(path, result)
-    return result
-
-
-def _train(workspace: Workspace, job: TrainJob) -> TrainReport:
-    shutil.rmtree(job.folder / "adapter", ignore_errors=True)  # of a run that was killed before its report was stored
-    return workspace.engine.train(job, workspace.sink)
+def _chosen_rate(train: TrainReport | None) -> float | None:
+    return next((trial.learning_rate for trial in train.trials if trial.chosen), None) if train else None
 
 
 def _fuse(workspace: Workspace, base: ModelRow, folder: Path, name: str, prepared: Prepared) -> FuseReport:

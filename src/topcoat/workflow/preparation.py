@@ -25,14 +25,14 @@ Examples = list[LocatedExample]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A phase, ready to train. `digest` covers everything that decides its outcome, except the base."""
+    """A phase, ready to train, its batches by seed. `digest` covers all that decides its outcome, except the base."""
 
     name: str
     path: Path
     spec: PhaseSpec
     base: str
     rows: list[Row]
-    batches: list[Batch]
+    batches: dict[int, list[Batch]]
     valid: list[Row]
     report: CheckReport
     digest: str
@@ -77,15 +77,25 @@ def prepare(
             hint=f"max_seq_length = {max((r.tokens for r in encoded_new.over_long), default=0)}",
         )
     rows = encoded_new.rows + encoded_pool.rows
-    plan = plan_batches(
-        [len(row.tokens) for row in rows],
-        range(len(encoded_new.rows)),
-        range(len(encoded_new.rows), len(rows)),
-        share=share,
-        size=spec.train.batch_size,
-        iters=spec.train.iters,
-        seed=spec.train.seed,
-    )
+    plans = {
+        seed: plan_batches(
+            [len(row.tokens) for row in rows],
+            range(len(encoded_new.rows)),
+            range(len(encoded_new.rows), len(rows)),
+            share=share,
+            size=spec.train.batch_size,
+            iters=spec.train.iters,
+            seed=seed,
+        )
+        for seed in spec.train.seeds or [spec.train.seed]
+    }
+    plan = next(iter(plans.values()))
+    if len(plans) * len(spec.train.learning_rates) > 1 and not encoded_valid.rows:
+        raise InvalidInput(
+            "several learning rates or seeds are chosen from by validation loss, and there is nothing to validate on",
+            where=Where(path),
+            hint='valid = "10%" under [data]',
+        )
     budget = Budget(
         examples=len(encoded_new.rows),
         replay_pool=len(encoded_pool.rows),
@@ -104,7 +114,7 @@ def prepare(
         spec=spec,
         base=base_model.name,
         rows=rows,
-        batches=plan.batches,
+        batches={seed: planned.batches for seed, planned in plans.items()},
         valid=encoded_valid.rows,
         report=CheckReport(phase=name, findings=[_allowed(f, allow) for f in findings], budget=budget),
         digest=_digest(workspace, spec, [*new, *pool], valid),

@@ -1,0 +1,327 @@
+"""Training beside mlx-lm's own loop, and beside PEFT on PyTorch where torch is installed: time, memory, losses.
+
+    python benchmarks/training.py [--models dense,quantized,experts] [--prefix 650] [--rounds 3] [--json FILE]
+
+The recipe: 80 rows that share a prefix and have about 150 tokens of their own, 60 of them completion; 300 iterations of
+one row, four to an update, LoRA of rank 8 on 8 of 48 layers. Every side runs in a process of its own, in turns, on the
+same random model, rows, batches and initial adapters, with the same BLAS. mlx-lm's `train` is the installed one,
+unmodified. A side runs the first updates of the recipe (topcoat 20, which take every row once); its total is what it
+did before the first update plus 75 times its median update: an extrapolation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROWS, LAYERS, ADAPTED, RANK, SCALE, RATE = 80, 48, 8, 8, 20.0, 1e-4
+ITERATIONS, ACCUMULATE, COMPLETION = 300, 4, 60
+UPDATES = ITERATIONS // ACCUMULATE
+VOCABULARY = 4096
+_DENSE = {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "num_key_value_heads": 4}
+_EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 512, "norm_topk_prob": True}
+MODELS: dict[str, dict[str, Any]] = {
+    "dense": {"model_type": "qwen3", **_DENSE},
+    "quantized": {"model_type": "qwen3", **_DENSE, "bits": 5},
+    "experts": {"model_type": "qwen3_moe", **_DENSE, **_EXPERTS, "decoder_sparse_step": 1, "mlp_only_layers": []},
+    "heavy": {
+        "model_type": "qwen3",
+        "hidden_size": 1536,
+        "intermediate_size": 4608,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 4,
+    },
+}
+"""`heavy` has 1.3 billion parameters, so that weights outweigh activations."""
+
+Result = dict[str, Any]
+
+
+def make_model(name: str, folder: Path) -> None:
+    """A random float32 model of 48 layers, quantized where its kind says so."""
+    import mlx.core as mx
+    from mlx.utils import tree_map
+    from mlx_lm.utils import quantize_model, save_model
+
+    from topcoat.demo import TEMPLATE
+
+    shape = dict(MODELS[name])
+    bits = shape.pop("bits", None)
+    config = {
+        "architectures": ["Qwen3ForCausalLM"],
+        "num_hidden_layers": LAYERS,
+        "head_dim": shape["hidden_size"] // shape["num_attention_heads"],
+        "rms_norm_eps": 1e-6,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": 4096,
+        "rope_theta": 1e6,
+        "tie_word_embeddings": True,
+        "torch_dtype": "float32",
+        **shape,
+    }
+    module = importlib.import_module(f"mlx_lm.models.{shape['model_type']}")
+    mx.random.seed(0)
+    model = module.Model(module.ModelArgs.from_dict(config))
+    model.update(tree_map(lambda weight: weight.astype(mx.float32), model.parameters()))
+    if bits:
+        model, config = quantize_model(model, config, 64, bits)
+    folder.mkdir(parents=True)
+    save_model(folder, model)
+    (folder / "config.json").write_text(json.dumps(config))
+    for source in (TEMPLATE / "models" / "phase33b").iterdir():
+        if source.name.startswith(("tokenizer", "chat_template", "generation")):
+            shutil.copy(source, folder / source.name)
+
+
+def recipe(prefix: int) -> tuple[list[np.ndarray], list[int]]:
+    """Token ids of each row, and the row of each iteration; the last 60 tokens of a row are trained."""
+    rng = np.random.default_rng(0)
+    shared = rng.integers(0, VOCABULARY, prefix)
+    rows = [
+        np.concatenate([shared, rng.integers(0, VOCABULARY, int(rng.integers(120, 181)))]).astype(np.int32)
+        for _ in range(ROWS)
+    ]
+    order = [int(row) for _ in range(-(-ITERATIONS // ROWS)) for row in rng.permutation(ROWS)]
+    return rows, order[:ITERATIONS]
+
+
+def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
+    """Topcoat's own training of the first updates."""
+    from topcoat.engine.base import Row, TrainJob
+    from topcoat.engine.mlx import open_engine
+    from topcoat.progress import Silent
+
+    engine = open_engine(Silent())
+    import mlx.core as mx
+
+    tokens, order = recipe(prefix)
+    rows = [Row(ids, np.arange(len(ids)) >= len(ids) - COMPLETION) for ids in tokens]
+    batches = [(row,) for row in order[: updates * ACCUMULATE]]
+    with tempfile.TemporaryDirectory() as run:
+        begin = time.perf_counter()
+        job = TrainJob(folder, rows, batches, [], _spec(updates * ACCUMULATE), RATE, Path(run), cache)
+        report = engine.train(job, Silent())
+        total = time.perf_counter() - begin
+    seconds = [step.seconds for step in report.steps]
+    losses = [step.loss for step in report.steps]
+    return {"updates": seconds, "before": total - sum(seconds), "losses": losses, "memory": mx.get_peak_memory()}
+
+
+def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, *, fast: bool = True) -> Result:
+    """mlx-lm's `train`, its batches handed to it; without `fast`, with the BLAS that pip installs."""
+    if fast:
+        from topcoat.engine.mlx.blas import load_fast_blas
+
+        load_fast_blas()
+    import mlx.core as mx
+    import mlx.optimizers as optimizers
+    from mlx_lm.tuner import trainer
+    from mlx_lm.tuner.callbacks import TrainingCallback
+    from mlx_lm.utils import load_model
+
+    from topcoat.engine.mlx.lora import attach
+
+    ends, losses = [], []
+
+    class Report(TrainingCallback):  # type: ignore[misc]  # mlx-lm is untyped
+        def on_train_loss_report(self, train_info: Result) -> None:
+            losses.append(float(train_info["train_loss"]))
+            ends.append(time.perf_counter())
+
+    tokens, order = recipe(prefix)
+
+    def batches(**_: object) -> Iterator[tuple[mx.array, mx.array]]:
+        for row in order:
+            ids = tokens[row]
+            # A width of a multiple of 8 as topcoat pads, and mlx-lm's mask: from the first trained to the last token.
+            yield mx.array(np.pad(ids, (0, -(len(ids) - 1) % 8))[None]), mx.array([[len(ids) - 60, len(ids) - 1]])
+
+    begin = time.perf_counter()
+    model, _ = load_model(folder)
+    spec = _spec(updates * ACCUMULATE)
+    mx.random.seed(spec.seed << 32)  # as topcoat seeds the adapters
+    attach(model, spec)
+    with tempfile.TemporaryDirectory() as run:
+        arguments = trainer.TrainingArgs(
+            batch_size=1,
+            iters=updates * ACCUMULATE,
+            steps_per_report=1,
+            steps_per_save=10**9,
+            grad_accumulation_steps=ACCUMULATE,
+            adapter_file=str(Path(run) / "adapters.safetensors"),
+        )
+        started = time.perf_counter()
+        trainer.train(
+            model, optimizers.Adam(RATE), [], None, arguments, iterate_batches=batches, training_callback=Report()
+        )
+    iterations = [after - before for before, after in pairwise([started, *ends])]
+    per_update = [sum(iterations[i : i + ACCUMULATE]) for i in range(0, len(iterations), ACCUMULATE)]
+    means = [statistics.fmean(losses[i : i + ACCUMULATE]) for i in range(0, len(losses), ACCUMULATE)]
+    return {"updates": per_update, "before": started - begin, "losses": means, "memory": mx.get_peak_memory()}
+
+
+def run_peft(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
+    """PEFT on PyTorch, with torch's own kernels: the plain loop of its documentation."""
+    peft, torch, transformers = (importlib.import_module(name) for name in ("peft", "torch", "transformers"))
+
+    torch.manual_seed(0)
+    begin = time.perf_counter()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
+    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    config = peft.LoraConfig(
+        r=RANK,
+        lora_alpha=SCALE * RANK,
+        target_modules=names,
+        layers_to_transform=list(range(LAYERS - ADAPTED, LAYERS)),
+        task_type="CAUSAL_LM",
+    )
+    model = peft.get_peft_model(model, config)
+    model.train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=RATE)
+    tokens, order = recipe(prefix)
+    started = time.perf_counter()
+    seconds, losses = [], []
+    for update in range(updates):
+        mean = 0.0
+        tick = time.perf_counter()
+        for row in order[update * ACCUMULATE : (update + 1) * ACCUMULATE]:
+            ids = torch.tensor(tokens[row][None].astype(np.int64))
+            labels = ids.clone()
+            labels[:, :-COMPLETION] = -100
+            loss = model(input_ids=ids, labels=labels).loss / ACCUMULATE
+            loss.backward()
+            mean += float(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - tick)
+        losses.append(mean)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"updates": seconds, "before": started - begin, "losses": losses, "memory": memory}
+
+
+SIDES: dict[str, Callable[[Path, int, int, Path], Result]] = {
+    "topcoat": run_topcoat,
+    "topcoat again": run_topcoat,
+    "mlx-lm": run_mlx_lm,
+    "mlx-lm as installed": lambda *given: run_mlx_lm(*given, fast=False),
+    "peft": run_peft,
+}
+
+
+def _spec(iterations: int) -> Any:
+    from topcoat.spec.phase import LoraSpec, TrainSpec
+
+    return TrainSpec(
+        iters=iterations,
+        batch_size=1,
+        grad_accumulation_steps=ACCUMULATE,
+        num_layers=ADAPTED,
+        patience=0,
+        save_every=ITERATIONS,
+        lora=LoraSpec(rank=RANK, scale=SCALE),
+    )
+
+
+def in_own_process(side: str, folder: Path, prefix: int, updates: int, cache: Path) -> Result:
+    """Run one side alone, so that its memory and its BLAS are its own."""
+    arguments = ["--side", side, str(folder), str(prefix), str(updates), str(cache)]
+    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, check=True)
+    result: Result = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def total_of(result: Result) -> float:
+    """Seconds of the whole recipe; the first update, which also warms up, is counted as it was."""
+    steady = result["updates"][1:] or result["updates"]
+    return float(result["before"] + result["updates"][0] + (UPDATES - 1) * statistics.median(steady))
+
+
+def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str, int]) -> Result:
+    """Every side on one model, in turns; medians over the rounds."""
+    folder = scratch / name
+    make_model(name, folder)
+    runs: dict[str, list[Result]] = {side: [] for side in counts}
+    for number in range(rounds):
+        cache = scratch / f"{name}-{number}"
+        for side, updates in counts.items():
+            if number and side == "mlx-lm as installed":
+                continue
+            print(f"{name}: {side}, round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            runs[side].append(in_own_process(side, folder, prefix, updates, cache))
+        shutil.rmtree(cache, ignore_errors=True)
+    shutil.rmtree(folder)
+    summary: Result = {}
+    for side, results in runs.items():
+        summary[side] = {
+            "before": statistics.median(r["before"] for r in results),
+            "update": statistics.median(s for r in results for s in (r["updates"][1:] or r["updates"])),
+            "total": statistics.median(total_of(r) for r in results),
+            "memory": max(r["memory"] for r in results),
+        }
+    ours, theirs = runs["topcoat"][0]["losses"], runs["mlx-lm"][0]["losses"]
+    apart = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=False))
+    return {"prefix": prefix, "sides": summary, "losses_apart": apart, "compared_updates": len(theirs)}
+
+
+def show(name: str, result: Result) -> None:
+    """One table."""
+    own = result["sides"]["topcoat"]["total"]
+    again = result["sides"].get("topcoat again", {}).get("total", own)
+    print(f"\n{name}, prefix {result['prefix']}: losses within {result['losses_apart']:.1e} of mlx-lm's")
+    print(f"{'':22}{'before':>9}{'update':>9}{'total':>9}{'memory':>10}{'to first':>10}{'to again':>10}")
+    for side, row in result["sides"].items():
+        print(
+            f"{side:22}{row['before']:8.1f}s{row['update']:8.2f}s{row['total']:8.0f}s{row['memory'] / 1e9:8.2f}GB"
+            f"{row['total'] / own:10.2f}{row['total'] / again:10.2f}"
+        )
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--side"]:
+        side, folder, prefix, updates, cache = sys.argv[2:]
+        print(json.dumps(SIDES[side](Path(folder), int(prefix), int(updates), Path(cache))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="dense")
+    parser.add_argument("--prefix", type=int, default=650)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=4, help="of mlx-lm and PEFT")
+    parser.add_argument("--installed", action="store_true", help="also mlx-lm with the BLAS that pip installs")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    counts = {"topcoat": 20, "topcoat again": 8, "mlx-lm": options.updates}
+    if options.installed:
+        counts["mlx-lm as installed"] = 1
+    if importlib.util.find_spec("peft"):
+        counts["peft"] = options.updates
+    report: Result = {"machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}", "models": {}}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in options.models.split(","):
+            sides = {side: n for side, n in counts.items() if side != "peft" or name == "dense"}
+            if name == "heavy":
+                sides = {"topcoat": 2, "mlx-lm": 2}
+            report["models"][name] = compare(name, options.prefix, options.rounds, Path(scratch), sides)
+            show(name, report["models"][name])
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
