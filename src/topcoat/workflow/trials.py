@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TypeVar
@@ -53,7 +54,7 @@ def train_trials(
             report = stored(
                 own / "train.json",
                 TrainReport,
-                lambda rate=rate, seed=seed, own=own: _train(workspace, prepared, model, rate, seed, own),
+                partial(_train, workspace, prepared, model, rate, seed, own),
             )
         except NumericalFault as fault:
             trials.append(Trial(learning_rate=rate, seed=seed, failure=fault.message))
