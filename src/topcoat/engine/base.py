@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from topcoat.progress import Sink
 from topcoat.records import Completion, FuseReport, TrainReport
-from topcoat.spec.phase import FuseSpec, TrainSpec
+from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
 
 __all__ = ["Batch", "Engine", "FuseJob", "GenerateJob", "ModelInfo", "Row", "Tokenizer", "TrainJob"]
 
@@ -89,7 +89,8 @@ class FuseJob:
     """Fuse `adapters[-1]` into `base`. Masters are the `root`'s weights plus every adapter of `adapters`, in order.
 
     `valid` are the rows on whose trained tokens the fused model is compared with base + adapter. The model is written
-    to `output`, which must not exist.
+    to `output`, which must not exist. `bits`, by module, are those of an earlier fuse of the same adapters: they are
+    taken as they are, and the same bytes come out.
     """
 
     base: Path
@@ -98,6 +99,7 @@ class FuseJob:
     spec: FuseSpec
     valid: Sequence[Row]
     output: Path
+    bits: Mapping[str, Bits] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from topcoat.spec.loader import read_toml
 from topcoat.spec.section import Section, cross_check_failed
 
 __all__ = [
+    "Bits",
     "DataSpec",
     "FuseSpec",
     "GateSpec",
@@ -173,23 +174,40 @@ class TrainSpec(Section):
         return self.iters // self.grad_accumulation_steps
 
 
+Packing = Literal["auto", "none", 2, 3, 4, 5, 6, 8]
+Bits = int | None
+"""Bits per weight of a packed module; None is unquantized."""
+
+
 class FuseSpec(Section):
     """[fuse]: `bits` of the adapted modules in the fused model; "none" leaves them unquantized.
 
-    "auto" takes the fewest bits that keep `min_survival` (share of the delta) and `max_kl` (nats per token).
+    "auto" takes the fewest bits that keep `min_survival` (share of the delta) and `max_kl` (nats per token). `modules`
+    sets the bits of some: {"mlp.down_proj" = 8} for every module whose name ends so.
     """
 
-    bits: Literal["auto", "none", 2, 3, 4, 5, 6, 8] = "auto"
+    bits: Packing = "auto"
+    modules: dict[Name, Packing] = Field(default_factory=dict)
     min_survival: Share = 0.95
     max_kl: Positive = 0.01
 
+    def modules_bits(self, module: str) -> Literal["auto", "none"] | int:
+        """The bits asked for the module with this full name; of several that fit, the longest name decides."""
+        fitting = [name for name in self.modules if module == name or module.endswith(f".{name}")]
+        return self.modules[max(fitting, key=len)] if fitting else self.bits
+
 
 class GateSpec(Section):
-    """[gate]: the scores to reach by category, and the categories that may not fall by more than `tolerance`."""
+    """[gate]: the scores to reach by category, and the categories that may not fall by more than `tolerance`.
+
+    `evidence` is what a fall beyond the tolerance needs to block: "any" takes it as it is, "confirmed" asks that the
+    paired test also calls the category confirmed worse.
+    """
 
     target: dict[Name, Share] = Field(default_factory=dict)
     no_regression: list[Name] = Field(default_factory=list)
     tolerance: Share = 0.0
+    evidence: Literal["any", "confirmed"] = "any"
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> GateSpec:

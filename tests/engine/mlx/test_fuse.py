@@ -73,10 +73,14 @@ KINDS = [
     {"kind": "qwen3_moe", "tie_word_embeddings": False},
     {"kind": "qwen3", "bits": None},
     {"kind": "qwen3", "bits": 4, "group_size": 32},
+    {"kind": "qwen3", "group_size": 128, "hidden_size": 128},
+    {"kind": "qwen2"},
 ]
 
 
-@pytest.mark.parametrize("shape", KINDS, ids=["dense", "experts", "unquantized", "4-bit"])
+@pytest.mark.parametrize(
+    "shape", KINDS, ids=["dense", "experts", "unquantized", "groups-of-32", "groups-of-128", "biases"]
+)
 def test_the_fused_model_is_base_and_adapter_in_stock_mlx_lm(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: dict[str, object]
 ) -> None:
@@ -87,7 +91,8 @@ def test_the_fused_model_is_base_and_adapter_in_stock_mlx_lm(
     adapted = tuple(module.name for module in report.modules)
     assert adapted
     assert all(".layers.2." in name or ".layers.3." in name for name in adapted)
-    untouched = {name: value for name, value in before.items() if name.rpartition(".")[0] not in adapted}
+    packed = {f"{name}.{part}" for name in adapted for part in ("weight", "scales", "biases")}
+    untouched = {name: value for name, value in before.items() if name not in packed}
     assert len(untouched) == report.copied_tensors
     assert untouched.items() <= after.items()
     assert all(before.get(f"{name}.weight") != after[f"{name}.weight"] for name in adapted)
@@ -156,6 +161,51 @@ def test_divergence_raises_the_bits_until_it_is_within_the_budget(
         fuse(engine, model, [adapter], tmp_path / "no", valid=rows(3), min_survival=0.0, bits=4, max_kl=tight)
 
 
+def test_a_phase_costs_the_disk_of_its_adapted_modules(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    root = base = make_model()
+    adapters: list[Path] = []
+    written = []
+    for phase in range(10):
+        adapters.append(make_adapter(root, tmp_path / f"adapter{phase}", size=0.02, seed=phase))
+        output = tmp_path / f"fused{phase}"
+        report = fuse(engine, root, adapters, output, base=base, bits=8)
+        written.append(report.bytes_written)
+        base = output
+    coat = (base / "model-coat-fused9.safetensors").stat().st_size
+    assert written[1:] == [coat] * 9
+    files = {path.stat().st_ino: path.stat().st_size for i in range(10) for path in (tmp_path / f"fused{i}").glob("*s")}
+    assert sum(files.values()) == written[0] + 9 * coat
+    assert written[0] <= coat + sum(path.stat().st_size for path in root.glob("*.safetensors"))
+    stock_load(str(base))
+
+
+def test_the_bits_of_an_earlier_fuse_give_the_same_bytes(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model(kind="qwen3_moe")
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.02)
+    report = fuse(engine, model, [adapter], tmp_path / "first" / "fused", valid=rows(2))
+    bits = {module.name: module.bits for module in report.modules}
+    job = FuseJob(model, model, [adapter], FuseSpec(), [], tmp_path / "second" / "fused", bits=bits)
+    engine.fuse(job, Silent())
+    first, second = (engine.describe(tmp_path / name / "fused") for name in ("first", "second"))
+    assert first == second
+
+
+def test_single_modules_may_have_bits_of_their_own(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model()
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.3)
+    own = {"mlp.down_proj": 8, "model.layers.3.mlp.down_proj": "none"}
+    report = fuse(engine, model, [adapter], tmp_path / "fused", bits=6, modules=own)
+    for module in report.modules:
+        layer = int(module.name.split(".")[2])
+        expected = (8 if layer == 2 else None) if module.name.endswith("down_proj") else 6
+        assert module.bits == expected, module.name
+    stock_load(str(tmp_path / "fused"))
+
+
 def test_bits_none_leaves_the_adapted_modules_unquantized(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path
 ) -> None:
@@ -176,11 +226,11 @@ def test_an_adapter_of_another_model_is_refused(engine: MlxEngine, make_model: M
 def test_weights_in_another_layout_are_refused_with_the_command_that_mends_it(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from topcoat.engine.mlx import fuse as fuse_module
+    from topcoat.engine.mlx import master
 
     model = make_model()
     adapter = make_adapter(model, tmp_path / "adapter", size=0.1)
-    monkeypatch.setattr(fuse_module, "_lazy_tensors", lambda folder: {})
+    monkeypatch.setattr(master, "_lazy_tensors", lambda folder: {})
     with pytest.raises(EngineFault) as caught:
         fuse(engine, model, [adapter], tmp_path / "fused")
     assert caught.value.hint is not None

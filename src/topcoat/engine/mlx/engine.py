@@ -51,4 +51,4 @@ class MlxEngine:
         return train(job, sink, by=self.name)
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
-        return fuse(load(job.base), job, sink)
+        return fuse(load(job.base, lazy=job.bits is not None), job, sink)

@@ -1,4 +1,4 @@
-"""Safetensors files of a model as raw bytes: to replace some tensors and keep every other byte for byte.
+"""Safetensors files of a model as raw bytes: to leave some tensors out and keep every other byte for byte.
 
 The format: 8 bytes of header length (little endian), a JSON header of name -> {dtype, shape, data_offsets}, the data.
 """
@@ -12,13 +12,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import mlx.core as mx
 
 from topcoat.errors import StorageFault, Where
 
-__all__ = ["Shard", "save_tensors", "write_replaced"]
+__all__ = ["Shard", "save_tensors", "write_without"]
 
 CHUNK = 1 << 24
 
@@ -67,45 +67,43 @@ def save_tensors(path: Path, tensors: Mapping[str, mx.array], metadata: Mapping[
         ) from error
 
 
-def write_replaced(shard: Shard, target: Path, replaced: Mapping[str, mx.array], dropped: frozenset[str]) -> int:
-    """Write `shard` to `target` with some tensors replaced or dropped; the others keep their bytes and their order.
+def write_without(shard: Shard, target: Path, dropped: frozenset[str]) -> int:
+    """Write `shard` to `target` without some tensors; the others keep their bytes and their order.
 
-    Replacements with a new name are appended. A file that nothing changes in is hard-linked where the file system can,
-    copied where not. Returns the bytes written.
+    A file that holds none of them is hard-linked where the file system can, copied where not. Returns the bytes that
+    take new disk.
     """
-    if not replaced and not dropped & shard.tensors.keys():
+    if not dropped & shard.tensors.keys():
         try:
             os.link(shard.path.resolve(), target)
             return 0
         except OSError:
             shutil.copyfile(shard.path, target)
             return target.stat().st_size
-    fresh_path = target.with_name(f"{target.name}.fresh.safetensors")
-    save_tensors(fresh_path, replaced)
-    fresh = Shard.open(fresh_path)
     header: dict[str, Any] = {} if shard.metadata is None else {"__metadata__": shard.metadata}
-    parts: list[tuple[Shard, int, int]] = []
+    parts: list[tuple[int, int]] = []
     offset = 0
-    names = [name for name in shard.tensors if name not in dropped]
-    for name in [*names, *sorted(replaced.keys() - shard.tensors.keys())]:
-        origin = fresh if name in fresh.tensors else shard
-        start, end = origin.tensors[name]["data_offsets"]
-        header[name] = {**origin.tensors[name], "data_offsets": [offset, offset + end - start]}
-        parts.append((origin, start, end))
+    for name, tensor in shard.tensors.items():
+        if name in dropped:
+            continue
+        start, end = tensor["data_offsets"]
+        header[name] = {**tensor, "data_offsets": [offset, offset + end - start]}
+        parts.append((start, end))
         offset += end - start
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with target.open("wb") as out, shard.path.open("rb") as old, fresh_path.open("rb") as new:
+    with target.open("wb") as out, shard.path.open("rb") as file:
         out.write(struct.pack("<Q", len(text)) + text)
-        for origin, start, end in parts:
-            file = new if origin is fresh else old
-            file.seek(origin.start + start)
-            left = end - start
-            while left:
-                chunk = file.read(min(left, CHUNK))
-                if not chunk:
-                    raise StorageFault("the file shrank while it was read", where=Where(origin.path))
-                out.write(chunk)
-                left -= len(chunk)
-    fresh_path.unlink()
+        for start, end in parts:
+            _copy(file, shard.start + start, end - start, out, shard.path)
     return target.stat().st_size
+
+
+def _copy(file: BinaryIO, start: int, count: int, out: BinaryIO, path: Path) -> None:
+    file.seek(start)
+    while count:
+        chunk = file.read(min(count, CHUNK))
+        if not chunk:
+            raise StorageFault("the file shrank while it was read", where=Where(path))
+        out.write(chunk)
+        count -= len(chunk)

@@ -1,0 +1,197 @@
+"""Adapted modules: their masters, the bits they may be packed with, and how much of a delta a packing keeps.
+
+A module's master is the root's dequantized weight plus every promoted delta, in float32, derived from small adapter
+files. Quantizing the base's own weight again would round a small delta away: it lies on the base's grid already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
+
+from topcoat.engine.base import FuseJob
+from topcoat.engine.mlx.lora import Weights, read_adapter
+from topcoat.engine.mlx.model import weight_files
+from topcoat.engine.mlx.scalar import scalar
+from topcoat.errors import EngineFault
+from topcoat.spec.phase import Bits
+
+__all__ = ["AdaptedModule", "adapted_modules"]
+
+LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
+"""Bits per weight in rising order; None is unquantized."""
+AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
+"""What `bits = "auto"` tries after the module's own bits."""
+
+
+@dataclass(slots=True)
+class AdaptedModule:
+    """One adapted module. `master` (float32) holds the last delta; `delta` is that delta alone."""
+
+    name: str
+    kind: type[nn.Module]
+    master: mx.array
+    delta: mx.array
+    dtype: mx.Dtype
+    group_size: int | None
+    base_bits: Bits
+    choices: list[Bits]
+    choice: int = 0
+
+    @property
+    def bits(self) -> Bits:
+        """The bits that are chosen at the moment."""
+        return self.choices[self.choice]
+
+    def raise_bits(self) -> bool:
+        """Go to the next higher permitted bits; False if there are none."""
+        if self.choice + 1 == len(self.choices):
+            return False
+        self.choice += 1
+        return True
+
+    def packed(self) -> Weights:
+        """The module's tensors as they are written."""
+        if self.bits is None:
+            return {f"{self.name}.weight": self.master.astype(self.dtype)}
+        weight, scales, biases = self._quantized(self.bits)
+        return {f"{self.name}.weight": weight, f"{self.name}.scales": scales, f"{self.name}.biases": biases}
+
+    def fused_weight(self) -> mx.array:
+        """The weight that the fused model will compute with, float32."""
+        if self.bits is None:
+            return self.master.astype(self.dtype).astype(mx.float32)
+        weight, scales, biases = self._quantized(self.bits)
+        return mx.dequantize(
+            weight,
+            scales.astype(mx.float32),
+            biases.astype(mx.float32),
+            group_size=self.group_size,
+            bits=self.bits,
+        )
+
+    def survival(self) -> float:
+        """What changed, projected on what was meant to: <fused - (master - delta), delta> / <delta, delta>."""
+        norm = scalar(self.delta.square().sum())
+        if norm == 0.0:
+            return 1.0
+        change = self.fused_weight() - (self.master - self.delta)
+        return scalar((change * self.delta).sum()) / norm
+
+    def _quantized(self, bits: int) -> tuple[mx.array, mx.array, mx.array]:
+        if self.group_size is None:
+            raise EngineFault(f"{self.name}: rows of {self.master.shape[-1]} weights can't be quantized in groups")
+        weight, scales, biases = mx.quantize(self.master.astype(self.dtype), group_size=self.group_size, bits=bits)
+        return weight, scales, biases
+
+
+def adapted_modules(model: nn.Module, job: FuseJob) -> list[AdaptedModule]:
+    """Every module of `model` that carries an adapter, by name. `model` is the base with the last adapter attached."""
+    adapters = [read_adapter(folder) for folder in job.adapters]
+    root, base = _lazy_tensors(job.root), _lazy_tensors(job.base)
+    wrapped = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, LoRALinear | LoRASwitchLinear | LoRAEmbedding)
+    }
+    modules = []
+    for name, module in sorted(wrapped.items()):
+        inner = module.embedding if isinstance(module, LoRAEmbedding) else module.linear
+        width = _input_width(module)
+        for tensors, folder in ((root, job.root), (base, job.base)):
+            if f"{name}.weight" not in tensors:
+                raise EngineFault(
+                    f"{folder.name} stores no {name}.weight: its weights are not in MLX's layout",
+                    hint=f"python -m mlx_lm convert --hf-path '{folder}' --mlx-path NEW_FOLDER",
+                )
+        master = _plain(name, root, width)
+        deltas = [
+            _delta(type(module), weights, name, float(config["lora_parameters"]["scale"]))
+            for config, weights in adapters
+            if f"{name}.lora_a" in weights
+        ]
+        for delta in deltas:
+            master = master + delta
+        bits, group_size = _quantization(name, base, width)
+        dtype = base[f"{name}.scales"].dtype if bits else base[f"{name}.weight"].dtype
+        choices = _choices(name, job, bits)
+        mx.eval(master, deltas[-1])
+        modules.append(
+            AdaptedModule(name, type(inner), master, deltas[-1], dtype, group_size or _group(width), bits, choices)
+        )
+    return modules
+
+
+def _lazy_tensors(folder: Path) -> Weights:
+    """All tensors of a model, read from disk only when used."""
+    tensors: Weights = {}
+    for path in weight_files(folder):
+        loaded = mx.load(str(path))
+        assert isinstance(loaded, dict)
+        tensors.update(loaded)
+    return tensors
+
+
+def _input_width(module: nn.Module) -> int:
+    """The last dimension of the module's plain weight, from the shapes of its adapter."""
+    if isinstance(module, LoRAEmbedding):
+        return int(module.lora_b.shape[-1])
+    if isinstance(module, LoRASwitchLinear):
+        return int(module.lora_a.shape[-1])
+    return int(module.lora_a.shape[0])
+
+
+def _quantization(name: str, tensors: Weights, width: int) -> tuple[int | None, int | None]:
+    """Bits and group size that a stored module was packed with, from its shapes; None for a plain one."""
+    if f"{name}.scales" not in tensors:
+        return None, None
+    return (
+        tensors[f"{name}.weight"].shape[-1] * 32 // width,
+        width // tensors[f"{name}.scales"].shape[-1],
+    )
+
+
+def _group(width: int) -> int | None:
+    """The widest usual group that divides a plain weight's rows; None if it can't be quantized."""
+    return next((size for size in (64, 32) if width % size == 0), None)
+
+
+def _plain(name: str, tensors: Weights, width: int) -> mx.array:
+    """A stored module's weight in float32."""
+    weight = tensors[f"{name}.weight"]
+    bits, group_size = _quantization(name, tensors, width)
+    if bits is None:
+        return weight.astype(mx.float32)
+    if f"{name}.biases" not in tensors:
+        raise EngineFault(f"{name} is quantized in a mode other than affine, which can't be fused yet")
+    scales, biases = tensors[f"{name}.scales"].astype(mx.float32), tensors[f"{name}.biases"].astype(mx.float32)
+    return mx.dequantize(weight, scales, biases, group_size=group_size, bits=bits)
+
+
+def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, scale: float) -> mx.array:
+    """What the adapter adds to the module's weight, float32; the same products as mlx-lm's `fuse` methods."""
+    a, b = weights[f"{name}.lora_a"].astype(mx.float32), weights[f"{name}.lora_b"].astype(mx.float32)
+    if kind is LoRAEmbedding:
+        return (scale * a) @ b
+    if kind is LoRASwitchLinear:
+        return (scale * b) @ a
+    return (scale * b.T) @ a.T
+
+
+def _choices(name: str, job: FuseJob, base_bits: Bits) -> list[Bits]:
+    """The numbers of bits that are permitted for this module, in the order to try them."""
+    if job.bits is not None:
+        return [job.bits[name]]
+    wanted = job.spec.modules_bits(name)
+    if wanted == "none":
+        return [None]
+    if wanted != "auto":
+        return [wanted]
+    if base_bits is None:
+        return [None]
+    return [base_bits, *(b for b in AUTO_STEPS if LADDER.index(b) > LADDER.index(base_bits))]
