@@ -236,6 +236,41 @@ def rollback(json: Json = False) -> None:
         out.print(f"production is {model.name} again, no longer {replaced}", highlight=False, markup=False)
 
 
+@app.command()
+def rebuild(
+    model: Annotated[str, typer.Argument(help="a fused model of this project")],
+    json: Json = False,
+) -> None:
+    """Make a fused model's folder again, bit for bit, from the root and the adapters."""
+    from topcoat.workflow import rebuild as make_again
+
+    with _open(f"rebuild {model}") as workspace:
+        row = make_again(workspace, model)
+    if json:
+        _print_json({"model": row.name, "path": str(row.path), "digest": row.digest})
+    else:
+        out.print(f"{row.name} is whole, as it was recorded: {row.path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
+    json: Json = False,
+) -> None:
+    """Delete fused models that can be rebuilt, and checkpoints of finished trainings. Never production or a root."""
+    from topcoat.workflow import collect_garbage
+
+    with _open("gc") as workspace:
+        freed = collect_garbage(workspace, dry_run=dry_run)
+    if json:
+        _print_json({"dry_run": dry_run, "folders": freed.folders, "bytes": freed.bytes})
+        return
+    for folder in freed.folders:
+        out.print(folder, highlight=False, markup=False, soft_wrap=True)
+    verb = "would be freed" if dry_run else "freed"
+    out.print(f"{len(freed.folders)} folders, {freed.bytes / 1e6:.1f} MB {verb}", highlight=False)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -5,14 +5,17 @@ from topcoat.workflow.history import ProjectStatus, history, project_status
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
 from topcoat.workflow.preparation import Prepared, prepare
 from topcoat.workflow.production import promote, rollback
+from topcoat.workflow.rebuilding import Freed, collect_garbage, rebuild
 from topcoat.workflow.starting import copy_demo, init_project
 from topcoat.workflow.workspace import Workspace, open_workspace, read_workspace
 
 __all__ = [
+    "Freed",
     "PhaseOutcome",
     "Prepared",
     "ProjectStatus",
     "Workspace",
+    "collect_garbage",
     "compare_models",
     "copy_demo",
     "evaluate_model",
@@ -23,6 +26,7 @@ __all__ = [
     "project_status",
     "promote",
     "read_workspace",
+    "rebuild",
     "rollback",
     "run_phase",
     "write_report",

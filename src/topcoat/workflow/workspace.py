@@ -41,7 +41,11 @@ class Workspace:
             raise InvalidInput("there is no production model yet", hint="topcoat eval")
         found = self.lineage.require_model(wanted)
         if not found.path.is_dir():
-            raise StorageFault(f"the folder of model {found.name} is gone", where=Where(found.path))
+            raise StorageFault(
+                f"the folder of model {found.name} is gone",
+                where=Where(found.path),
+                hint=f"topcoat rebuild {found.name}" if found.parent else None,
+            )
         return found
 
 
