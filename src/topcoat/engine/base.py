@@ -139,6 +139,13 @@ class Engine(Protocol):
         """Train an adapter into `job.folder / "adapter"`, in mlx-lm's format. Resumes; atomic at every instant."""
         ...
 
+    def adopt(self, model: Path, source: Path, target: Path) -> None:
+        """Write an adapter that was trained elsewhere to `target`, in mlx-lm's format; it has to fit `model`.
+
+        Raises `InvalidInput` if it doesn't, or isn't one.
+        """
+        ...
+
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
         """Write the fused model. Tensors of modules that the last adapter doesn't touch stay byte for byte."""
         ...

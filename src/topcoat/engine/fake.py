@@ -126,6 +126,12 @@ class FakeEngine:
             seconds=time.perf_counter() - started,
         )
 
+    def adopt(self, model: Path, source: Path, target: Path) -> None:
+        if not (source / "adapter.json").is_file():
+            raise InvalidInput(f"{source} is not a fake adapter", where=Where(source))
+        with staged_folder(target) as staged:
+            (staged / "adapter.json").write_bytes((source / "adapter.json").read_bytes())
+
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
         path = job.adapters[-1] / "adapter.json"
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from topcoat.engine.base import FuseJob, GenerateJob, ModelInfo, TrainJob
+from topcoat.engine.mlx.foreign import adopt
 from topcoat.engine.mlx.fuse import fuse
 from topcoat.engine.mlx.generate import generate
 from topcoat.engine.mlx.model import describe, load, locate, on_cpu, read_config
@@ -49,6 +50,9 @@ class MlxEngine:
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
         return train(job, sink, by=self.name)
+
+    def adopt(self, model: Path, source: Path, target: Path) -> None:
+        adopt(load(model, lazy=True).model, source, target)
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
         return fuse(load(job.base, lazy=job.bits is not None), job, sink)
