@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from topcoat.cli import data
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(data.app, name="data")
 out = Console()
 err = Console(stderr=True)
 
@@ -234,6 +236,22 @@ def rollback(json: Json = False) -> None:
         _print_json({"production": model.name, "replaced": replaced})
     else:
         out.print(f"production is {model.name} again, no longer {replaced}", highlight=False, markup=False)
+
+
+@app.command()
+def adopt(
+    phase: Annotated[str, typer.Argument(help="the phase whose gate it has to pass: a name or a file")],
+    adapter: Annotated[Path, typer.Argument(help="the folder of an mlx-lm or PEFT adapter")],
+    json: Json = False,
+) -> None:
+    """Fuse, evaluate and judge an adapter that was trained elsewhere, as an attempt of a phase."""
+    from topcoat.workflow import adopt_adapter
+
+    with _open(f"adopt {phase}") as workspace:
+        outcome = adopt_adapter(workspace, _phase_path(workspace, phase), adapter.absolute())
+    _show_outcome(outcome, json)
+    if not outcome.promoted:
+        raise typer.Exit(GateRefused.exit_code)
 
 
 @app.command()

@@ -23,7 +23,7 @@ TOKENS = mx.array([list(range(5, 45))])
 def peft_adapter(folder: Path, layers: tuple[int, ...] = (1, 3), **changes: Any) -> tuple[Path, dict[str, np.ndarray]]:
     """A PEFT adapter as `save_pretrained` writes it, and the full delta of each module."""
     rng = np.random.default_rng(0)
-    config: dict[str, Any] = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "bias": "none", "target_modules": list(SHAPES)} | changes
+    config: dict[str, Any] = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "bias": "none", **changes}
     scale = config["lora_alpha"] / (2.0 if config.get("use_rslora") else 4.0)
     tensors, deltas = {}, {}
     for layer in layers:
