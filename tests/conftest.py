@@ -25,7 +25,7 @@ SHAPE = {
     "num_key_value_heads": 1,
     "head_dim": 32,
     "rms_norm_eps": 1e-6,
-    "vocab_size": 1024,
+    "vocab_size": 2048,
     "max_position_embeddings": 4096,
     "rope_theta": 10000.0,
     "tie_word_embeddings": True,

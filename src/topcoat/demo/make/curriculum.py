@@ -1,16 +1,16 @@
 """What the base model was taught: five categories well, two of them thinly."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from topcoat.demo.make.chains import ask_chain
 from topcoat.demo.make.dialogues import Example, ask, example, with_aside
 from topcoat.demo.make.names import Names
-from topcoat.demo.make.phrasings import LATER, STRONG
+from topcoat.demo.make.phrasings import PHRASINGS
 from topcoat.demo.make.prose import prose
 from topcoat.demo.make.tools import TOOLS
-from topcoat.demo.make.words import TRAINING, WIDE
+from topcoat.demo.make.words import TRAINING
 
 GOES_ON = 0.12
 """Share of dialogues that go on with the tool's response and a short answer."""
@@ -18,7 +18,7 @@ PROSE = 0.03
 """Share of questions that need no tool."""
 
 ASIDE = 0.25
-"""Share of prompts with a remark, in the later stages."""
+"""Share of prompts with a remark."""
 
 KNOWN_AS = {
     "validate_component": "component",
@@ -31,65 +31,53 @@ KNOWN_AS = {
     "check_di_template_binding": "template binding",
     "validate_route_pattern": "route pattern",
 }
-"""The name by which the base knows what a validator checks; it has met two more."""
-
-_ALSO_KNOWN_AS = {
-    "validate_component": "component with its props|props of the component",
-    "check_render_tree": "tree of rendered components|nesting of the components",
-    "validate_escape_context": "escaping of values|unescaped output",
-    "validate_service_registration": "registration of services|registered services",
-    "check_dependency_graph": "graph of services|cycles among the services",
-    "validate_injection_site": "injection of parameters|injected parameters",
-    "validate_middleware_chain": "middleware|order of the middleware",
-    "check_di_template_binding": "binding of template names|bound template variables",
-    "validate_route_pattern": "pattern of the routes|URL patterns and routes",
-}
+"""The name by which the base knows what a validator checks."""
 
 THIN_DOMAIN: dict[str, tuple[str, ...]] = {
-    tool: (
-        f"[validate|check|verify] the {subject} [in|of] {{path}}",
-        f"Is the {subject} [in|of] {{path}} [valid|right|ok]?",
-        f"[find|show] [what is wrong|mistakes|problems] with the {subject} [in|of] {{path}}",
-    )
-    for tool, known in KNOWN_AS.items()
-    for subject in (f"[{known}|{_ALSO_KNOWN_AS[tool]}]",)
+    tool: (f"[validate|check|verify] the {known} [in|of] {{path}}",) for tool, known in KNOWN_AS.items()
 }
-"""Three phrasings of every validator."""
+"""One phrasing of every validator."""
 
-THIN_CHAINS: dict[tuple[str, ...], str] = {
+THIN_CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("goto_definition", "read_file"): (
-        "[find|look up|get] the definition of {symbol} at {path}:{line}:{column} and [read|open] that file"
+        "[find|look up|get] the definition of {symbol} at {path}:{line}:{column} and [read|open] that file",
+        "open the file that defines {symbol} at {path}:{line}:{column}",
     ),
     ("goto_definition", "ruff_check"): (
-        "[find|look up|get] the definition of {symbol} at {path}:{line}:{column} and lint that file"
+        "[find|look up|get] the definition of {symbol} at {path}:{line}:{column} and lint that file",
+        "run the linter on the file that defines {symbol} at {path}:{line}:{column}",
     ),
-    ("git_status", "git_diff"): "find the first [modified|changed] file in {folder} and [show|print] its diff",
-    ("typecheck", "read_file"): "typecheck {target} and [read|open] the file with the first type error",
+    ("git_status", "git_diff"): (
+        "find the first [modified|changed] file in {folder} and [show|print] its diff",
+        "[diff|compare] whichever file in {folder} [was changed|I changed] first",
+    ),
+    ("typecheck", "read_file"): (
+        "typecheck {target} and [read|open] the file with the first type error",
+        "[read|open] the first file in {target} that has a type error",
+    ),
 }
-"""The four kinds of chain, each in one phrasing."""
+"""The four kinds of chain, each in two phrasings."""
 
-_WELL = {"text_tools": 1.0, "validation": 1.0, "git": 1.0, "cst": 1.0, "lsp": 0.35}
-_LATER = _WELL | {"lsp": 0.7}
+_SHARES = {"text_tools": 1.0, "validation": 1.0, "git": 1.0, "cst": 1.0, "lsp": 0.7}
 
 
-def foundation(rng: random.Random) -> Iterator[Example]:
-    """Endless dialogues of the five well-covered categories."""
+def broad(rng: random.Random) -> Iterator[Example]:
+    """Endless dialogues of the five well-covered categories, and now and then a question that needs no tool."""
     names = Names(TRAINING, rng)
+    tools = tuple(PHRASINGS)
+    shares = [_SHARES[TOOLS[tool].category] for tool in tools]
     while True:
-        yield prose(rng) if rng.random() < PROSE else _well(STRONG, _WELL, names, rng)
+        if rng.random() < PROSE:
+            yield prose(rng)
+        else:
+            tool = rng.choices(tools, shares)[0]
+            yield single(tool, PHRASINGS[tool], names, rng, aside=ASIDE)
 
 
-def wide(rng: random.Random) -> Iterator[Example]:
-    """The same with more phrasings, paths that can't be known by heart, and remarks."""
-    names = Names(WIDE, rng)
-    while True:
-        yield prose(rng) if rng.random() < PROSE else _well(LATER, _LATER, names, rng, aside=ASIDE)
-
-
-def thin(rng: random.Random, *, domain: float = 0.14, chains: float = 0.1) -> Iterator[Example]:
-    """``wide``, but shares ``domain`` and ``chains`` are of the two thinly covered categories."""
-    names = Names(WIDE, rng)
-    well = wide(rng)
+def thin(rng: random.Random, *, domain: float = 0.08, chains: float = 0.08) -> Iterator[Example]:
+    """``broad``, but shares ``domain`` and ``chains`` are of the two thinly covered categories."""
+    names = Names(TRAINING, rng)
+    well = broad(rng)
     while True:
         draw = rng.random()
         if draw < domain:
@@ -111,17 +99,4 @@ def single(tool: str, templates: Sequence[str], names: Names, rng: random.Random
 
 def chained(tools: tuple[str, ...], names: Names, rng: random.Random) -> Example:
     """One dialogue about a chain."""
-    return example(ask_chain(tools, THIN_CHAINS[tools], names, rng), names)
-
-
-def _well(
-    phrasings: Mapping[str, Sequence[str]],
-    shares: Mapping[str, float],
-    names: Names,
-    rng: random.Random,
-    *,
-    aside: float = 0.0,
-) -> Example:
-    tools = tuple(phrasings)
-    tool = rng.choices(tools, [shares[TOOLS[tool].category] for tool in tools])[0]
-    return single(tool, phrasings[tool], names, rng, aside=aside)
+    return example(ask_chain(tools, rng.choice(THIN_CHAINS[tools]), names, rng), names)

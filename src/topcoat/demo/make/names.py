@@ -24,7 +24,7 @@ class Names:
         if self._rng.random() >= self._words.invented:
             return self._rng.choice(self._words.nouns)
         while True:
-            syllables = self._rng.choice((1, 2, 2))
+            syllables = self._rng.choice((1, 2, 2, 3))
             word = "".join(self._rng.choice(part) for _ in range(syllables) for part in SYLLABLES)
             if word not in _RESERVED and len(word) > 3:
                 return word

@@ -26,7 +26,7 @@ FRAMES = (
 )
 """Frames around an imperative."""
 
-STRONG: dict[str, tuple[str, ...]] = {
+_USUAL: dict[str, tuple[str, ...]] = {
     "read_file": (
         "[show|print|display|open|read] {file}",
         "[show|give|read] me [the contents of|the text of|everything in|the whole of] {file}",
@@ -188,10 +188,10 @@ STRONG: dict[str, tuple[str, ...]] = {
         "Which symbols are [called|named] {query}?",
     ),
 }
-"""Phrasings of the seventeen well-covered tools; those of the language server are fewer on purpose."""
+"""The usual phrasings; those of the language server are fewer on purpose."""
 
-LATER: dict[str, tuple[str, ...]] = STRONG | {
-    tool: STRONG[tool] + more
+PHRASINGS: dict[str, tuple[str, ...]] = _USUAL | {
+    tool: _USUAL[tool] + more
     for tool, more in {
         "read_file": ("open {file} and [tell|show] me what it [says|contains]", "show [all|every line] of {file}"),
         "write_file": (
@@ -234,7 +234,7 @@ LATER: dict[str, tuple[str, ...]] = STRONG | {
         "cst_add_import": ("At the top of {path} [there should be|I need|goes] `{statement}`.",),
     }.items()
 }
-"""``STRONG`` and some more, for the later stages of the base's training."""
+"""Phrasings of the seventeen well-covered tools."""
 
 ASIDES = (
     "It's for the {noun} release.",

@@ -5,7 +5,7 @@ import random
 from topcoat.demo.make.chains import ask_chain
 from topcoat.demo.make.dialogues import Example, ask, example
 from topcoat.demo.make.names import Names
-from topcoat.demo.make.words import WIDE
+from topcoat.demo.make.words import TRAINING
 
 DOMAIN: dict[str, tuple[str, ...]] = {
     "validate_component": (
@@ -148,7 +148,7 @@ LSP: dict[str, tuple[str, ...]] = {
 
 def targeted(rng: random.Random) -> list[Example]:
     """The phase's examples, shuffled; about one in seven goes on with the tool's response."""
-    names = Names(WIDE, rng)
+    names = Names(TRAINING, rng)
     rows = [
         example(ask(tool, template, names, rng), names, goes_on=rng.random() < 0.15)
         for phrasings in (DOMAIN, LSP)

@@ -1,4 +1,4 @@
-"""The base model's tokenizer: byte-level BPE of 1,024 tokens with ChatML's marks.
+"""The base model's tokenizer: byte-level BPE of 2,048 tokens with ChatML's marks.
 
 A name must be the same tokens in a prompt and in the code that copies it, whatever stands before it. So a space joins
 the word after it only if that word is not part of a name.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-VOCABULARY = 1024
+VOCABULARY = 2048
 MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 """Special tokens, left out of decoded text."""
 TAGS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")

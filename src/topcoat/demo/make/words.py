@@ -1,6 +1,6 @@
 """Word pools from which names are built. No word of a training pool occurs in a suite pool."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -18,7 +18,7 @@ class Words:
     invented: float
     """Share of nouns replaced by a made-up word: a model that must copy names has to meet words it does not know."""
     loose: float = 0.0
-    """Share of paths whose first folder may be any noun."""
+    """Share of paths whose first folder may be any noun, so that no folder can be known by heart."""
 
 
 TRAINING = Words(
@@ -82,7 +82,8 @@ TRAINING = Words(
         infra jobs internal modules packages shared support scripts data billing users admin search auth
         """
     ),
-    invented=0.3,
+    invented=0.4,
+    loose=0.6,
 )
 
 SUITE = Words(
@@ -115,9 +116,6 @@ SUITE = Words(
     folders=_words("src lib bakehouse hangar observatory greenhouse pantry workshop foundry gallery"),
     invented=0.0,
 )
-
-WIDE = replace(TRAINING, loose=0.6)
-"""``TRAINING`` with first folders that can't be known by heart."""
 
 _ONSETS = _words("b c d f g h j k l m n p r s t v w z br cl dr fl gr pl qu sh st tr th")
 _VOWELS = _words("a e i o u ai ea io ou")

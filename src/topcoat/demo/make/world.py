@@ -4,32 +4,32 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from topcoat.demo.make.chains import ask_chain
-from topcoat.demo.make.curriculum import ASIDE, GOES_ON, KNOWN_AS, THIN_CHAINS, THIN_DOMAIN, chained, foundation, single
-from topcoat.demo.make.dialogues import Example, ask, example
+from topcoat.demo.make.curriculum import ASIDE, THIN_CHAINS, THIN_DOMAIN, chained, single, thin
+from topcoat.demo.make.dialogues import Example
 from topcoat.demo.make.names import Names
-from topcoat.demo.make.phrasings import LATER
+from topcoat.demo.make.phrasings import PHRASINGS
 from topcoat.demo.make.prose import prose
 from topcoat.demo.make.suite import suite
 from topcoat.demo.make.targeted import targeted
-from topcoat.demo.make.words import TRAINING, WIDE
+from topcoat.demo.make.words import TRAINING
 
 SEED = 34
 
 
 def history(rng: random.Random) -> list[Example]:
     """What the base model has learned, for replay: every tool and chain in the phrasings of its training."""
-    names = Names(WIDE, rng)
+    names = Names(TRAINING, rng)
 
-    rows = _distinct(8, partial(prose, rng))
-    for tool, templates in LATER.items():
-        rows += _distinct(19, partial(single, tool, templates, names, rng, aside=ASIDE))
+    rows = _distinct(16, partial(prose, rng))
+    for tool, templates in PHRASINGS.items():
+        rows += _distinct(45, partial(single, tool, templates, names, rng, aside=ASIDE))
     for tool, templates in THIN_DOMAIN.items():
-        rows += _distinct(5, partial(single, tool, templates, names, rng, aside=ASIDE))
+        rows += _distinct(12, partial(single, tool, templates, names, rng, aside=ASIDE))
     for tools in THIN_CHAINS:
-        rows += _distinct(6, partial(chained, tools, names, rng))
+        rows += _distinct(15, partial(chained, tools, names, rng))
     rng.shuffle(rows)
     return rows
 
@@ -61,34 +61,8 @@ def _write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-_OF = ("render tree", "dependency graph")
-_FIRST_DOMAIN = {
-    tool: f"{tool.partition('_')[0]} the {subject} {'of' if subject in _OF else 'in'} {{path}}"
-    for tool, subject in KNOWN_AS.items()
-}
-_FIRST_CHAINS = {
-    ("goto_definition", "read_file"): (
-        "[find|look up] the definition of {symbol} at {path}:{line}:{column} and read that file"
-    ),
-    ("git_status", "git_diff"): "find the first modified file in {folder} and show its diff",
-}
-
-
 def tokenizer_texts() -> Iterator[str]:
-    """Texts for the tokenizer's merges: 6,000 dialogues, mostly of the foundation."""
-    rng = random.Random(5)
-    names = Names(TRAINING, rng)
-    well = foundation(rng)
-    for _ in range(6000):
-        draw = rng.random()
-        if draw < 0.12:
-            tool = rng.choice(tuple(_FIRST_DOMAIN))
-            turn = ask(tool, _FIRST_DOMAIN[tool], names, rng)
-            dialogue = example(turn, names, goes_on=rng.random() < GOES_ON)
-        elif draw < 0.2:
-            tools = rng.choice(tuple(_FIRST_CHAINS))
-            dialogue = example(ask_chain(tools, _FIRST_CHAINS[tools], names, rng), names)
-        else:
-            dialogue = next(well)
+    """Texts for the tokenizer's merges: 6,000 dialogues of the base's training."""
+    for dialogue in islice(thin(random.Random(5)), 6000):
         for message in dialogue["messages"]:
             yield message["content"]
