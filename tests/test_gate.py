@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from topcoat.gate import judge
-from topcoat.records import CategoryScore, EvalResult
+from topcoat.records import Call, CategoryScore, EvalResult, Evidence, GateCheck, Verdict
 from topcoat.spec.phase import GateSpec
 
 
@@ -74,3 +74,66 @@ def test_two_suites_are_not_compared() -> None:
     verdict = judge(spec, result("s", git=(1.0, 2)), result("t", git=(1.0, 2)))
     assert [check.passed for check in verdict.checks] == [True, False]
     assert "different suites" in verdict.reasons[0]
+
+
+def shown(category: str, call: Call, drop: float | None = 0.4) -> Evidence:
+    return Evidence(
+        category=category,
+        pairs=10,
+        families=10,
+        changed=3,
+        p=0.25,
+        adjusted_p=0.5,
+        level=0.025,
+        call=call,
+        detectable_drop=drop,
+    )
+
+
+FELL = (result(git=(1.0, 10), lsp=(0.5, 10)), result(git=(0.7, 10), lsp=(0.9, 10)))
+
+
+def test_the_evidence_stands_beside_each_check_and_decides_nothing() -> None:
+    spec = GateSpec(target={"lsp": 0.8}, no_regression=["git", "lsp"])
+    evidence = [shown("git", "suspected"), shown("lsp", "confirmed better")]
+    verdict = judge(spec, *FELL, evidence)
+    assert [check.evidence for check in verdict.checks] == [evidence[1], evidence[0], evidence[1]]
+    assert [check.passed for check in verdict.checks] == [check.passed for check in judge(spec, *FELL).checks]
+    assert verdict.reasons == [
+        "git fell 1.000 -> 0.700 (n=10), tolerance 0.000: suspected, p = 0.25, adjusted 0.5, a fall of 0.400 would show"
+    ]
+    assert verdict.falls == ["git"]
+
+
+@pytest.mark.parametrize(
+    ("call", "drop", "passed", "words"),
+    [
+        ("confirmed worse", 0.4, False, "confirmed worse, p = 0.25, adjusted 0.5"),
+        ("suspected", 0.4, True, "a fall of 0.400 would show"),
+        ("indistinguishable", None, True, "too few cases to show any fall"),
+    ],
+)
+def test_a_gate_can_ask_for_confirmed_falls(call: Call, drop: float | None, passed: bool, words: str) -> None:
+    spec = GateSpec(no_regression=["git"], evidence="confirmed")
+    verdict = judge(spec, *FELL, [shown("git", call, drop)])
+    assert verdict.passed is passed
+    assert verdict.checks[0].reason.endswith(words)
+    assert verdict.falls == ["git"]
+
+
+def test_a_confirmed_fall_within_the_tolerance_passes() -> None:
+    spec = GateSpec(no_regression=["git"], tolerance=0.3, evidence="confirmed")
+    verdict = judge(spec, *FELL, [shown("git", "confirmed worse")])
+    assert verdict.passed
+    assert verdict.falls == []
+
+
+def test_a_fall_without_evidence_blocks_even_if_confirmed_ones_are_asked_for() -> None:
+    assert not judge(GateSpec(no_regression=["git"], evidence="confirmed"), *FELL).passed
+
+
+def test_an_older_verdict_still_loads() -> None:
+    stored = judge(GateSpec(no_regression=["git"]), *FELL).model_dump(mode="json")
+    del stored["checks"][0]["evidence"]
+    assert Verdict.model_validate(stored).checks[0].evidence is None
+    assert GateCheck.model_validate(stored["checks"][0]).fell

@@ -1,16 +1,38 @@
 """Improve a local tool-calling model in thin, measured coats.
 
+    from pathlib import Path
     from topcoat import open_engine, open_workspace, run_phase
     from topcoat.progress import Silent
 
     with open_workspace(Path("."), open_engine(Silent()), Silent(), "my script") as workspace:
         outcome = run_phase(workspace, Path("phases/phase34a.toml"))
 
-Names without a leading underscore in `__all__` here and in the modules are the public interface; the rest may change.
+What `__all__` names, here and in the modules, is the public interface; the rest may change.
 """
 
-from topcoat.engine.mlx import open_engine
-from topcoat.errors import TopcoatError
-from topcoat.workflow import open_workspace, prepare, run_phase
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from topcoat.engine.mlx import open_engine
+    from topcoat.errors import TopcoatError
+    from topcoat.workflow import open_workspace, prepare, run_phase
 
 __all__ = ["TopcoatError", "open_engine", "open_workspace", "prepare", "run_phase"]
+
+_HOMES = {
+    "TopcoatError": "topcoat.errors",
+    "open_engine": "topcoat.engine.mlx",
+    "open_workspace": "topcoat.workflow",
+    "prepare": "topcoat.workflow",
+    "run_phase": "topcoat.workflow",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: `topcoat --help` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'topcoat' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

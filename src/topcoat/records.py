@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "AttemptResult",
     "Budget",
+    "Call",
     "CategoryScore",
     "CheckReport",
     "Completion",
     "EvalResult",
+    "Evidence",
     "Finding",
     "FuseReport",
     "GateCheck",
+    "Interval",
     "ModuleFuse",
     "Record",
     "Score",
@@ -27,6 +30,11 @@ __all__ = [
 ]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Interval = tuple[Share, Share]
+Call = Literal["confirmed better", "confirmed worse", "suspected", "indistinguishable"]
+
+_EPSILON = 1e-9
+"""Means are sums of floats: no real difference is this small."""
 
 
 class Record(BaseModel):
@@ -47,7 +55,10 @@ class Finding(Record):
 
 
 class Budget(Record):
-    """What a training run amounts to. `passes` is how often each new example is seen; tokens are trained ones."""
+    """What a training run amounts to. `passes` is how often each new example is seen; tokens are trained ones.
+
+    `effective` is how many examples of evenly used templates would be as varied as the phase's own.
+    """
 
     examples: int
     replay_pool: int
@@ -58,6 +69,7 @@ class Budget(Record):
     replayed: int
     trained_tokens: int
     longest: int
+    effective: float | None = None
 
 
 class CheckReport(Record):
@@ -83,7 +95,10 @@ class Completion(Record):
 
 
 class Score(Record):
-    """One case, answered and scored: `value` in 0..1, and the reason in a few words."""
+    """One case, answered and scored: `value` in 0..1, and the reason in a few words.
+
+    `family` is the case's, or empty if it has none.
+    """
 
     case_id: str
     category: str
@@ -92,19 +107,28 @@ class Score(Record):
     scorer: str
     headline: bool = False
     answer: str = ""
+    family: str = ""
 
 
 class CategoryScore(Record):
-    """The mean score of a category's `n` cases; `solved` of them scored 1."""
+    """The mean score of a category's `n` cases; `solved` of them scored 1. `interval` is the mean's, at 95%.
+
+    `reserve` is how many cases the suite keeps for a second look at the category, asked by now or not.
+    """
 
     category: str
     n: int
     mean: Share
     solved: int
+    interval: Interval | None = None
+    reserve: int = 0
 
 
 class EvalResult(Record):
-    """A model's scores on a suite. Categories are in the order of the suite."""
+    """A model's scores on a suite. Categories are in the order of the suite.
+
+    `reserve`: these are the answers to reserve cases alone, asked for a second look; they say nothing about the suite.
+    """
 
     version: Literal[1] = 1
     model: str
@@ -114,10 +138,31 @@ class EvalResult(Record):
     scores: list[Score]
     seconds: float
     generated_tokens: int
+    reserve: bool = False
 
     def category(self, name: str) -> CategoryScore | None:
         """The named category's score, or None if the suite has no such category."""
         return next((c for c in self.categories if c.category == name), None)
+
+
+class Evidence(Record):
+    """What a category's paired cases say about a change (computed and explained in `evals.statistics`).
+
+    `changed` of the `families` scored differently. `p` is the paired test's, two-sided; `adjusted_p` is that after
+    Holm over the categories, and `level` the p at which this one is confirmed whatever the others show.
+    `detectable_drop` is the smallest fall of the mean that four of five evaluations would have confirmed; None if the
+    cases are too few to confirm any.
+    """
+
+    category: str
+    pairs: int
+    families: int
+    changed: int
+    p: Share
+    adjusted_p: Share
+    level: Share
+    call: Call
+    detectable_drop: Share | None
 
 
 class TrainStep(Record):
@@ -152,7 +197,10 @@ class Trial(Record):
 
 
 class TrainReport(Record):
-    """A finished training run. `trials` are those it was chosen from, if there were several."""
+    """A finished training run. `trials` are those it was chosen from, if there were several.
+
+    `adopted` is the folder of an adapter that was trained elsewhere: then there are no steps.
+    """
 
     version: Literal[1] = 1
     steps: list[TrainStep]
@@ -164,6 +212,7 @@ class TrainReport(Record):
     skipped: list[str] = []
     seconds: float
     trials: list[Trial] = []
+    adopted: str = ""
 
 
 class ModuleFuse(Record):
@@ -192,7 +241,7 @@ class FuseReport(Record):
 
 
 class GateCheck(Record):
-    """One condition of the gate and how it came out."""
+    """One condition of the gate and how it came out, with what the cases say about a change in either direction."""
 
     category: str
     kind: Literal["target", "no_regression"]
@@ -202,6 +251,13 @@ class GateCheck(Record):
     n: int
     passed: bool
     reason: str
+    evidence: Evidence | None = None
+
+    @property
+    def fell(self) -> bool:
+        """Whether the category fell by more than the gate tolerates, if that is what the check is about."""
+        measured = self.before is not None and self.after is not None
+        return self.kind == "no_regression" and measured and (self.after or 0.0) < self.required - _EPSILON
 
 
 class Verdict(Record):
@@ -217,6 +273,11 @@ class Verdict(Record):
         """Why it failed, a line for each check that did not pass; empty if it passed."""
         failed = [check.reason for check in self.checks if not check.passed]
         return [self.failure, *failed] if self.failure else failed
+
+    @property
+    def falls(self) -> list[str]:
+        """The categories that fell by more than the gate tolerates, whether or not that was blocked."""
+        return [check.category for check in self.checks if check.fell]
 
 
 class AttemptResult(Record):

@@ -53,6 +53,9 @@ class Parrot:
     def fuse(self, job: object, sink: Sink) -> Any:
         raise NotImplementedError
 
+    def adopt(self, model: Path, source: Path, target: Path) -> None:
+        raise NotImplementedError
+
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         self.asked = ["".join(map(chr, prompt)) for prompt in job.prompts]
         self.max_tokens = job.max_tokens

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from topcoat.evals.matrix import Stage, score_matrix
 from topcoat.gate import judge
 from topcoat.records import (
     AttemptResult,
@@ -238,15 +240,30 @@ def test_an_attempt_that_failed_shows_what_there_is() -> None:
 def test_categories_show_before_after_and_gate() -> None:
     page = render(DISCARDED)
     text = Outline(page).text
-    assert "headline 108 0.758 0.883 +0.125 17 better, 2 worse" in text
-    assert "git 28 1.000 0.936 -0.064 2 worse ✗ no fall" in text
-    assert "multi_tool 12 0.250 0.775 +0.525 7 better ✓ ≥ 0.600" in text
-    assert "text_tools 18 1.000 1.000 0 ✓ no fall" in text
+    assert "headline 108 0.758 0.67–0.83 0.883 0.81–0.93 +0.125 17 better, 2 worse –" in text
+    git = "git 28 1.000 0.88–1.00 0.936 0.78–0.98 -0.064 2 worse suspected p = 0.5, adjusted 1 shows falls from 0.39"
+    assert f"{git} ✗ no fall" in text
+    assert "+0.525 7 better confirmed better p = 0.016, adjusted 0.047 can't show any fall" in text
+    assert "p = 1, adjusted 1 shows falls from 0.52 ✓ no fall" in text
     row = page[page.index(">git<") : page.index(">lsp<")]
     assert re.findall(r'<rect[^>]* width="([\d.]+)"[^>]*class="fill-(coat|base)"', row) == [
         ("93.5714", "coat"),
         ("100", "base"),
     ]
+
+
+def test_the_scores_after_each_phase_are_told() -> None:
+    solved = {"phase33a": {**BASE, "git": 25}, "phase33b": BASE, "phase34a-2": GOOD}
+    stages = [Stage(m, m, ["domain"] if m == "phase34a-2" else ["lsp"], evaluation(m, s)) for m, s in solved.items()]
+    page = render(replace(PROMOTED, matrix=score_matrix(stages)))
+    text = Outline(page).text
+    assert "After domain multi_tool git lsp text_tools" in text
+    assert "phase33a 0.490 0.250 0.904 0.910 1.000 phase33b 0.490 0.250 1.000 0.910 1.000" in text
+    assert "Average 0.922. Backward transfer +0.167" in text
+    assert "<strong>0.880</strong>" in page
+    assert page.count("<strong>") == 2
+    assert "Backward transfer" not in Outline(render(PROMOTED)).text
+    assert "Backward transfer" not in Outline(render(replace(PROMOTED, matrix=score_matrix(stages[:1])))).text
 
 
 def test_training_fuse_and_attempts_are_told() -> None:

@@ -67,6 +67,7 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         ("fuse", "min_survival", 1.1),
         ("gate", "target", {"a": 1.1}),
         ("gate", "no_regression", []),
+        ("gate", "evidence", "suspected"),
         ("gate", "no_regression", ["a", "a"]),
         ("retry", "max_attempts", 0),
         ("retry", "learning_rate_factor", 0),

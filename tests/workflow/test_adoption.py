@@ -38,7 +38,7 @@ def test_an_adopted_adapter_passes_the_same_gate(fake_project: Path, elsewhere: 
 
 
 def test_one_that_fails_the_gate_leaves_production_alone(fake_project: Path, elsewhere: Path) -> None:
-    phase = write_phase(fake_project, **{"gate.target__domain": 1.0})
+    phase = write_phase(fake_project, gate__target__domain=1.0)
     with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
         outcome = adopt_adapter(workspace, phase, elsewhere)
         assert not outcome.promoted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -11,8 +12,9 @@ from rich.table import Table
 
 from topcoat.data.check import CODES
 from topcoat.errors import TopcoatError
-from topcoat.evals.compare import Comparison
-from topcoat.records import AttemptResult, CheckReport, EvalResult
+from topcoat.evals.compare import CategoryChange, Comparison, compare
+from topcoat.evals.matrix import ScoreMatrix
+from topcoat.records import Call, CheckReport, EvalResult, Interval
 from topcoat.spec.phase import GateSpec
 from topcoat.workflow import PhaseOutcome, ProjectStatus
 from topcoat.workflow.history import LogEntry
@@ -32,6 +34,15 @@ MOST_OF_A_CODE = 5
 MOST_MODELS = 4
 """Models whose scores stand side by side: the newest."""
 
+_EVIDENCE = ("evidence", "shows")
+_WORDS = ("evidence", "gate")
+_CALLS: dict[Call, str] = {
+    "confirmed better": "bold green",
+    "confirmed worse": "bold red",
+    "suspected": "yellow",
+    "indistinguishable": "dim",
+}
+
 
 def show_error(console: Console, error: TopcoatError) -> None:
     """What, where, hint: a line each, for every mistake."""
@@ -47,21 +58,29 @@ def show_error(console: Console, error: TopcoatError) -> None:
 
 
 def show_evaluation(console: Console, result: EvalResult) -> None:
-    """Scores by category, each with its n."""
-    table = _table("category", "score", "n", "solved")
+    """Scores by category, each with its n and interval."""
+    table = _table("category", "score", "95% interval", "n", "solved")
     rows = [*result.categories, *([result.headline] if result.headline else [])]
     for row in rows:
-        table.add_row(escape(row.category), f"{row.mean:.1%}", str(row.n), str(row.solved))
+        table.add_row(escape(row.category), f"{row.mean:.1%}", _interval(row.interval), str(row.n), str(row.solved))
     console.print(f"[bold]{escape(result.model)}[/]")
     console.print(table)
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
-    """Two models side by side, by category."""
-    table = _table("category", "n", escape(comparison.before), escape(comparison.after), "change")
+    """Two models side by side, by category, with what the cases show."""
+    table = _table("category", "n", escape(comparison.before), escape(comparison.after), "change", *_EVIDENCE)
     for row in comparison.categories:
-        table.add_row(escape(row.category), str(row.n), _percent(row.before), _percent(row.after), _change(row.delta))
+        table.add_row(
+            escape(row.category),
+            str(row.n),
+            _measured(row.before, row.before_interval),
+            _measured(row.after, row.after_interval),
+            _change(row.delta),
+            *_evidence(row),
+        )
     console.print(table)
+    _explain(console, comparison)
     for case in comparison.worse:
         _line(console, f"[red]worse[/]  {escape(case.case_id)}: {escape(case.after.reason)}")
     _line(
@@ -100,7 +119,8 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     if outcome.already:
         _line(console, f"{escape(outcome.phase)} was run before with the same inputs: nothing to do")
     if last.after is not None:
-        console.print(_before_after(last, outcome.gate))
+        comparison = compare(last.before, last.after, last.verdict.falls)
+        console.print(_before_after(comparison, outcome.gate))
     word = "[bold green]PROMOTED[/]" if outcome.promoted else "[bold red]DISCARDED[/]"
     tries = f"after {len(outcome.results)} attempt{'s' if len(outcome.results) > 1 else ''}"
     _line(console, f"{word} {escape(last.model if outcome.promoted else outcome.phase)} {tries}")
@@ -111,23 +131,43 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     _line(console, f"report: {escape(str(outcome.report))}")
 
 
-def _before_after(result: AttemptResult, gate: GateSpec) -> Table:
-    assert result.after is not None
-    table = _table("category", "n", "before", "after", "change", "gate")
-    for before in result.before.categories:
-        after = result.after.category(before.category)
-        name = before.category
-        asked = [f"at least {gate.target[name]:.0%}"] if name in gate.target else []
-        asked += ["no worse"] if name in gate.no_regression else []
+def _before_after(comparison: Comparison, gate: GateSpec) -> Table:
+    """The decision in 80 columns; intervals and p values are in `topcoat compare` and in the report."""
+    table = _table("category", "n", "before", "after", "change", "evidence", "gate")
+    for row in comparison.categories:
+        asked = [f"at least {gate.target[row.category]:.0%}"] if row.category in gate.target else []
+        asked += ["no worse"] if row.category in gate.no_regression else []
+        call = row.evidence.call if row.evidence else "-"
         table.add_row(
-            escape(name),
-            str(before.n),
-            _percent(before.mean),
-            _percent(after.mean if after else None),
-            _change(after.mean - before.mean if after else None),
-            ", ".join(asked),
+            escape(row.category),
+            str(row.n),
+            _percent(row.before),
+            _percent(row.after),
+            _change(row.delta),
+            f"[{_CALLS[call]}]{call}[/]" if call in _CALLS else call,
+            "\n".join(asked),
         )
     return table
+
+
+def _evidence(row: CategoryChange) -> tuple[str, str]:
+    """What the cases show, with p below it, and the fall that they could have shown."""
+    found = row.evidence
+    if found is None:
+        return "-", "-"
+    p = f"p {found.p:.2g}, Holm {found.adjusted_p:.2g}"
+    shows = "none" if found.detectable_drop is None else f"{found.detectable_drop:.0%}"
+    return f"[{_CALLS[found.call]}]{found.call}[/]\n[dim]{p}[/]", shows
+
+
+def _explain(console: Console, comparison: Comparison) -> None:
+    """How the table is to be read, if there is anything to explain."""
+    if any(row.evidence for row in comparison.categories):
+        _line(
+            console,
+            "[dim]95% intervals; paired sign-flip test by family, two-sided, Holm over the categories that changed; "
+            "shows: the smallest fall that four of five evaluations would have confirmed[/]",
+        )
 
 
 def show_status(console: Console, status: ProjectStatus) -> None:
@@ -140,6 +180,8 @@ def show_status(console: Console, status: ProjectStatus) -> None:
             scores = [next((s.mean for s in m.categories if s.category == category), None) for m in shown]
             table.add_row(escape(category), *map(_percent, scores))
         console.print(table)
+    if status.matrix and len(status.matrix.rows) > 1:
+        _show_matrix(console, status.matrix)
     for phase in status.phases:
         tries = f"{phase.attempts} attempt{'s' if phase.attempts != 1 else ''} on {phase.base}"
         style = {"promoted": "green", "discarded": "red"}.get(phase.outcome, "yellow")
@@ -147,6 +189,23 @@ def show_status(console: Console, status: ProjectStatus) -> None:
         if phase.outcome != "promoted":
             for reason in filter(None, phase.detail.split("; ")):
                 _line(console, f"  {escape(reason)}")
+
+
+def _show_matrix(console: Console, matrix: ScoreMatrix) -> None:
+    """The scores after each promoted phase, the cells that a phase taught in bold, and the four figures."""
+    table = _table("after", *map(escape, matrix.columns))
+    for index, row in enumerate(matrix.rows):
+        cells = ["-" if score is None else f"{score:.0%}" for score in row.scores]
+        marked = [f"[bold]{c}[/]" if t == index > 0 else c for c, t in zip(cells, matrix.taught, strict=True)]
+        table.add_row(escape(row.model), *marked)
+    console.print(table)
+    figures = {
+        "average": _percent(matrix.average),
+        "backward transfer": _signed(matrix.backward_transfer),
+        "forward transfer": _signed(matrix.forward_transfer),
+        "forgetting": _signed(matrix.forgetting),
+    }
+    _line(console, ", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
 def show_log(console: Console, entries: Sequence[LogEntry]) -> None:
@@ -157,14 +216,28 @@ def show_log(console: Console, entries: Sequence[LogEntry]) -> None:
 
 def _table(*columns: str) -> Table:
     """The one look of tables: no vertical lines, figures to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 or column == "gate" else "right")
+        justify: Literal["left", "right"] = "left" if index == 0 or column in _WORDS else "right"
+        table.add_column(column, justify=justify, no_wrap=column in ("n", "evidence"))
     return table
 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1%}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{100 * interval[0]:.0f}–{100 * interval[1]:.0f}%"
+
+
+def _measured(mean: float | None, interval: Interval | None) -> str:
+    """A mean with its interval below it."""
+    return _percent(mean) if interval is None else f"{_percent(mean)}\n[dim]{_interval(interval)}[/]"
 
 
 def _change(value: float | None) -> str:

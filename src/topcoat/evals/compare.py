@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Literal
 
-from topcoat.records import CategoryScore, EvalResult, Record, Score
+import numpy as np
 
-__all__ = ["CaseChange", "CategoryChange", "Comparison", "compare"]
+from topcoat.evals.statistics import Pairs, interval, weigh
+from topcoat.records import CategoryScore, EvalResult, Evidence, Interval, Record, Score
+
+__all__ = ["CaseChange", "CategoryChange", "Comparison", "compare", "interval_of"]
 
 Kind = Literal["better", "worse", "same"]
 
@@ -15,7 +19,11 @@ _EPSILON = 1e-9
 
 
 class CategoryChange(Record):
-    """A category's mean before and after, over `n` cases; None where an evaluation doesn't have it."""
+    """A category's mean before and after, over `n` cases; None where an evaluation doesn't have it.
+
+    The intervals are the means', at 95%. `evidence` is None for the headline, which repeats what the categories say,
+    and where the evaluations can't be paired.
+    """
 
     category: str
     n: int
@@ -24,6 +32,9 @@ class CategoryChange(Record):
     delta: float | None
     better: int
     worse: int
+    before_interval: Interval | None = None
+    after_interval: Interval | None = None
+    evidence: Evidence | None = None
 
 
 class CaseChange(Record):
@@ -63,24 +74,38 @@ class Comparison(Record):
         return [change for change in self.changed if change.kind == "worse"]
 
 
-def compare(before: EvalResult, after: EvalResult) -> Comparison:
-    """What changed from `before` to `after`."""
+def compare(before: EvalResult, after: EvalResult, blocked: Collection[str] = ()) -> Comparison:
+    """What changed from `before` to `after`, and what of it the cases can show.
+
+    `blocked` are categories whose fall a gate would block: such a fall is suspected at least.
+    """
     old = {score.case_id: score for score in before.scores}
     new = {score.case_id: score for score in after.scores}
     pairs = [_change(old[case_id], new[case_id]) for case_id in old if case_id in new]
+    same_suite = before.suite_digest == after.suite_digest
+    # Under the same id, a case of another suite may ask something else.
+    evidence = weigh(_paired(pairs, after), blocked) if same_suite else {}
     names = dict.fromkeys(c.category for c in [*before.categories, *after.categories])
-    headline = None
-    if before.headline or after.headline:
-        headline = _category("headline", before.headline, after.headline, [p for p in pairs if p.before.headline])
     return Comparison(
         before=before.model,
         after=after.model,
-        same_suite=before.suite_digest == after.suite_digest,
+        same_suite=same_suite,
         categories=[
-            _category(name, before.category(name), after.category(name), [p for p in pairs if p.category == name])
+            _category(
+                (before.category(name), [score for score in before.scores if score.category == name]),
+                (after.category(name), [score for score in after.scores if score.category == name]),
+                [pair for pair in pairs if pair.category == name],
+                evidence.get(name),
+            )
             for name in names
         ],
-        headline=headline,
+        headline=_category(
+            (before.headline, [score for score in before.scores if score.headline]),
+            (after.headline, [score for score in after.scores if score.headline]),
+            [pair for pair in pairs if pair.before.headline],
+        )
+        if before.headline or after.headline
+        else None,
         changed=[pair for pair in pairs if pair.kind != "same" or pair.before.answer != pair.after.answer],
         unpaired=[case_id for case_id in {**old, **new} if (case_id in old) != (case_id in new)],
     )
@@ -92,16 +117,50 @@ def _change(before: Score, after: Score) -> CaseChange:
     return CaseChange(case_id=after.case_id, category=after.category, kind=kind, before=before, after=after)
 
 
+def _paired(pairs: list[CaseChange], after: EvalResult) -> dict[str, Pairs]:
+    """The pairs of each category that has any."""
+    found = {}
+    for name in dict.fromkeys(pair.category for pair in pairs):
+        own = [pair for pair in pairs if pair.category == name]
+        category = after.category(name)
+        found[name] = Pairs(
+            before=np.array([pair.before.value for pair in own]),
+            after=np.array([pair.after.value for pair in own]),
+            families=[_family(pair.after) for pair in own],
+            looks=2 if category and category.reserve else 1,
+        )
+    return found
+
+
+def _family(score: Score) -> str:
+    return score.family or score.case_id
+
+
 def _category(
-    name: str, before: CategoryScore | None, after: CategoryScore | None, pairs: list[CaseChange]
+    before: tuple[CategoryScore | None, list[Score]],
+    after: tuple[CategoryScore | None, list[Score]],
+    pairs: list[CaseChange],
+    evidence: Evidence | None = None,
 ) -> CategoryChange:
-    delta = after.mean - before.mean if before and after else None
+    """The change of a category, of which at least one side is there; each side is its score and its cases' scores."""
+    old, new = before[0], after[0]
+    known = new or old
+    assert known is not None
+    delta = new.mean - old.mean if old and new else None
     return CategoryChange(
-        category=name,
-        n=after.n if after else before.n if before else 0,
-        before=before.mean if before else None,
-        after=after.mean if after else None,
+        category=known.category,
+        n=known.n,
+        before=old.mean if old else None,
+        after=new.mean if new else None,
         delta=0.0 if delta is not None and abs(delta) < _EPSILON else delta,
         better=sum(pair.kind == "better" for pair in pairs),
         worse=sum(pair.kind == "worse" for pair in pairs),
+        before_interval=interval_of(before[1]) if old else None,
+        after_interval=interval_of(after[1]) if new else None,
+        evidence=evidence,
     )
+
+
+def interval_of(scores: Sequence[Score]) -> Interval | None:
+    """The 95% interval of the scores' mean; None without scores."""
+    return interval([s.value for s in scores], [_family(s) for s in scores]) if scores else None

@@ -7,27 +7,39 @@ from dataclasses import dataclass
 from typing import Literal
 
 from topcoat.evals.compare import CategoryChange, Comparison, compare
-from topcoat.records import AttemptResult, Verdict
+from topcoat.evals.matrix import ScoreMatrix
+from topcoat.records import AttemptResult, Evidence, Interval, Verdict
 from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
 from topcoat.report.chart import before_and_after
 from topcoat.report.html import Html, element
+from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
 
 __all__ = ["PhaseReport", "render"]
 
+_CAPTION = (
+    "Mean score of each category with its 95% interval; n is the number of cases. The evidence is that of a paired "
+    "sign-flip test by family, two-sided, with Holm's adjustment over the categories that changed, and the smallest "
+    "fall that four of five evaluations would have confirmed."
+)
+_CALLS = {"confirmed better": "good", "confirmed worse": "bad"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseReport:
-    """What a report is made from. The last of `attempts` (at least one) is the one that decided the phase."""
+    """What a report is made from. The last of `attempts` (at least one) is the one that decided the phase.
+
+    `matrix` has the scores after each promoted phase up to this one, if it is known.
+    """
 
     phase: str
     outcome: Literal["promoted", "discarded"]
     attempts: Sequence[AttemptResult]
     cases: Sequence[Case]
+    matrix: ScoreMatrix | None = None
 
 
 def render(report: PhaseReport) -> str:
@@ -52,14 +64,16 @@ def render(report: PhaseReport) -> str:
 
 def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
     """The sections in order, without those that the attempt never reached."""
-    comparison = compare(last.before, last.after) if last.after else None
+    comparison = compare(last.before, last.after, last.verdict.falls) if last.after else None
     if comparison:
         yield _categories(comparison, last.verdict)
-    if last.train:
+    if last.train and not last.train.adopted:
         yield loss_section(last.train)
     if last.fuse:
         yield fuse_section(last.fuse)
     yield attempts_table(report.attempts)
+    if report.matrix and len(report.matrix.rows) > 1:
+        yield matrix_section(report.matrix)
     if comparison:
         yield answers_section(comparison, report.cases)
 
@@ -98,13 +112,14 @@ def _categories(comparison: Comparison, verdict: Verdict) -> Html:
             "div",
             element(
                 "table",
-                element("caption", "Mean score of each category; n is the number of cases."),
+                element("caption", _CAPTION),
                 element(
                     "thead",
                     element(
                         "tr",
                         element("th", "Category", scope="col"),
                         *columns,
+                        element("th", "Evidence", scope="col", class_="words"),
                         element("th", "Gate", scope="col", class_="words"),
                     ),
                 ),
@@ -143,14 +158,15 @@ def _category(change: CategoryChange, verdict: Verdict, *, headline: bool = Fals
         "tr",
         element("th", change.category, before_and_after(change.before, change.after, goal), scope="row", class_="wide"),
         element("td", str(change.n)),
-        element("td", _mean(change.before)),
-        element("td", _mean(change.after)),
+        element("td", _mean(change.before), _interval(change.before_interval)),
+        element("td", _mean(change.after), _interval(change.after_interval)),
         element(
             "td",
             "–" if change.delta is None else f"{delta:+.3f}" if delta else "0",
             element("span", ", ".join(counts), class_="note") if counts else None,
             class_="good" if delta > 0 else "bad" if delta < 0 else None,
         ),
+        _evidence(change.evidence),
         element("td", Html("<br>".join(gate)), class_="words"),
         class_="headline" if headline else None,
     )
@@ -158,3 +174,21 @@ def _category(change: CategoryChange, verdict: Verdict, *, headline: bool = Fals
 
 def _mean(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(interval: Interval | None) -> Html | None:
+    return None if interval is None else element("span", f"{interval[0]:.2f}–{interval[1]:.2f}", class_="note")
+
+
+def _evidence(evidence: Evidence | None) -> Html:
+    """The call, and below it p and the fall that the cases could have shown."""
+    if evidence is None:
+        return element("td", "–", class_="words")
+    drop = evidence.detectable_drop
+    return element(
+        "td",
+        element("span", evidence.call, class_=_CALLS.get(evidence.call)),
+        element("span", f"p = {evidence.p:.2g}, adjusted {evidence.adjusted_p:.2g}", class_="note"),
+        element("span", "can't show any fall" if drop is None else f"shows falls from {drop:.2f}", class_="note"),
+        class_="words",
+    )

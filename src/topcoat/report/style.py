@@ -54,7 +54,7 @@ tbody th { font-weight: 550; }
 tr.headline th, tr.headline td { border-bottom: 2px solid var(--line); font-weight: 650; }
 .note { display: block; font-size: 0.8rem; font-weight: 400; color: var(--soft); }
 td.good .note, td.bad .note { color: var(--soft); }
-.wide { width: 40%; min-width: 7rem; overflow-wrap: anywhere; }
+.wide { width: 26%; min-width: 7rem; overflow-wrap: anywhere; }
 svg.bars { display: block; width: 100%; height: 13px; margin-top: 0.35rem; }
 svg.bar { display: inline-block; width: 4.5rem; height: 7px; margin-left: 0.6rem; }
 .fill-track { fill: var(--line); } .fill-base { fill: var(--base); } .fill-coat { fill: var(--coat); }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from topcoat.records import CategoryScore, Record
+from topcoat.evals.matrix import ScoreMatrix, Stage, score_matrix
+from topcoat.records import CategoryScore, EvalResult, Record
+from topcoat.store.lineage import Lineage, ModelRow
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["LogEntry", "ModelStatus", "PhaseStatus", "ProjectStatus", "history", "project_status"]
+__all__ = ["LogEntry", "ModelStatus", "PhaseStatus", "ProjectStatus", "history", "phase_matrix", "project_status"]
 
 
 class ModelStatus(Record):
@@ -29,13 +31,14 @@ class PhaseStatus(Record):
 
 
 class ProjectStatus(Record):
-    """What `topcoat status` shows."""
+    """What `topcoat status` shows. `matrix` follows the production model's line; None without any evaluation."""
 
     version: int = 1
     project: str
     production: str | None
     models: list[ModelStatus]
     phases: list[PhaseStatus]
+    matrix: ScoreMatrix | None = None
 
 
 class LogEntry(Record):
@@ -50,9 +53,10 @@ def project_status(workspace: Workspace) -> ProjectStatus:
     """Models, phases and production as they stand."""
     lineage = workspace.lineage
     production = lineage.production()
+    latest_scores = _latest_scores(lineage)
     models = []
     for model in lineage.models():
-        scores = lineage.latest_evaluation(model.name)
+        scores = latest_scores.get(model.name)
         models.append(
             ModelStatus(
                 name=model.name,
@@ -75,7 +79,36 @@ def project_status(workspace: Workspace) -> ProjectStatus:
                 attempts=len(lineage.attempts(phase.id)),
             )
         )
-    return ProjectStatus(project=workspace.project.name, production=production, models=models, phases=phases)
+    return ProjectStatus(
+        project=workspace.project.name,
+        production=production,
+        models=models,
+        phases=phases,
+        matrix=phase_matrix(workspace, production) if production else None,
+    )
+
+
+def phase_matrix(workspace: Workspace, model: str) -> ScoreMatrix | None:
+    """The scores after each phase on the way from the root to `model`; None if none of these models was evaluated."""
+    lineage = workspace.lineage
+    scores = _latest_scores(lineage)
+    line = lineage.ancestry(model)
+    return score_matrix([Stage(row.name, row.phase, _taught(lineage, row), scores.get(row.name)) for row in line])
+
+
+def _taught(lineage: Lineage, model: ModelRow) -> list[str]:
+    """The categories that the model's phase had a target or a quota for."""
+    for phase in lineage.phases():
+        # Attempts are numbered through all runs of a phase's name: the number tells which run it was.
+        if phase.name == model.phase and model.attempt in [a.number for a in lineage.attempts(phase.id)]:
+            quota = [category for category, count in phase.spec.data.quota.items() if count > 0]
+            return list(dict.fromkeys([*phase.spec.gate.target, *quota]))
+    return []
+
+
+def _latest_scores(lineage: Lineage) -> dict[str, EvalResult]:
+    """Each model's latest evaluation on a whole suite."""
+    return {row.model: row.result for row in lineage.evaluations() if not row.result.reserve}
 
 
 def history(workspace: Workspace) -> list[LogEntry]:

@@ -6,24 +6,25 @@ Every step's output is stored before the next one begins, so a run that was kill
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from topcoat.engine.base import FuseJob
 from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, Where
-from topcoat.gate import judge
 from topcoat.progress import Note
 from topcoat.records import AttemptResult, EvalResult, FuseReport, TrainReport, Verdict
 from topcoat.report.page import PhaseReport, render
 from topcoat.spec.phase import GateSpec, diff
 from topcoat.store.files import write_json, write_text
 from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
-from topcoat.workflow.evaluation import evaluate_model
+from topcoat.workflow.evaluation import evaluate_model, judge_model
+from topcoat.workflow.history import phase_matrix
 from topcoat.workflow.preparation import Prepared, prepare
 from topcoat.workflow.trials import stored, train_trials
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["PhaseOutcome", "run_phase", "write_report"]
+__all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +140,31 @@ def _attempts(workspace: Workspace, phase: PhaseRow, prepared: Prepared) -> Phas
         attempt = known.get(rates[0]) or lineage.add_attempt(phase.id, rates[0])
         result = lineage.result(attempt.id)
         if result is None:
-            result = _attempt(workspace, attempt, rates, base, prepared, before)
+            result = _trained_attempt(workspace, attempt, rates, base, prepared, before)
             lineage.add_result(attempt.id, result)
         results.append(result)
         if result.verdict.passed:
-            lineage.promote(result.model, f"{phase.name} passed its gate")
-            lineage.close_phase(phase.id, "promoted", result.model)
-            return _outcome(workspace, phase, results, already=False)
+            break
         workspace.sink.emit(
             Note(f"attempt {attempt.number} discarded: {'; '.join(result.verdict.reasons)}", warning=True)
         )
         if spec.retry.learning_rate_factor == 1.0:
             break  # the same rate again would be the same attempt again
-    lineage.close_phase(phase.id, "discarded", "; ".join(results[-1].verdict.reasons))
+    return end_phase(workspace, phase, results)
+
+
+def end_phase(workspace: Workspace, phase: PhaseRow, results: list[AttemptResult]) -> PhaseOutcome:
+    """Record the verdict of the last attempt as the phase's: the only place where a phase changes production."""
+    last = results[-1]
+    if last.verdict.passed:
+        workspace.lineage.promote(last.model, f"{phase.name} passed its gate")
+        workspace.lineage.close_phase(phase.id, "promoted", last.model)
+    else:
+        workspace.lineage.close_phase(phase.id, "discarded", "; ".join(last.verdict.reasons))
     return _outcome(workspace, phase, results, already=False)
 
 
-def _attempt(
+def _trained_attempt(
     workspace: Workspace,
     attempt: AttemptRow,
     rates: list[float],
@@ -163,24 +172,40 @@ def _attempt(
     prepared: Prepared,
     before: EvalResult,
 ) -> AttemptResult:
-    """Train, fuse, evaluate, judge. A numerical fault or a fuse that loses too much is a verdict, not a crash."""
+    workspace.sink.emit(Note(f"attempt {attempt.number}: learning rate {', '.join(f'{rate:g}' for rate in rates)}"))
+
+    def train(folder: Path) -> TrainReport:
+        return train_trials(workspace, prepared, base.path, rates, folder)
+
+    return run_attempt(workspace, attempt, base, prepared, before, train)
+
+
+def run_attempt(
+    workspace: Workspace,
+    attempt: AttemptRow,
+    base: ModelRow,
+    prepared: Prepared,
+    before: EvalResult,
+    get_adapter: Callable[[Path], TrainReport],
+) -> AttemptResult:
+    """Get an adapter into the attempt's folder, fuse, evaluate, judge.
+
+    A numerical fault or a fuse that loses too much is a verdict, not a crash.
+    """
     name = f"{prepared.name}-{attempt.number}"
     folder = workspace.paths.run(prepared.name, attempt.number)
-    workspace.sink.emit(Note(f"attempt {attempt.number}: learning rate {', '.join(f'{rate:g}' for rate in rates)}"))
     write_json(folder / "phase.json", prepared.spec)
     train: TrainReport | None = None
     fused: FuseReport | None = None
     after: EvalResult | None = None
     try:
-        train = stored(
-            folder / "train.json", TrainReport, lambda: train_trials(workspace, prepared, base.path, rates, folder)
-        )
+        train = stored(folder / "train.json", TrainReport, lambda: get_adapter(folder))
         fused = stored(folder / "fuse.json", FuseReport, lambda: _fuse(workspace, base, folder, name, prepared))
     except (NumericalFault, FuseRefused) as fault:
         verdict = Verdict(passed=False, failure=fault.message)
     else:
-        after = evaluate_model(workspace, _register(workspace, base, name, folder, prepared.name, attempt.number))
-        verdict = judge(prepared.spec.gate, before, after)
+        model = _register(workspace, base, name, folder, prepared.name, attempt.number)
+        before, after, verdict = judge_model(workspace, prepared.spec.gate, base, model, before)
     return AttemptResult(
         phase=prepared.name,
         attempt=attempt.number,
@@ -233,8 +258,9 @@ def write_report(workspace: Workspace, name: str) -> Path:
     outcome = lineage.outcome(phase.id) if phase else None
     stored = [lineage.result(attempt.id) for attempt in lineage.attempts(phase.id)] if phase else []
     results = [result for result in stored if result is not None]
-    if outcome is None or not results:
+    if phase is None or outcome is None or not results:
         raise InvalidInput(f"{name} has not come to a verdict, there is nothing to report", hint=f"topcoat run {name}")
     path = workspace.paths.reports / f"{name}.html"
-    write_text(path, render(PhaseReport(name, outcome.kind, results, workspace.suite.cases)))
+    matrix = phase_matrix(workspace, results[-1].model if results[-1].verdict.passed else phase.base)
+    write_text(path, render(PhaseReport(name, outcome.kind, results, workspace.suite.cases, matrix)))
     return path

@@ -33,10 +33,26 @@ KNOWN_AS = {
 }
 """The name by which the base knows what a validator checks."""
 
-THIN_DOMAIN: dict[str, tuple[str, ...]] = {
-    tool: (f"[validate|check|verify] the {known} [in|of] {{path}}",) for tool, known in KNOWN_AS.items()
+_ALSO_KNOWN_AS = {
+    "validate_component": "props of the component",
+    "check_render_tree": "tree of rendered components",
+    "validate_escape_context": "escaping of values",
+    "validate_service_registration": "registration of services",
+    "check_dependency_graph": "graph of services",
+    "validate_injection_site": "injection of parameters",
+    "validate_middleware_chain": "order of the middleware",
+    "check_di_template_binding": "binding of template names",
+    "validate_route_pattern": "pattern of the routes",
 }
-"""One phrasing of every validator."""
+
+THIN_DOMAIN: dict[str, tuple[str, ...]] = {
+    tool: (
+        f"[validate|check|verify] the {known} [in|of] {{path}}",
+        f"Is the [{known}|{_ALSO_KNOWN_AS[tool]}] [in|of] {{path}} [valid|right|ok]?",
+    )
+    for tool, known in KNOWN_AS.items()
+}
+"""Two phrasings of every validator."""
 
 THIN_CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("goto_definition", "read_file"): (
@@ -74,16 +90,21 @@ def broad(rng: random.Random) -> Iterator[Example]:
             yield single(tool, PHRASINGS[tool], names, rng, aside=ASIDE)
 
 
-def thin(rng: random.Random, *, domain: float = 0.08, chains: float = 0.08) -> Iterator[Example]:
-    """``broad``, but shares ``domain`` and ``chains`` are of the two thinly covered categories."""
+def less_thin(rng: random.Random) -> Iterator[Example]:
+    """``thin`` with both phrasings of every validator."""
+    return thin(rng, phrasings=2)
+
+
+def thin(rng: random.Random, *, share: float = 0.08, phrasings: int = 1) -> Iterator[Example]:
+    """``broad``, but a ``share`` each is of the two thinly covered categories, in their first ``phrasings``."""
     names = Names(TRAINING, rng)
     well = broad(rng)
     while True:
         draw = rng.random()
-        if draw < domain:
+        if draw < share:
             tool = rng.choice(tuple(THIN_DOMAIN))
-            yield single(tool, THIN_DOMAIN[tool], names, rng, aside=ASIDE)
-        elif draw < domain + chains:
+            yield single(tool, THIN_DOMAIN[tool][:phrasings], names, rng, aside=ASIDE)
+        elif draw < 2 * share:
             yield chained(rng.choice(tuple(THIN_CHAINS)), names, rng)
         else:
             yield next(well)

@@ -1,0 +1,50 @@
+"""The part of a report that looks back: every category after every promoted phase, and what was kept of it."""
+
+from __future__ import annotations
+
+from topcoat.evals.matrix import ScoreMatrix
+from topcoat.report.html import Html, element
+
+__all__ = ["matrix_section"]
+
+_CAPTION = "Mean score of each category after each promoted phase; in bold: the last phase that taught the category."
+
+
+def matrix_section(matrix: ScoreMatrix) -> Html:
+    """The score matrix, and the four figures made from it."""
+    heads = [element("th", name, scope="col") for name in ("After", *matrix.columns)]
+    rows = [
+        element("tr", element("th", row.model, scope="row"), *_cells(matrix, index))
+        for index, row in enumerate(matrix.rows)
+    ]
+    table = element(
+        "table", element("caption", _CAPTION), element("thead", element("tr", *heads)), element("tbody", *rows)
+    )
+    return element(
+        "section",
+        element("h2", "Phases"),
+        element("div", table, class_="scroll", tabindex="0", role="region", aria_label="Scores after each phase"),
+        element(
+            "p",
+            f"Average {_score(matrix.average)}. "
+            f"Backward transfer {_signed(matrix.backward_transfer)}: what later phases did to what was known. "
+            f"Forward transfer {_signed(matrix.forward_transfer)}: what earlier phases did for what was taught later. "
+            f"Forgetting {_signed(matrix.forgetting)}: the fall from the best score that each category once had.",
+        ),
+    )
+
+
+def _cells(matrix: ScoreMatrix, row: int) -> list[Html]:
+    cells = []
+    for score, taught in zip(matrix.rows[row].scores, matrix.taught, strict=True):
+        text = _score(score)
+        cells.append(element("td", element("strong", text) if taught == row > 0 else text))
+    return cells
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}"

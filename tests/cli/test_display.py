@@ -1,0 +1,82 @@
+"""What the terminal shows of evidence, at the width of a plain terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TypeVar
+
+from rich.console import Console
+
+from topcoat.cli.display import show_comparison, show_evaluation, show_status
+from topcoat.evals.compare import compare
+from topcoat.evals.matrix import Stage, score_matrix
+from topcoat.records import CategoryScore, EvalResult, Score
+from topcoat.workflow import ProjectStatus
+
+T = TypeVar("T")
+
+
+def evaluation(model: str, **solved: int) -> EvalResult:
+    """27 cases a category, of which the first `solved` are right."""
+    return EvalResult(
+        model=model,
+        suite_digest="s",
+        categories=[
+            CategoryScore(category=name, n=27, mean=n / 27, solved=n, interval=(0.25, 0.75))
+            for name, n in solved.items()
+        ],
+        scores=[
+            Score(case_id=f"{name}-{i}", category=name, value=float(i < n), reason="", scorer="tiered")
+            for name, n in solved.items()
+            for i in range(27)
+        ],
+        seconds=0.0,
+        generated_tokens=0,
+    )
+
+
+BEFORE = evaluation("phase33b", domain=13, multi_tool=2, text_tools=27, git=27, lsp=20)
+AFTER = evaluation("phase34a-1", domain=25, multi_tool=2, text_tools=17, git=21, lsp=19)
+
+
+def shown(show: Callable[[Console, T], None], record: T) -> list[str]:
+    text = io.StringIO()
+    show(Console(file=text, width=80), record)
+    return text.getvalue().splitlines()
+
+
+def words(lines: list[str], first: str) -> list[list[str]]:
+    """The line that begins with `first` and the one below it, in words."""
+    index = next(i for i, line in enumerate(lines) if line.split()[:1] == [first])
+    return [lines[index].split(), lines[index + 1].split()]
+
+
+def test_a_comparison_shows_interval_call_p_and_what_could_have_shown() -> None:
+    lines = shown(show_comparison, compare(BEFORE, AFTER))
+    assert words(lines, "domain") == [
+        ["domain", "27", "48.1%", "92.6%", "+44.4%", "confirmed", "better", "38%"],
+        ["31–66%", "77–98%", "p", "0.00049,", "Holm", "0.002"],
+    ]
+    assert words(lines, "text_tools")[0][5:] == ["confirmed", "worse", "53%"]
+    assert words(lines, "git") == [
+        ["git", "27", "100.0%", "77.8%", "-22.2%", "suspected", "49%"],
+        ["88–100%", "59–89%", "p", "0.031,", "Holm", "0.062"],
+    ]
+    assert words(lines, "lsp")[0][4:6] == ["-3.7%", "indistinguishable"]
+    assert words(lines, "multi_tool")[0][4:] == ["=", "indistinguishable", "none"]
+
+
+def test_an_evaluation_shows_its_intervals() -> None:
+    assert words(shown(show_evaluation, BEFORE), "git")[0] == ["git", "100.0%", "25–75%", "27", "27"]
+
+
+def test_the_status_shows_the_matrix_and_its_figures() -> None:
+    stages = [Stage("phase33b", None, [], BEFORE), Stage("phase34a-1", "phase34a", ["domain"], AFTER)]
+    status = ProjectStatus(project="p", production="phase34a-1", models=[], phases=[], matrix=score_matrix(stages))
+    lines = shown(show_status, status)
+    assert words(lines, "after")[0] == ["after", "domain", "multi_tool", "text_tools", "git", "lsp"]
+    assert words(lines, "phase34a-1")[0] == ["phase34a-1", "93%", "7%", "63%", "78%", "70%"]
+    assert lines[-1] == "average 62.2%, backward transfer -15.7%, forward transfer -, forgetting +15.7%"
+    alone = status.model_copy(update={"matrix": score_matrix(stages[:1])})
+    assert "average" not in "".join(shown(show_status, alone))
