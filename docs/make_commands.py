@@ -1,5 +1,8 @@
 """Prints docs/commands.md: what every command's --help says. `python docs/make_commands.py > docs/commands.md`."""
 
+from collections.abc import Iterator
+
+from typer import Typer
 from typer.testing import CliRunner
 
 from topcoat.cli.main import app
@@ -13,6 +16,17 @@ def help_of(*arguments: str) -> str:
 
 print("# Commands\n\nWhat `--help` prints, made by `python docs/make_commands.py`. A test compares.\n")
 print(f"```\n{help_of()}\n```")
-for command in app.registered_commands:
-    name = command.name or getattr(command.callback, "__name__", "")
-    print(f"\n## topcoat {name}\n\n```\n{help_of(name)}\n```")
+
+
+def commands(group: Typer, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command of a group, its sub-groups' after its own."""
+    for command in group.registered_commands:
+        yield (*before, str(command.name or getattr(command.callback, "__name__", "")))
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None and isinstance(inner.name, str):
+            yield (*before, inner.name)
+            yield from commands(inner.typer_instance, *before, inner.name)
+
+
+for words in commands(app):
+    print(f"\n## topcoat {' '.join(words)}\n\n```\n{help_of(*words)}\n```")

@@ -1,78 +1,63 @@
 """What is wrong with a phase's data, found before anything is spent on it. Every check is a pure function.
 
-An error stops the run unless its code is allowed; a warning is shown and recorded.
+An error stops the run unless its code is allowed; a warning is shown and recorded. Checks of one subject stand
+together: `check_calls` (tools), `check_overlap` (repetition, validation, the suite), `reading` (lines that are no
+example at all); the rest is here.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from topcoat.data.check_calls import check_calls
+from topcoat.data.check_overlap import check_duplicates, check_repeats, check_suite, check_validation
+from topcoat.data.codes import CODES, finding, short
 from topcoat.data.rows import OverLong
+from topcoat.data.secrets import find_secrets
+from topcoat.engine.base import Tokenizer
 from topcoat.errors import Where
-from topcoat.evals.markup import Broken, Code, blocks
 from topcoat.records import Finding
+from topcoat.spec.canonical import canonical_json
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.suite import Suite
 
-__all__ = ["CODES", "check_categories", "check_examples", "check_quota", "check_rows", "check_validation"]
+__all__ = [
+    "CODES",
+    "check_balance",
+    "check_categories",
+    "check_delimiters",
+    "check_examples",
+    "check_quota",
+    "check_repeats",
+    "check_rows",
+    "check_validation",
+]
 
 Examples = Sequence[LocatedExample]
 
-CODES = {
-    "broken-call": "an assistant turn holds a tool call that can't be read",
-    "duplicate": "the same dialogue stands twice",
-    "eval-overlap": "a user turn is word for word a prompt of the suite",
-    "over-long": "the example doesn't fit max_seq_length and is left out",
-    "partly-masked": "the chat template hides earlier assistant turns, which are not trained",
-    "quota": "a category has another number of examples than the plan asked for",
-    "system-prompt": "the system prompt isn't the one that the suite is evaluated with",
-    "valid-overlap": "a question of the validation set also stands in the training data",
-    "unknown-category": "the category has no case in the suite",
-    "unknown-tool": "an assistant turn calls a tool that the catalog doesn't have",
-}
-_BUILTINS = frozenset(dir(builtins))
+_DELIMITERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
+_IMBALANCE = 10
+_PLAIN_KEYS = {"messages", "category", "weight"}
+_PLAIN_TURN = {"role", "content"}
 
 
 def check_examples(examples: Examples, suite: Suite, catalog: Catalog, system_prompt: str) -> list[Finding]:
-    """Everything that can be seen in the dialogues themselves, in the order of the files."""
-    findings: list[Finding] = []
-    prompts = {_words(case.text): case.id for case in suite.cases}
-    systems = {case.system if case.system is not None else system_prompt for case in suite.cases}
-    first: dict[str, Where] = {}
+    """Everything that can be seen in the dialogues one by one and against the suite."""
+    findings = check_duplicates(examples)
+    findings += check_calls(examples, catalog)
+    findings += check_suite(examples, suite, catalog)
+    findings += _check_system_prompts(examples, suite, system_prompt)
     for located in examples:
-        example, where = located.example, located.where
-        twin = first.setdefault(example.digest, where)
-        if twin is not where:
-            findings.append(_finding("duplicate", "warning", where, f"stands already at {twin}", "delete one of them"))
-        findings += _check_calls(example, where, catalog)
-        findings += _check_against_suite(example, where, prompts, systems)
+        findings += _check_secrets(located)
     return findings
-
-
-def check_validation(train: Examples, valid: Examples) -> list[Finding]:
-    """Validation dialogues whose first question is trained on too: their loss says little about what is new."""
-    trained = {_question(located.example): located.where for located in train}
-    return [
-        _finding(
-            "valid-overlap",
-            "warning",
-            located.where,
-            f"asks what {trained[question]} asks",
-            "delete one of them",
-        )
-        for located in valid
-        if (question := _question(located.example)) in trained
-    ]
 
 
 def check_categories(new: Examples, categories: Sequence[str]) -> list[Finding]:
     """New examples of a category that no case measures: whether they helped could never be seen."""
     return [
-        _finding(
+        finding(
             "unknown-category",
             "warning",
             located.where,
@@ -88,7 +73,7 @@ def check_quota(new: Examples, quota: Mapping[str, int], phase_file: Where) -> l
     """Compare the number of new examples by category with what the plan asked for."""
     found = Counter(located.example.category or "" for located in new)
     return [
-        _finding(
+        finding(
             "quota",
             "warning",
             phase_file,
@@ -100,10 +85,29 @@ def check_quota(new: Examples, quota: Mapping[str, int], phase_file: Where) -> l
     ]
 
 
+def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) -> list[Finding]:
+    """Categories that the largest one drowns, unless the quota asks for that."""
+    found = Counter(located.example.category for located in new if located.example.category is not None)
+    if not found:
+        return []
+    largest, most = found.most_common(1)[0]
+    return [
+        finding(
+            "class-imbalance",
+            "warning",
+            phase_file,
+            f"{category}: {count} examples beside {most} of {largest}",
+            f"write more of {category}, or say under [data.quota] that it is meant",
+        )
+        for category, count in found.items()
+        if count * _IMBALANCE < most and category not in quota
+    ]
+
+
 def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) -> list[Finding]:
     """What turning dialogues into tokens showed."""
     return [
-        _finding(
+        finding(
             "over-long",
             "warning",
             row.where,
@@ -112,7 +116,7 @@ def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) ->
         )
         for row in over_long
     ] + [
-        _finding(
+        finding(
             "partly-masked",
             "warning",
             where,
@@ -123,95 +127,61 @@ def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) ->
     ]
 
 
-def _check_against_suite(
-    example: Example, where: Where, prompts: Mapping[str, str], systems: set[str]
-) -> Iterator[Finding]:
-    system = next((m.content or "" for m in example.messages if m.role == "system"), "")
-    if system.strip() not in {text.strip() for text in systems}:
-        yield _finding(
-            "system-prompt",
-            "error",
-            where,
-            f"trained with {_short(system)}, evaluated with {_short(min(systems, key=len))}",
-            "use one text for training and evaluation",
-        )
-    for message in example.messages:
-        if message.role == "user" and (case := prompts.get(_words(message.content or ""))):
-            yield _finding(
-                "eval-overlap",
+def check_delimiters(examples: Examples, tokenizer: Tokenizer) -> list[Finding]:
+    """Tags around calls and results that this tokenizer spells with several tokens, each at its first use.
+
+    A model learns one token easily; a tag of many is often the sign of a base that writes its calls in another way.
+    """
+    findings = []
+    for tag in _DELIMITERS:
+        where = next((e.where for e in examples if any(tag in (m.content or "") for m in e.example.messages)), None)
+        if where is not None and (count := len(tokenizer.encode(tag))) > 1:
+            message = f"{tag} is {count} tokens here, not one"
+            hint = "write calls as the base's chat template does, or choose a base whose tokenizer has the tag"
+            findings.append(finding("split-delimiter", "warning", where, message, hint))
+    return findings
+
+
+def _check_system_prompts(examples: Examples, suite: Suite, system_prompt: str) -> Iterator[Finding]:
+    systems = {case.system if case.system is not None else system_prompt for case in suite.cases}
+    evaluated = {text.strip() for text in systems}
+    for located in examples:
+        trained = next((m.content or "" for m in located.example.messages if m.role == "system"), "")
+        if trained.strip() not in evaluated:
+            yield finding(
+                "system-prompt",
                 "error",
-                where,
-                f"asks what case {case} of the suite asks, word for word",
-                "reword the example, or delete it",
+                located.where,
+                f"trained with {short(trained)}, evaluated with {short(min(systems, key=len, default=''))}",
+                "use one text for training and evaluation",
             )
 
 
-def _check_calls(example: Example, where: Where, catalog: Catalog) -> Iterator[Finding]:
-    for message in example.messages:
-        if message.role != "assistant" or not message.content:
-            continue
-        for block in blocks(message.content):
-            if isinstance(block, Broken):
-                yield _finding("broken-call", "error", where, block.problem, "close every tag of the call")
-            elif not isinstance(block, Code):
-                if block.name not in catalog.tools:
-                    yield _unknown(where, block.name, catalog)
-            elif block.cut:
-                yield _finding("broken-call", "error", where, "the code's closing tag is missing", "add </parameter>")
-            else:
-                yield from _check_code(block.text, where, catalog)
+def _check_secrets(located: LocatedExample) -> Iterator[Finding]:
+    """What looks like a secret, each kind once a turn."""
+    for place, text in _texts(located.example):
+        secrets = find_secrets(text)
+        kinds = Counter(secret.kind for secret in secrets)
+        for kind, count in kinds.items():
+            first = next(secret for secret in secrets if secret.kind == kind)
+            more = f" and {count - 1} more" if count > 1 else ""
+            yield finding(
+                "secret",
+                "error",
+                located.where,
+                f"what looks like a {kind} in {place}, characters {first.start + 1} to {first.end}{more}",
+                "revoke it where it was issued, and put a made-up name in its place",
+            )
 
 
-def _check_code(code: str, where: Where, catalog: Catalog) -> Iterator[Finding]:
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        yield _finding("broken-call", "error", where, f"the code is not Python: {error}", "correct the code")
-        return
-    bound = _bound_names(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            name = node.func.id
-            if name not in catalog.tools and name not in bound and name not in _BUILTINS:
-                yield _unknown(where, name, catalog)
-
-
-def _bound_names(tree: ast.AST) -> set[str]:
-    """Every name that the code binds itself, anywhere."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
-        elif isinstance(node, ast.alias):
-            names.add((node.asname or node.name).split(".")[0])
-    return names
-
-
-def _unknown(where: Where, name: str, catalog: Catalog) -> Finding:
-    return _finding(
-        "unknown-tool", "error", where, f'calls "{name}", which is no tool', f"the tools are in {catalog.path.name}"
-    )
-
-
-def _finding(code: str, severity: str, where: Where, message: str, hint: str) -> Finding:
-    return Finding.model_validate(
-        {"code": code, "severity": severity, "where": str(where), "message": message, "hint": hint}
-    )
-
-
-def _question(example: Example) -> str:
-    return _words(next((m.content or "" for m in example.messages if m.role == "user"), ""))
-
-
-def _words(text: str) -> str:
-    """The text without differences of case, spaces and final punctuation."""
-    return " ".join(text.lower().split()).rstrip(".?! ")
-
-
-def _short(text: str) -> str:
-    first = " ".join(text.split())
-    return f'"{first[:40]}…"' if len(first) > 40 else f'"{first}"'
+def _texts(example: Example) -> Iterator[tuple[str, str]]:
+    """Every text of an example, and where in it that is."""
+    for number, message in enumerate(example.messages, 1):
+        if message.content:
+            yield f"turn {number} ({message.role})", message.content
+        if message.model_fields_set - _PLAIN_TURN:
+            rest = {key: value for key, value in message.as_dict().items() if key not in _PLAIN_TURN}
+            yield f"turn {number} ({message.role}), beside its content", canonical_json(rest)
+    if example.model_fields_set - _PLAIN_KEYS:
+        rest = example.model_dump(mode="json", exclude=_PLAIN_KEYS, exclude_unset=True)
+        yield "the keys beside messages", canonical_json(rest)

@@ -1,5 +1,6 @@
 """The use cases, each a function with plain inputs and outputs: the one place that wires the rest together."""
 
+from topcoat.workflow.adoption import adopt_adapter
 from topcoat.workflow.evaluation import compare_models, evaluate_model
 from topcoat.workflow.history import ProjectStatus, history, project_status
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
@@ -15,6 +16,7 @@ __all__ = [
     "Prepared",
     "ProjectStatus",
     "Workspace",
+    "adopt_adapter",
     "collect_garbage",
     "compare_models",
     "copy_demo",

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from topcoat.data.batches import plan_batches
-from topcoat.data.check import check_categories, check_examples, check_quota, check_rows, check_validation
+from topcoat.data.check import (
+    check_balance,
+    check_categories,
+    check_delimiters,
+    check_examples,
+    check_quota,
+    check_repeats,
+    check_rows,
+    check_validation,
+)
+from topcoat.data.reading import read_examples
 from topcoat.data.rows import encode_all
 from topcoat.data.splits import balanced_sample, hold_out, without_copies
+from topcoat.data.templates import effective_number, template
 from topcoat.engine.base import Batch, Row
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.records import Budget, CheckReport, Finding
 from topcoat.spec.canonical import digest_of
-from topcoat.spec.example import LocatedExample, load_examples
+from topcoat.spec.example import LocatedExample
 from topcoat.spec.phase import PhaseSpec, load_phase, phase_name
 from topcoat.workflow.workspace import Workspace
 
@@ -52,19 +63,23 @@ def prepare(
     base_model = workspace.model(base or spec.phase.base)
     tokenizer = workspace.engine.tokenizer(base_model.path)
 
-    new = _load_all(project.root, [project.root / name for name in spec.data.train])
-    pool = _replay_pool(workspace, spec, new)
-    train_new, valid_new = _split(project.root, spec, new)
+    findings: list[Finding] = []
+    new = _load_all(project.root, [project.root / name for name in spec.data.train], findings)
+    pool = _replay_pool(workspace, spec, new, findings)
+    train_new, valid_new = _split(project.root, spec, new, findings)
     train_pool, valid_pool = hold_out(pool, spec.data.valid_share or 0.1) if len(pool) > 1 else (pool, [])
     share = spec.data.replay
     valid = valid_new + balanced_sample(valid_pool, round(len(valid_new) * share / (1 - share)), "validation")
     valid.sort(key=lambda located: hashlib.sha256(located.example.digest.encode()).digest())
 
     apart = valid_new if spec.data.valid_file is not None else []
-    findings = check_examples([*new, *apart, *pool], suite, workspace.catalog, project.system_prompt)
+    findings += check_examples([*new, *apart, *pool], suite, workspace.catalog, project.system_prompt)
+    findings += check_repeats(new)
     findings += check_validation(train_new, valid_new)
     findings += check_categories(new, suite.categories)
     findings += check_quota(new, spec.data.quota, Where(path))
+    findings += check_balance(new, spec.data.quota, Where(path))
+    findings += check_delimiters(new, tokenizer)
     encoded_new = encode_all(train_new, tokenizer, spec.train)
     encoded_pool = encode_all(train_pool, tokenizer, spec.train)
     encoded_valid = encode_all(valid, tokenizer, spec.train)
@@ -106,6 +121,7 @@ def prepare(
         replayed=plan.replayed,
         trained_tokens=sum(int(rows[i].trained.sum()) for batch in plan.batches for i in batch),
         longest=max(len(row.tokens) for row in rows),
+        effective=effective_number(template(located.example) for located in new),
     )
     name = phase_name(path)
     return Prepared(
@@ -136,34 +152,35 @@ def _require_categories(workspace: Workspace, spec: PhaseSpec, path: Path) -> No
         )
 
 
-def _load_all(root: Path, paths: list[Path]) -> Examples:
-    """The examples of all files, their places relative to `root`; the mistakes of all files are reported together."""
+def _load_all(root: Path, paths: list[Path], findings: list[Finding]) -> Examples:
+    """The examples of all files, their places relative to `root`; lines that are none are added to `findings`.
+
+    Raises InvalidInput for files that can't be read at all, all together.
+    """
     examples: Examples = []
     mistakes: list[Mistake] = []
     for path in paths:
         try:
-            examples += [_located_in(root, located) for located in load_examples(path)]
+            read, found = read_examples(path, root)
         except InvalidInput as error:
             mistakes += error.mistakes
+        else:
+            examples += read
+            findings += found
     if mistakes:
         raise InvalidInput.collect(", ".join(str(path) for path in paths), mistakes)
     return examples
 
 
-def _located_in(root: Path, located: LocatedExample) -> LocatedExample:
-    path, line = located.where.path, located.where.line
-    return replace(located, where=Where(path.relative_to(root) if path.is_relative_to(root) else path, line))
-
-
-def _split(root: Path, spec: PhaseSpec, new: Examples) -> tuple[Examples, Examples]:
+def _split(root: Path, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> tuple[Examples, Examples]:
     if spec.data.valid_share is not None:
         return hold_out(new, spec.data.valid_share)
     assert spec.data.valid_file is not None
-    valid = _load_all(root, [root / spec.data.valid_file])
+    valid = _load_all(root, [root / spec.data.valid_file], findings)
     return without_copies(new, valid), valid
 
 
-def _replay_pool(workspace: Workspace, spec: PhaseSpec, new: Examples) -> Examples:
+def _replay_pool(workspace: Workspace, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> Examples:
     """The root's history and the data of every promoted phase, without copies of what is new now."""
     if spec.data.replay == 0.0:
         return []
@@ -174,7 +191,8 @@ def _replay_pool(workspace: Workspace, spec: PhaseSpec, new: Examples) -> Exampl
         if outcome is not None and outcome.kind == "promoted":
             paths.update(dict.fromkeys(root / name for name in phase.spec.data.train))
     current = {root / name for name in spec.data.train}
-    return without_copies(_load_all(root, [p for p in paths if p not in current and p.is_file()]), new)
+    earlier = _load_all(root, [p for p in paths if p not in current and p.is_file()], findings)
+    return without_copies(earlier, new)
 
 
 def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:

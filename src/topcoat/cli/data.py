@@ -1,0 +1,124 @@
+"""`topcoat data ...`: files of examples."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from topcoat.errors import InvalidInput, Where
+
+if TYPE_CHECKING:
+    from topcoat.data.stats import DataStats
+    from topcoat.records import Finding
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Files of examples: import, sum up, write.", no_args_is_help=True, rich_markup_mode=None)
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="JSONL, or one JSON list.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file of examples to write.")],
+    form: Annotated[
+        str | None, typer.Option("--format", help="chat (mlx-lm), openai or sharegpt; by its keys if not given.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Turn dialogues in another format into examples."""
+    from topcoat.workflow.data_files import import_examples
+
+    done = import_examples(source, to, form)
+    if json:
+        sys.stdout.write(done.model_dump_json(indent=2) + "\n")
+    else:
+        _line(out, f"{done.path}: {done.examples} examples, read as {done.format}")
+
+
+@app.command()
+def stats(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files of examples.")], json: Json = False
+) -> None:
+    """How many examples there are, of what, and how many different ones they are worth."""
+    from topcoat.workflow.data_files import stats_of_files
+
+    found = stats_of_files(files)
+    if json:
+        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
+    else:
+        _show_stats(found)
+
+
+@app.command()
+def new(
+    category: Annotated[str, typer.Option(help="A category of the suite.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to add it: data/new.jsonl if not given.")
+    ] = None,
+) -> None:
+    """Write one example in $EDITOR; it is checked when saved."""
+    from topcoat.cli.main import common
+    from topcoat.engine.fake import FakeEngine
+    from topcoat.progress import Silent
+    from topcoat.workflow import read_workspace
+    from topcoat.workflow.data_files import begin_draft, finish_draft
+
+    again = f"topcoat data new --category {shlex.quote(category)}" + (f" --to {shlex.quote(str(to))}" if to else "")
+    with read_workspace(common.start, FakeEngine(), Silent()) as workspace:
+        draft = begin_draft(workspace, category, to)
+        _edit(draft.path, again)
+        found = finish_draft(workspace, draft)
+    for finding in found:
+        _show_finding(finding)
+    if any(finding.severity == "error" for finding in found):
+        raise InvalidInput(
+            "the example was not added; the draft is kept",
+            where=Where(draft.path),
+            hint=again,
+        )
+    _line(out, f"added to {draft.target}")
+
+
+def _edit(path: Path, again: str) -> None:
+    """Open a file in the user's editor and wait for it. Raises `InvalidInput` if there is none, or it fails."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise InvalidInput("no editor is set", hint=f"EDITOR=nano {again}")
+    try:
+        ended = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"the editor {editor} can't be started: {error}", hint=f"EDITOR=nano {again}") from error
+    if ended != 0:
+        raise InvalidInput(f"the editor {editor} ended with {ended}; the draft is kept", where=Where(path), hint=again)
+
+
+def _show_finding(finding: Finding) -> None:
+    style = "bold red" if finding.severity == "error" else "yellow"
+    _line(err, f"[{style}]{finding.severity}[/] [bold]{finding.code}[/]: {escape(finding.message)}")
+    _line(err, f"  [cyan]hint:[/] {escape(finding.hint)}")
+
+
+def _show_stats(found: DataStats) -> None:
+    unreadable = f", {found.unreadable} lines that are none" if found.unreadable else ""
+    _line(out, f"{found.examples} examples{unreadable}, {found.turns} turns; {found.calling} call a tool")
+    _line(out, f"{found.templates} templates; worth {found.effective:.1f} examples of evenly used templates")
+    _line(out, f"{found.duplicates} duplicates, {found.near_duplicates} near-duplicates")
+    _line(out, f"the longest has {found.longest} characters")
+    for name, count in sorted(found.categories.items(), key=lambda item: -item[1]):
+        _line(out, f"  {escape(name) or 'without a category'}: {count}")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, emoji=False)  # a place like x:100: is no emoji

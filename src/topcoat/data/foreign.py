@@ -1,0 +1,144 @@
+"""Dialogues in other tools' formats, turned into the example format. Knows the shapes of one line, no files.
+
+    chat       {"messages": [{"role": "user", "content": "..."}, ...]}                        mlx-lm
+    openai     the same, with "tool_calls" in assistant turns and "tool_call_id" in tool turns   OpenAI
+    sharegpt   {"conversations": [{"from": "human", "value": "..."}, ...]}                    ShareGPT, LLaMA-Factory
+
+Tool calls become text in the assistant's turn, as `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: the form
+that needs no chat template to be read. Ids of calls are dropped; keys that mean nothing here are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+__all__ = ["FORMATS", "Format", "Untranslatable", "convert", "detect"]
+
+Format = Literal["chat", "openai", "sharegpt"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "system": "system",
+    "observation": "tool",
+    "function_response": "tool",
+    "tool": "tool",
+}
+_OPENAI_ONLY = ("tool_calls", "tool_call_id", "function_call", "refusal")
+
+
+class Untranslatable(ValueError):
+    """A line that isn't of the format it should be; the text says why."""
+
+
+def detect(lines: Sequence[Mapping[str, Any]]) -> Format | None:
+    """The format of a file's lines, by their keys; None if they have those of no format."""
+    if any("conversations" in line for line in lines):
+        return "sharegpt"
+    turns = [turn for line in lines for turn in _list(line.get("messages")) if isinstance(turn, dict)]
+    if any(_is_openai(turn) for turn in turns):
+        return "openai"
+    return "chat" if turns else None
+
+
+def convert(line: Mapping[str, Any], form: Format) -> dict[str, Any]:
+    """One line as an example's data, not yet validated. Raises `Untranslatable`."""
+    if form == "chat":
+        return dict(line)
+    if form == "openai":
+        turns = [_openai_turn(turn, index) for index, turn in enumerate(_turns(line, "messages"))]
+        return {**line, "messages": turns}
+    turns = [_sharegpt_turn(turn, index) for index, turn in enumerate(_turns(line, "conversations"))]
+    system = line.get("system")
+    if isinstance(system, str) and system and turns[0].get("role") != "system":
+        turns.insert(0, {"role": "system", "content": system})
+    kept = {key: value for key, value in line.items() if key not in ("conversations", "system", "tools")}
+    return {"messages": turns, **kept}
+
+
+def _is_openai(turn: Mapping[str, Any]) -> bool:
+    return (
+        any(key in turn for key in _OPENAI_ONLY)
+        or isinstance(turn.get("content"), list)
+        or turn.get("role") in ("developer", "function")
+    )
+
+
+def _turns(line: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    turns = line.get(key)
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
+        raise Untranslatable(f"{key}: must be a list of turns")
+    return turns
+
+
+def _openai_turn(turn: Mapping[str, Any], index: int) -> dict[str, Any]:
+    role = {"developer": "system", "function": "tool"}.get(str(turn.get("role")), turn.get("role"))
+    kept = {key: value for key, value in turn.items() if key not in ("role", "content", *_OPENAI_ONLY)}
+    calls = [_function(call, f"messages[{index}].tool_calls") for call in _list(turn.get("tool_calls"))]
+    if turn.get("function_call"):
+        calls.append(_function({"function": turn["function_call"]}, f"messages[{index}].function_call"))
+    text = _text(turn.get("content"), f"messages[{index}].content")
+    return {"role": role, "content": "\n".join(filter(None, [text, *calls])), **kept}
+
+
+def _text(content: object, place: str) -> str:
+    """The text of a content that is text, or a list of text parts, or nothing."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    texts = [part.get("text") if isinstance(part, dict) else part for part in _list(content)]
+    if not isinstance(content, list) or not all(isinstance(text, str) for text in texts):
+        raise Untranslatable(f"{place}: only text can be imported")
+    return "".join(str(text) for text in texts)
+
+
+def _function(call: object, place: str) -> str:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Untranslatable(f"{place}: a call without a function's name")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            raise Untranslatable(f"{place}: the arguments of {function['name'][:60]} are not JSON") from None
+    if not isinstance(arguments, dict | None):
+        raise Untranslatable(f"{place}: the arguments of {function['name'][:60]} are not an object")
+    return _written(function["name"], arguments or {})
+
+
+def _sharegpt_turn(turn: Mapping[str, Any], index: int) -> dict[str, Any]:
+    speaker, value = turn.get("from"), turn.get("value")
+    role = _ROLES.get(speaker) if isinstance(speaker, str) else None
+    if role is None:
+        raise Untranslatable(f"conversations[{index}].from: must be one of {', '.join(_ROLES)}")
+    if not isinstance(value, str):
+        raise Untranslatable(f"conversations[{index}].value: must be text")
+    if speaker == "function_call":
+        value = _sharegpt_calls(value, f"conversations[{index}].value")
+    return {"role": role, "content": value}
+
+
+def _sharegpt_calls(value: str, place: str) -> str:
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        raise Untranslatable(f"{place}: a function call that is not JSON") from None
+    calls = found if isinstance(found, list) else [found]
+    return "\n".join(_function({"function": call}, place) for call in calls)
+
+
+def _written(name: str, arguments: Mapping[str, Any]) -> str:
+    document = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{document}\n</tool_call>"
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

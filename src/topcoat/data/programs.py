@@ -1,0 +1,389 @@
+"""Reads a program against the catalog's stubs: calls that don't fit a signature, fields that a result doesn't have.
+
+Types are followed through assignments, attributes, subscripts and loops. A name that may hold more than one type, or
+one that isn't known, is not judged: what is reported is wrong, what isn't may still be.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from topcoat.spec.catalog import Catalog, ResultClass, Tool
+
+__all__ = ["Problem", "argument_problems", "problems_in_program", "signature", "unknown_tool"]
+
+_BUILTIN_NAMES = frozenset(dir(builtins))
+_PLAIN: Mapping[str, type] = {
+    t.__name__: t for t in (str, int, float, bool, list, dict, set, frozenset, tuple, bytes, complex)
+}
+_WIDER = {"int": ("float", "complex"), "bool": ("int", "float", "complex"), "float": ("complex",)}
+_LISTS = ("list", "List", "set", "frozenset", "Sequence", "Iterable", "Iterator", "Collection", "tuple")
+_ROUNDS = 12
+UNKNOWN = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that would fail when the program runs: a code of the registry, what is wrong, and what to do."""
+
+    code: str
+    message: str
+    hint: str
+
+
+def problems_in_program(code: str, catalog: Catalog) -> list[Problem]:
+    """Everything that is wrong with the code of one execute_code call, each thing once, in the order of its lines.
+
+    The one place where training code is judged: a stricter checker takes over here.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = ast.parse(code)
+        return list(dict.fromkeys(_Reader(program, catalog).problems()))
+    except SyntaxError as error:
+        return [_unreadable(f"the code is not Python: {error.msg} in its line {error.lineno}")]
+    except (ValueError, OverflowError, RecursionError, MemoryError) as error:
+        return [_unreadable(f"the code can't be read: {error or type(error).__name__}")]
+
+
+def argument_problems(tool: Tool, given: Mapping[str, object]) -> list[Problem]:
+    """What is wrong with the arguments, by name, of a tool call written as JSON."""
+    problems = [_no_parameter(tool, name) for name in given if not tool.accepts(name)]
+    missing = [name for name in _required(tool) if name not in given]
+    problems += [_missing(tool, missing)] if missing else []
+    types = {parameter.name: parameter.annotation for parameter in tool.parameters}
+    for name, value in given.items():
+        found = type(value).__name__ if value is not None else "None"
+        wanted = types.get(name, UNKNOWN)
+        # A parameter written between tags is text, even where it was read as a number.
+        if not _fits(found, wanted, {}) and not _fits("str", wanted, {}):
+            problems.append(_wrong_type(tool, name, types[name], found))
+    return problems
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    """A name is bound to `source`, or to each of its items if `looped`, or to something unknown if there is none.
+
+    `reads` are the names of the program that the source depends on.
+    """
+
+    name: str
+    source: ast.expr | None = None
+    looped: bool = False
+    reads: frozenset[str] = frozenset()
+
+
+class _Reader:
+    """One walk over one program, after the types of its names are settled."""
+
+    def __init__(self, program: ast.Module, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.nodes = list(ast.walk(program))
+        binders = list(_binders(self.nodes))
+        self.bound = {name for name, _ in binders}
+        self.types: dict[str, str] = {}
+        self._settle(list(self._bindings(binders)))
+
+    def problems(self) -> Iterator[Problem]:
+        guarded = {id(node) for outer in self.nodes if isinstance(outer, ast.Try) for node in ast.walk(outer)}
+        judged = [node for node in self.nodes if isinstance(node, ast.Call | ast.Attribute | ast.Subscript)]
+        for node in sorted(judged, key=lambda node: (node.lineno, node.col_offset)):
+            if isinstance(node, ast.Call):
+                yield from self._call(node)
+            elif isinstance(node, ast.Attribute) and id(node) not in guarded:
+                yield from self._attribute(node)
+            elif isinstance(node, ast.Subscript) and id(node) not in guarded:
+                yield from self._subscript(node)
+
+    def _tool(self, function: ast.expr) -> Tool | None:
+        if isinstance(function, ast.Name) and function.id not in self.bound:
+            return self.catalog.tools.get(function.id)
+        return None
+
+    def _call(self, node: ast.Call) -> Iterator[Problem]:
+        tool = self._tool(node.func)
+        if tool is not None:
+            yield from self._arguments(tool, node)
+        elif isinstance(node.func, ast.Name):
+            name = node.func.id
+            if name not in self.bound and name not in _BUILTIN_NAMES and name not in self.catalog.results:
+                yield unknown_tool(name, self.catalog)
+
+    def _arguments(self, tool: Tool, node: ast.Call) -> Iterator[Problem]:
+        positional = [p for p in tool.parameters if p.kind in ("positional_only", "positional_or_keyword")]
+        open_ended = any(p.kind == "var_positional" for p in tool.parameters)
+        starred = any(isinstance(arg, ast.Starred) for arg in node.args)
+        named = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
+        if len(node.args) > len(positional) and not open_ended and not starred:
+            most = f"{len(positional)} argument{'' if len(positional) == 1 else 's'}"
+            yield _wrong(tool, f"{tool.name} takes at most {most} by position, is given {len(node.args)}")
+        filled = [] if starred else [p.name for p in positional[: len(node.args)]]
+        for name in named:
+            if not tool.accepts(name):
+                yield _no_parameter(tool, name)
+            elif name in filled:
+                yield _wrong(tool, f"{tool.name} is given {name} twice")
+        spread = starred or len(named) < len(node.keywords)
+        missing = [name for name in _required(tool) if name not in filled and name not in named]
+        if missing and not spread:
+            yield _missing(tool, missing)
+        values = dict(zip(filled, node.args, strict=False)) | named
+        for parameter in tool.parameters:
+            if parameter.name in values and parameter.kind not in ("var_positional", "var_keyword"):
+                found = self.infer(values[parameter.name])
+                if not _fits(found, parameter.annotation, self.catalog.results):
+                    yield _wrong_type(tool, parameter.name, parameter.annotation, found)
+
+    def _attribute(self, node: ast.Attribute) -> Iterator[Problem]:
+        if not isinstance(node.ctx, ast.Load):
+            return
+        held = self.infer(node.value)
+        result = self.catalog.results.get(held)
+        if result is not None:
+            if node.attr not in result.fields and node.attr not in result.methods and not hasattr(object, node.attr):
+                yield _no_field(held, node.attr, f"its fields: {', '.join(result.fields) or 'none'}")
+        elif (plain := _PLAIN.get(_base(held))) and not hasattr(plain, node.attr):
+            yield _no_field(held, node.attr, "use the value itself")
+
+    def _subscript(self, node: ast.Subscript) -> Iterator[Problem]:
+        result = self.catalog.results.get(self.infer(node.value))
+        if result is not None and "__getitem__" not in result.methods:
+            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            known = isinstance(key, str) and key in result.fields
+            hint = f"write .{key!s}" if known else f"its fields: {', '.join(result.fields) or 'none'}"
+            yield Problem("unknown-field", f"{result.name} can't be indexed with [...]", hint)
+
+    # Types
+
+    def _settle(self, bindings: list[_Binding]) -> None:
+        """Give every name the one type that all its bindings have; names with several, or an unknown one, get none."""
+        for _ in range(_ROUNDS):
+            found: dict[str, set[str]] = {}
+            for binding in bindings:
+                kind = self._bound_type(binding)
+                if kind is not None:
+                    found.setdefault(binding.name, set()).add(kind)
+            settled = {name: next(iter(kinds)) if len(kinds) == 1 else UNKNOWN for name, kinds in found.items()}
+            if settled == self.types:
+                return
+            self.types = settled
+        self.types = {}
+
+    def _bindings(self, binders: list[tuple[str, ast.AST]]) -> Iterator[_Binding]:
+        """Every binding of a name in the program."""
+        judged: set[int] = set()
+        for node in self.nodes:
+            targets: list[ast.expr] = []
+            source: ast.expr | None = None
+            if isinstance(node, ast.Assign):
+                targets, source = node.targets, node.value
+            elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
+                targets, source = [node.target], node.value
+            elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+                targets, source = [node.target], node.iter
+            for target in targets:
+                if isinstance(target, ast.Name) and source is not None:
+                    judged.add(id(target))
+                    looped = isinstance(node, ast.For | ast.AsyncFor | ast.comprehension)
+                    yield _Binding(target.id, source, looped, self._names_in(source))
+        yield from (_Binding(name) for name, node in binders if id(node) not in judged)
+
+    def _names_in(self, source: ast.expr) -> frozenset[str]:
+        """The names bound by the program that an expression reads."""
+        return frozenset(n.id for n in ast.walk(source) if isinstance(n, ast.Name) and n.id in self.bound)
+
+    def _bound_type(self, binding: _Binding) -> str | None:
+        """The type that a binding gives its name; None where it depends on a name that is not settled yet."""
+        if binding.source is None:
+            return UNKNOWN
+        kind = self.infer(binding.source)
+        if kind == UNKNOWN and not binding.reads <= self.types.keys():
+            return None
+        return _element(kind) if binding.looped else kind
+
+    def infer(self, node: ast.expr) -> str:
+        """The source text of an expression's type, `UNKNOWN` if it may be anything."""
+        match node:
+            case ast.Constant():
+                return "None" if node.value is None else type(node.value).__name__
+            case ast.JoinedStr():
+                return "str"
+            case ast.Name():
+                return self.types.get(node.id, UNKNOWN)
+            case ast.Await():
+                return self.infer(node.value)
+            case ast.NamedExpr():
+                return self.infer(node.value)
+            case ast.Attribute():
+                result = self.catalog.results.get(self.infer(node.value))
+                return _without_none(result.fields.get(node.attr, UNKNOWN)) if result else UNKNOWN
+            case ast.Subscript():
+                held = self.infer(node.value)
+                return held if isinstance(node.slice, ast.Slice) else _item(held)
+            case ast.Call():
+                return self._returned(node)
+            case ast.List() | ast.ListComp():
+                return "list"
+            case ast.Dict() | ast.DictComp():
+                return "dict"
+            case ast.IfExp():
+                one, other = self.infer(node.body), self.infer(node.orelse)
+                return one if one == other else UNKNOWN
+            case _:
+                return UNKNOWN
+
+    def _returned(self, node: ast.Call) -> str:
+        tool = self._tool(node.func)
+        if tool is not None:
+            return _without_none(tool.returns)
+        if isinstance(node.func, ast.Name) and node.func.id not in self.bound and node.args:
+            if node.func.id in ("sorted", "list", "reversed"):
+                element = _element(self.infer(node.args[0]))
+                return f"list[{element}]" if element else UNKNOWN
+            if node.func.id in ("len", "str", "int", "float", "repr", "bool"):
+                return {"len": "int", "repr": "str"}.get(node.func.id, node.func.id)
+        return UNKNOWN
+
+
+def _binders(nodes: list[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
+    """Every name that the program binds itself, anywhere, with the node that binds it."""
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id, node
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node
+        elif isinstance(node, ast.arg):
+            yield node.arg, node
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).split(".")[0], node
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id, node
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.name, node
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            yield node.rest, node
+
+
+@lru_cache(maxsize=4096)
+def _parsed(annotation: str) -> ast.expr | None:
+    try:
+        return ast.parse(annotation, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _without_none(annotation: str) -> str:
+    """`X` of `X | None` and `Optional[X]`; UNKNOWN of any other union."""
+    node = _parsed(annotation)
+    if isinstance(node, ast.BinOp):
+        kept = [part for part in _alternatives(node) if not (isinstance(part, ast.Constant) and part.value is None)]
+        return ast.unparse(kept[0]) if len(kept) == 1 else UNKNOWN
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Optional"):
+        return ast.unparse(node.slice)
+    return annotation
+
+
+def _alternatives(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return [*_alternatives(node.left), *_alternatives(node.right)]
+    return [node]
+
+
+def _base(annotation: str) -> str:
+    """`list` of `list[int]`."""
+    return annotation.partition("[")[0].rpartition(".")[2].strip()
+
+
+def _arguments_of(annotation: str) -> list[str]:
+    """[`str`, `int`] of `dict[str, int]`."""
+    node = _parsed(annotation)
+    if not isinstance(node, ast.Subscript):
+        return []
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    return [ast.unparse(part) for part in parts]
+
+
+@lru_cache(maxsize=4096)
+def _item(annotation: str) -> str:
+    """The type of `x[i]`."""
+    inner = _arguments_of(annotation)
+    if _base(annotation) in ("list", "List", "Sequence") and len(inner) == 1:
+        return _without_none(inner[0])
+    if _base(annotation) in ("dict", "Dict", "Mapping") and len(inner) == 2:
+        return _without_none(inner[1])
+    return "str" if annotation == "str" else UNKNOWN
+
+
+@lru_cache(maxsize=4096)
+def _element(annotation: str) -> str:
+    """The type of each `x` in `for x in ...`."""
+    inner = _arguments_of(annotation)
+    if _base(annotation) in _LISTS and (len(inner) == 1 or inner[1:] == ["..."]):
+        return _without_none(inner[0])
+    if _base(annotation) in ("dict", "Dict", "Mapping") and inner:
+        return _without_none(inner[0])
+    return "str" if annotation == "str" else UNKNOWN
+
+
+def _fits(found: str, annotation: str, results: Mapping[str, ResultClass]) -> bool:
+    """Whether a value of type `found` may be given for `annotation`; only plain types and results are judged."""
+    allowed = [ast.unparse(part) for part in _alternatives(node)] if (node := _parsed(annotation)) else []
+    bases = [_base(name) for name in allowed]
+    if not found or not bases or not all(base in _PLAIN or base == "None" for base in bases):
+        return True
+    base = _base(found)
+    if base not in _PLAIN and base != "None" and base not in results:
+        return True
+    return base in bases or any(wider in bases for wider in _WIDER.get(base, ()))
+
+
+def _required(tool: Tool) -> list[str]:
+    return [p.name for p in tool.parameters if not p.has_default and p.kind not in ("var_positional", "var_keyword")]
+
+
+def unknown_tool(name: str, catalog: Catalog) -> Problem:
+    """A call of something that is no tool."""
+    return Problem("unknown-tool", f'calls "{name}", which is no tool', f"the tools are in {catalog.path.name}")
+
+
+def _unreadable(message: str) -> Problem:
+    return Problem("broken-call", message, "correct the code")
+
+
+def _wrong(tool: Tool, message: str) -> Problem:
+    return Problem("wrong-arguments", message, signature(tool))
+
+
+def signature(tool: Tool) -> str:
+    """How a tool is called, as in `read_file(path: str)`."""
+    return f"{tool.name}({', '.join(_parameters(tool))})"
+
+
+def _parameters(tool: Tool) -> Iterator[str]:
+    for p in tool.parameters:
+        stars = {"var_positional": "*", "var_keyword": "**"}.get(p.kind, "")
+        yield f"{stars}{p.name}" + (f": {p.annotation}" if p.annotation else "") + (" = ..." if p.has_default else "")
+
+
+def _no_parameter(tool: Tool, name: str) -> Problem:
+    return _wrong(tool, f"{tool.name} has no parameter {name[:60]}")
+
+
+def _missing(tool: Tool, names: list[str]) -> Problem:
+    return _wrong(tool, f"{tool.name} is called without {', '.join(names)}")
+
+
+def _wrong_type(tool: Tool, name: str, wanted: str, found: str) -> Problem:
+    return _wrong(tool, f"{tool.name} is given {found} for {name}, which is {wanted}")
+
+
+def _no_field(held: str, name: str, hint: str) -> Problem:
+    return Problem("unknown-field", f'reads "{name[:60]}" of {held}, which has no such field', hint)

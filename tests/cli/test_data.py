@@ -1,0 +1,69 @@
+"""`topcoat data ...` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_main import topcoat
+from tests.data.material import dialogue
+from topcoat.engine.fake import FakeEngine
+from topcoat.workflow import init_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    FakeEngine.create(tmp_path / "model", [])
+    init_project(tmp_path / "project", str(tmp_path / "model"))
+    return tmp_path / "project"
+
+
+def editor(folder: Path, old: str, new: str) -> str:
+    """An editor that replaces one text by another."""
+    script = folder / "editor.py"
+    script.write_text(
+        "import pathlib, sys\npath = pathlib.Path(sys.argv[1])\n"
+        f"path.write_text(path.read_text().replace({old!r}, {new!r}))\n"
+    )
+    return f"'{sys.executable}' '{script}'"
+
+
+def test_import_and_stats(tmp_path: Path) -> None:
+    source = tmp_path / "chat.jsonl"
+    source.write_text(json.dumps(dialogue("a", "b")) + "\n")
+    done = topcoat("data", "import", source, "--to", "data.jsonl", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "data.jsonl: 1 examples, read as chat\n")
+    again = topcoat("data", "import", source, "--to", "data.jsonl", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "hint: topcoat data import" in again.stderr
+    assert "1 templates; worth 1.0 examples" in topcoat("data", "stats", "data.jsonl", cwd=tmp_path).stdout
+    figures = json.loads(topcoat("data", "stats", "data.jsonl", "--json", cwd=tmp_path).stdout)
+    assert figures["categories"] == {"files": 1}
+    imported = topcoat("data", "import", source, "--to", "b.jsonl", "--format", "chat", "--json", cwd=tmp_path)
+    assert json.loads(imported.stdout)["examples"] == 1
+
+
+def test_new_is_checked_on_save(project: Path, tmp_path: Path) -> None:
+    arguments = ("data", "new", "--category", "files")
+    filled = "=code>\nprint(read_file('a.txt').text)"
+    broken = topcoat(*arguments, cwd=project, VISUAL=editor(tmp_path, "=code>\n", "=code>\nprint(reed('a'))"))
+    assert broken.returncode == 2
+    assert "the user turn is empty" in broken.stderr
+    asked = topcoat(*arguments, cwd=project, VISUAL=editor(tmp_path, "=== user\n", "=== user\nPrint a.txt\n"))
+    assert asked.returncode == 2
+    assert "unknown-tool" in asked.stderr
+    assert "hint: topcoat data new --category files" in asked.stderr
+    right = topcoat(*arguments, cwd=project, VISUAL=editor(tmp_path, "=code>\nprint(reed('a'))", filled))
+    assert right.returncode == 0, right.stderr
+    assert json.loads((project / "data" / "new.jsonl").read_text())["category"] == "files"
+
+
+@pytest.mark.parametrize(("command", "message"), [("", "no editor"), ("/no/such", "can't be started"), ("false", "1;")])
+def test_an_editor_that_fails(project: Path, command: str, message: str) -> None:
+    done = topcoat("data", "new", "--category", "files", cwd=project, VISUAL=command, EDITOR="")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "hint: EDITOR=nano topcoat data new" in done.stderr or "the draft is kept" in done.stderr
