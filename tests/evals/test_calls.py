@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topcoat.evals.answer import NON_LITERAL, Answer
+from topcoat.evals.answer import NON_LITERAL, Answer, upstream
 from topcoat.evals.calls import LONGEST_ANSWER, parse
 
 TOOLS = {
@@ -381,7 +381,7 @@ def test_upstream_follows_results_through_other_calls() -> None:
     answer = parse(
         code('d = goto_definition("A")\nf = read_file(d.file)\ngit_status()\nwrite_file("b", f.content)'), TOOLS
     )
-    assert [sorted(answer.upstream(i)) for i in range(4)] == [[], [0], [], [0, 1]]
+    assert [sorted(reached) for reached in upstream(answer.calls)] == [[], [0], [], [0, 1]]
 
 
 def test_a_computed_argument_equals_nothing() -> None:

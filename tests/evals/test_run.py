@@ -116,6 +116,22 @@ def test_cases_are_asked_scored_and_summed_up_in_the_order_of_the_suite() -> Non
     assert sink.events[-1] == Finished("score base", "2 of 3 solved")
 
 
+def test_cases_whose_scorer_needs_it_are_run() -> None:
+    answers = {"read a": RIGHT.format("read_file('a').upper()"), "read b": RIGHT.format("read_file('b').nothing")}
+    cases = [
+        case("a", "text", "read_file", prompt="read a", scorer="run"),
+        case("b", "text", "read_file", prompt="read b", scorer="run"),
+        case("c", "text", "read_file", prompt="read b", scorer="calls"),
+    ]
+    suite = Suite(Path("s.jsonl"), tuple(cases))
+    result = evaluate(Parrot(answers), Path("m"), suite, CATALOG, "", Silent(), "base")
+    assert [(score.value, score.reason) for score in result.scores] == [
+        (1.0, "every expected call, in order"),
+        (0.0, "the code doesn't run: line 1: Object of type `str` has no attribute `nothing`"),
+        (1.0, "every expected call, in order"),
+    ]
+
+
 def test_without_headline_cases_there_is_no_headline() -> None:
     suite = Suite(Path("s.jsonl"), (case("t1", "text", "read_file", prompt="read a"),))
     assert evaluate(Parrot(ANSWERS), Path("m"), suite, CATALOG, "", Silent(), "base").headline is None

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from topcoat.evals.answer import Answer, Call, Run
 from topcoat.evals.calls import parse
-from topcoat.evals.scorers import SCORERS, calls, tiered
+from topcoat.evals.scorers import NEED_RUN, SCORERS, calls, run, tiered
 from topcoat.spec.catalog import Catalog, parse_catalog
-from topcoat.spec.suite import Expect
+from topcoat.spec.suite import Case, Expect
 
 CATALOG: Catalog = parse_catalog(
     """
@@ -170,5 +172,68 @@ def test_a_hopeless_search_ends() -> None:
     assert (value, reason) == (0.0, "read_file is not called after git_status")
 
 
+MATCH = expect({"tool": "write_file", "match": {"path": "^out/", "content": "(?i)copy"}})
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"),
+    [
+        ("write_file('out/a', 'A COPY')", ""),
+        ("write_file('in/a', 'a copy')", "write_file is called with path='in/a', not like ^out/"),
+        ("write_file('out/a', ['copy'])", "write_file is called with content=['copy'], not like (?i)copy"),
+        ("write_file('out/a', read_file('b'))", "write_file is called with content=<computed>, not like (?i)copy"),
+        ("write_file('out/a')", "write_file is called without content like (?i)copy"),
+    ],
+)
+def test_arguments_can_be_matched_by_a_pattern(source: str, missing: str) -> None:
+    value, reason = calls(MATCH, parse(code(source), CATALOG.tools.keys()), CATALOG)
+    assert (value, reason) == ((0.0, missing) if missing else (1.0, "every expected call, in order"))
+
+
+def ran(source: str, *made: Call, problem: str = "") -> Answer:
+    """The answer with this code, as if it had run and made these calls."""
+    return replace(parse(code(source), CATALOG.tools.keys()), run=Run(made, problem))
+
+
+def read(path: str, line: int, column: int) -> Call:
+    return Call("read_file", (path,), place=(0, line, column))
+
+
+def test_run_counts_what_was_really_called() -> None:
+    twice = expect({"tool": "read_file", "args": {"path": "a"}}, {"tool": "read_file", "args": {"path": "b"}})
+    loop = ran("for p in 'ab':\n    read_file(p)", read("a", 2, 4), read("b", 2, 4))
+    assert run(twice, loop, CATALOG) == (1.0, "every expected call, in order")
+    assert run(twice, ran("x", read("b", 1, 0), read("a", 1, 9)), CATALOG) == (
+        0.0,
+        "read_file is not called after read_file",
+    )
+    assert run(twice, ran("x", read("a", 1, 0), problem="line 2: no"), CATALOG) == (
+        0.0,
+        "the code doesn't run: line 2: no",
+    )
+
+
+def test_run_reads_off_the_text_which_result_a_call_uses() -> None:
+    chain = expect("read_file", {"tool": "write_file", "uses": [0]})
+    write = Call("write_file", ("out", "x"), place=(0, 2, 0))
+    used, ignored = "a = read_file('a')\nwrite_file('out', a)", "a = read_file('a')\nwrite_file('out', 'a')"
+    assert run(chain, ran(used, read("a", 1, 4), write), CATALOG)[0] == 1.0
+    assert run(chain, ran(ignored, read("a", 1, 4), write), CATALOG) == (
+        0.0,
+        "write_file doesn't use the result of read_file",
+    )
+    in_f_string = ran("write_file('out', f'{read_file(\"a\")}')", read("a", 1, 21), replace(write, place=(0, 1, 0)))
+    assert run(chain, in_f_string, CATALOG)[0] == 1.0
+
+
+def test_run_needs_code_that_was_run() -> None:
+    answer = replace(parse(native("git_status"), CATALOG.tools.keys()), run=Run())
+    assert run(expect("git_status"), answer, CATALOG) == (0.0, DIRECT.replace(" called", " is called"))
+    assert run(expect(), parse("Hello.", CATALOG.tools.keys()), CATALOG)[0] == 1.0
+    with pytest.raises(ValueError, match="needs an answer that was run"):
+        run(expect("git_status"), parse(code("git_status()"), CATALOG.tools.keys()), CATALOG)
+
+
 def test_every_scorer_that_a_suite_may_name_is_registered() -> None:
-    assert dict(SCORERS) == {"tiered": tiered, "calls": calls}
+    assert set(SCORERS) == set(get_args(Case.model_fields["scorer"].annotation))
+    assert set(SCORERS) > NEED_RUN

@@ -84,6 +84,34 @@ def test_results_are_read_with_inherited_fields_and_properties() -> None:
     assert report.line == 13
 
 
+def test_plain_defaults_are_read_and_nothing_else() -> None:
+    source = """
+from typing import TypedDict
+class Base:
+    ok: bool = False
+    kind = "x"
+class R(Base):
+    ok: bool = True
+    sizes: list[int] = [1, 2]
+    names: set[str] = {"a"}
+    made: int = len("a")
+    later: int = ...
+class D(TypedDict): ...
+class E(D): ...
+def f() -> R: ...
+async def g() -> R: ...
+"""
+    catalog = parsed(source)
+    assert catalog.results["R"].defaults == {"ok": True, "kind": "x", "sizes": [1, 2]}
+    assert [result.is_dict for result in catalog.results.values()] == [False, False, True, True]
+    assert [tool.is_async for tool in catalog.tools.values()] == [False, True]
+    assert catalog.source == source
+
+
+def test_a_parameter_has_one_name(mistakes_of: MistakesOf) -> None:
+    assert mistakes_of(load_catalog, "\ndef f(a, b, *, a): ...") == [(2, "`f` has two parameters called `a`")]
+
+
 def test_the_result_of_a_tool_is_found_behind_none() -> None:
     catalog = parsed(SOURCE)
     found = {name: catalog.result_of(tool) for name, tool in catalog.tools.items()}
@@ -104,7 +132,12 @@ def test_the_file_is_never_run() -> None:
 def test_the_digest_is_of_the_meaning() -> None:
     digest = parsed("def f(a: int) -> str: ...").digest
     assert parsed("# comment\n\ndef f( a:int )->str: ...").digest == digest
-    for other in ("def f(a: str) -> str: ...", "def f(a: int = 1) -> str: ...", "def f(a: int) -> str: 'doc'"):
+    for other in (
+        "async def f(a: int) -> str: ...",
+        "def f(a: str) -> str: ...",
+        "def f(a: int = 1) -> str: ...",
+        "def f(a: int) -> str: 'doc'",
+    ):
         assert parsed(other).digest != digest
 
 

@@ -49,6 +49,14 @@ def test_the_defaults() -> None:
         {"prompt": None, "messages": [USER, {"role": "assistant", "content": "a"}]},
         {"prompt": None, "messages": [{"role": "system", "content": "s"}, USER], "system": "t"},
         {"scorer": "exact"},
+        {"scorer": "words"},
+        {"scorer": "exact", "expect": {"exact": ""}},
+        {"scorer": "exact", "expect": {"exact": None}},
+        {"scorer": "regex", "expect": {"regex": "("}},
+        {"scorer": "regex", "expect": {"exact": "a"}},
+        {"scorer": "json_schema", "expect": {"json_schema": {"type": "objct"}}},
+        {"scorer": "calls", "expect": {"calls": [], "regex": "a"}},
+        {"expect": {"calls": [{"tool": "f", "match": {"x": "["}}]}},
         {"max_tokens": 0},
         {"max_tokens": 8193},
         {"headline": 1},
@@ -126,6 +134,37 @@ def test_every_mistake_of_a_suite_is_reported(mistakes_of: MistakesOf, catalog: 
         (4, 'expect.calls: no tool is called "zzz"'),
         (5, "expect.calls[0].uses: call 0 can only use the result of an earlier call, not of call 0"),
         (6, "calls: no such key"),
+    ]
+
+
+def test_each_scorer_reads_its_own_key() -> None:
+    assert case(scorer="run").expect.calls == []
+    assert case(scorer="exact", expect={"exact": "a"}).expect.exact == "a"
+    assert case(scorer="regex", expect={"regex": "a+"}).expect.regex == "a+"
+    assert case(scorer="json_schema", expect={"json_schema": {}}).expect.json_schema == {}
+
+
+def test_mistakes_in_what_is_expected(mistakes_of: MistakesOf, catalog: Catalog) -> None:
+    rows = [
+        row(id="a", expect={}),
+        row(id="b", scorer="exact"),
+        row(id="c", scorer="regex", expect={"regex": "("}),
+        row(id="d", scorer="regex", expect={"regex": "a", "exact": "a"}),
+        row(id="e", scorer="json_schema", expect={"json_schema": {"$ref": "http://example.com/schema"}}),
+        row(id="f", scorer="run", expect={"calls": [{"tool": "grep", "match": {"patern": "x"}}]}),
+        row(id="g", scorer="run", expect={"calls": [{"tool": "grep", "match": {"path": "a{,", "pattern": "x"}}]}),
+        row(id="h", scorer="exat"),
+    ]
+    found = mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows)))
+    assert found[4][1].startswith("expect.json_schema: not a JSON schema: Resource 'http://example.com/schema' is not")
+    assert found[:4] + found[5:] == [
+        (1, 'expect: the scorer "tiered" needs "calls": [{"tool": "NAME"}]'),
+        (2, 'expect: the scorer "exact" needs "exact": "TEXT"'),
+        (3, "expect.regex: not a pattern of JSON Schema's kind (ECMA 262)"),
+        (4, 'expect.exact: the scorer "regex" reads "regex" only'),
+        (6, 'expect.calls: grep has no parameter "patern"'),
+        (7, "expect.calls[0].match.path: not a pattern of JSON Schema's kind (ECMA 262)"),
+        (8, 'scorer: must be "tiered", "calls", "run", "exact", "regex" or "json_schema", is "exat"'),
     ]
 
 

@@ -1,16 +1,22 @@
-"""What was read out of a model's answer: the tool calls, and what was wrong with the rest. Knows no syntax."""
+"""What is known of a model's answer: its tool calls, what else is in it, how its code ran. Knows no syntax."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
-__all__ = ["NON_LITERAL", "Answer", "Call", "NonLiteral", "Route"]
+__all__ = ["NON_LITERAL", "Answer", "Call", "NonLiteral", "Place", "Route", "Run", "Scored", "upstream"]
 
 Route = Literal["code", "native"]
 """How a call was written: as Python inside execute_code, or as a tool call of its own."""
+
+Place = tuple[int, int, int]
+"""Where a call begins: the index in `Answer.programs`, the line from 1, the column in UTF-8 bytes from 0."""
+
+Scored = tuple[float, str]
+"""A value in 0..1 and the reason for it."""
 
 
 class NonLiteral(Enum):
@@ -30,7 +36,8 @@ class Call:
     """One call of a tool.
 
     `uses` are the positions in `Answer.calls` of earlier calls whose results flow into this one's arguments without
-    passing through a third call. A call that stands in a loop, a branch or a function is one call.
+    passing through a third call. A call that stands in a loop, a branch or a function is one call. `place` is None for
+    a call that stands in no program.
     """
 
     tool: str
@@ -38,6 +45,19 @@ class Call:
     kwargs: Mapping[str, object] = field(default_factory=dict)
     uses: frozenset[int] = frozenset()
     route: Route = "code"
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What happened when an answer's programs ran.
+
+    `calls` are in the order in which they were made, each with the values it was given; a call in a loop is one call
+    each time round. `problem` says why the programs didn't finish, "" if they did.
+    """
+
+    calls: tuple[Call, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +66,22 @@ class Answer:
 
     `calls` are in the order in which they run. `wrapped` tells whether execute_code was called, with whatever code.
     `blocks` counts the tool calls that the markup holds, readable or not, of known tools or not: 0 is plain prose.
-    `problems` are notes for the person who reads the score.
+    `problems` are notes for the person who reads the score. `text` is the answer without its thoughts, `programs` the
+    code of each execute_code, `run` how that code ran, where somebody ran it.
     """
 
     calls: tuple[Call, ...] = ()
     wrapped: bool = False
     blocks: int = 0
     problems: tuple[str, ...] = ()
+    text: str = ""
+    programs: tuple[str, ...] = ()
+    run: Run | None = None
 
-    def upstream(self, index: int) -> frozenset[int]:
-        """Every call whose result reaches call `index`, through other calls too. (`uses` only points backwards.)"""
-        reached: set[int] = set()
-        waiting = list(self.calls[index].uses)
-        while waiting:
-            source = waiting.pop()
-            if source not in reached:
-                reached.add(source)
-                waiting.extend(self.calls[source].uses)
-        return frozenset(reached)
+
+def upstream(calls: Sequence[Call]) -> list[frozenset[int]]:
+    """For each of `calls`, the positions of every call whose result reaches it, through other calls too."""
+    reached: list[frozenset[int]] = []
+    for call in calls:  # `uses` only points backwards, so what they reach is known
+        reached.append(call.uses.union(*(reached[source] for source in call.uses)))
+    return reached

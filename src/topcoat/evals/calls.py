@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from topcoat.evals.answer import Answer, Call
 from topcoat.evals.flow import trace
-from topcoat.evals.markup import Block, Code, Direct, blocks
+from topcoat.evals.markup import Block, Code, Direct, blocks, spoken
 
 __all__ = ["LONGEST_ANSWER", "parse"]
 
@@ -35,13 +35,22 @@ def parse(text: str, tools: Collection[str]) -> Answer:
     if len(found) > _MOST_BLOCKS:
         problems.append(f"only the first {_MOST_BLOCKS} of {len(found)} tool calls were read")
     calls: list[Call] = []
+    programs: list[str] = []
     for block in found[:_MOST_BLOCKS]:
         read, problem = _read(block, tools)
-        calls += [replace(call, uses=frozenset(i + len(calls) for i in call.uses)) for call in read]
+        calls += [_placed(call, len(calls), len(programs)) for call in read]
+        if isinstance(block, Code):
+            programs.append(block.text.strip())
         if problem:
             problems.append(problem)
     wrapped = any(isinstance(block, Code) for block in found)
-    return Answer(tuple(calls), wrapped, len(found), tuple(problems))
+    return Answer(tuple(calls), wrapped, len(found), tuple(problems), spoken(text).strip(), tuple(programs))
+
+
+def _placed(call: Call, before: int, program: int) -> Call:
+    """`call` of one block as a call of the whole answer, where `before` calls come first."""
+    place = None if call.place is None else (program, *call.place[1:])
+    return replace(call, uses=frozenset(i + before for i in call.uses), place=place)
 
 
 def _read(block: Block, tools: Collection[str]) -> tuple[tuple[Call, ...], str]:

@@ -87,7 +87,7 @@ class _Tracer:
         if index == len(self.calls):
             if index == _MOST_CALLS:
                 raise _TooMuch(f"only the first {_MOST_CALLS} calls were read")
-            self.calls.append(Call(tool, plain, named, uses))
+            self.calls.append(Call(tool, plain, named, uses, place=(0, node.lineno, node.col_offset)))
         else:
             before = self.calls[index]
             self.calls[index] = replace(

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["EXECUTE_CODE", "Block", "Broken", "Code", "Direct", "blocks"]
+__all__ = ["EXECUTE_CODE", "Block", "Broken", "Code", "Direct", "blocks", "spoken"]
 
 EXECUTE_CODE = "execute_code"
 
@@ -92,6 +92,16 @@ def blocks(text: str) -> list[Block]:
             closing_fence = re.compile(rf"^ {{0,3}}{mark['fence']}+[ \t]*$", re.MULTILINE).search(text, position)
             position = closing_fence.end() if closing_fence else len(text)
     return found or _bare(text[after_thought:].strip())
+
+
+def spoken(text: str) -> str:
+    """`text` without its thoughts, closed or not. A `</think>` alone ends a thought that the chat template opened."""
+    parts, position = [], 0
+    while (opening := text.find("<think>", position)) >= 0:
+        parts.append(text[position:opening])
+        closing = text.find("</think>", opening)
+        position = len(text) if closing < 0 else closing + len("</think>")
+    return "".join([*parts, text[position:]]).rpartition("</think>")[2]
 
 
 def _wrapper(text: str, position: int, found: list[Block]) -> int:

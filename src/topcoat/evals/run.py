@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from topcoat.engine.base import Engine, GenerateJob
+from topcoat.evals.answer import Answer
 from topcoat.evals.calls import parse
-from topcoat.evals.scorers import SCORERS, VERSION
+from topcoat.evals.sandbox import Sandbox, sandbox_version
+from topcoat.evals.scorers import NEED_RUN, SCORERS, VERSION
 from topcoat.progress import Sink, task
-from topcoat.records import CategoryScore, Completion, EvalResult, Score
+from topcoat.records import CategoryScore, EvalResult, Score
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.suite import Case, Suite
@@ -27,8 +30,10 @@ def evaluate(
     tokenizer = engine.tokenizer(model)
     prompts = [tokenizer.chat(case.dialogue(system_prompt), add_generation_prompt=True) for case in cases]
     completions = engine.generate(GenerateJob(model, prompts, [case.max_tokens for case in cases]), sink)
+    texts = [completion.text for completion in completions]
     with task(sink, f"score {model_name}", total=len(cases), unit="answers") as scoring:
-        scores = [_score(case, answer, catalog) for case, answer in zip(cases, completions, strict=True)]
+        answers = _answers(cases, texts, catalog)
+        scores = [_score(case, answer, text, catalog) for case, answer, text in zip(cases, answers, texts, strict=True)]
         headline = [score for score in scores if score.headline]
         result = EvalResult(
             model=model_name,
@@ -56,12 +61,25 @@ def evaluation_key(engine: Engine, model: Path, suite: Suite, catalog: Catalog, 
             "catalog": catalog.digest,
             "system_prompt": system_prompt,
             "scorers": VERSION,
+            "sandbox": sandbox_version() if any(case.scorer in NEED_RUN for case in suite.cases) else None,
         }
     )
 
 
-def _score(case: Case, completion: Completion, catalog: Catalog) -> Score:
-    value, reason = SCORERS[case.scorer](case.expect, parse(completion.text, catalog.tools.keys()), catalog)
+def _answers(cases: Sequence[Case], texts: Sequence[str], catalog: Catalog) -> list[Answer]:
+    """What the texts hold; where a case's scorer needs it, also how the code in it runs."""
+    answers = [parse(text, catalog.tools.keys()) for text in texts]
+    if not any(case.scorer in NEED_RUN for case in cases):
+        return answers
+    with Sandbox(catalog) as sandbox:
+        return [
+            replace(answer, run=sandbox.run(answer.programs)) if case.scorer in NEED_RUN else answer
+            for case, answer in zip(cases, answers, strict=True)
+        ]
+
+
+def _score(case: Case, answer: Answer, text: str, catalog: Catalog) -> Score:
+    value, reason = SCORERS[case.scorer](case.expect, answer, catalog)
     return Score(
         case_id=case.id,
         category=case.category,
@@ -69,7 +87,7 @@ def _score(case: Case, completion: Completion, catalog: Catalog) -> Score:
         reason=reason,
         scorer=case.scorer,
         headline=case.headline,
-        answer=completion.text,
+        answer=text,
     )
 
 

@@ -1,27 +1,28 @@
-"""Scores an answer against what its case expects. A scorer sees parsed calls only, never the text.
+"""Scores an answer against what its case expects. All scorers are here or in `texts`; none parses or runs anything.
 
-`VERSION` is part of every evaluation's key: raise it when a change here or in the parser can change a score.
+`VERSION` is part of every evaluation's key: raise it when a change in scorers, parser or made-up results can change a
+score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from topcoat.evals.answer import Answer, Call
+from topcoat.evals.answer import Answer, Call, Scored
+from topcoat.evals.chain import missing_call
+from topcoat.evals.texts import exact, json_schema, regex
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.suite import Expect, ExpectedCall
 
-__all__ = ["SCORERS", "VERSION", "Scored", "Scorer", "calls", "tiered"]
+__all__ = ["NEED_RUN", "SCORERS", "VERSION", "Scorer", "calls", "run", "tiered"]
 
-VERSION: Final = 1
-
-Scored = tuple[float, str]
-"""A value in 0..1 and the reason for it."""
+VERSION: Final = 2
 
 Scorer = Callable[[Expect, Answer, Catalog], Scored]
 
-_MOST_STEPS = 10_000
+_IN_ORDER = "every expected call, in order"
 
 
 def tiered(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
@@ -44,11 +45,40 @@ def calls(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
     """
     if not expect.calls:
         return _silence(answer)
-    missing = _Search(expect.calls, answer, catalog).missing()
-    return (0.0, _noted(missing, answer)) if missing else (1.0, "every expected call, in order")
+    missing = missing_call(expect.calls, answer.calls, catalog)
+    return (0.0, _noted(missing, answer)) if missing else (1.0, _IN_ORDER)
 
 
-SCORERS: Final[Mapping[str, Scorer]] = {"tiered": tiered, "calls": calls}
+def run(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
+    """Does it work? 1.0 if the code ran to its end and made every expected call, else 0.
+
+    What `calls` asks of the text is asked of the calls that were really made, with the values that they were given:
+    loops and branches count as they ran. Which result a call uses is still read off the text. A field that no result
+    has keeps the code from running, also where it would not have been read.
+    """
+    if not expect.calls:
+        return _silence(answer)
+    if answer.run is None:
+        raise ValueError("the scorer `run` needs an answer that was run")
+    if not answer.programs:
+        return calls(expect, answer, catalog)
+    if answer.run.problem:
+        return 0.0, f"the code doesn't run: {answer.run.problem}"
+    missing = missing_call(expect.calls, _traced(answer.run.calls, answer.calls), catalog)
+    return (0.0, _noted(missing, answer)) if missing else (1.0, _IN_ORDER)
+
+
+SCORERS: Final[Mapping[str, Scorer]] = {
+    "tiered": tiered,
+    "calls": calls,
+    "run": run,
+    "exact": exact,
+    "regex": regex,
+    "json_schema": json_schema,
+}
+
+NEED_RUN: Final = frozenset({"run"})
+"""Scorers of answers that were run."""
 
 
 def _silence(answer: Answer) -> Scored:
@@ -96,86 +126,6 @@ def _matched(wanted: Sequence[tuple[str, ...]], made: Sequence[str]) -> set[int]
     return set(owner.values())
 
 
-class _Search:
-    """Looks for the expected calls among those made, as a subsequence; remembers what the furthest attempt lacked."""
-
-    def __init__(self, expected: Sequence[ExpectedCall], answer: Answer, catalog: Catalog) -> None:
-        self.expected, self.answer, self.catalog = expected, answer, catalog
-        self.upstream = [answer.upstream(i) for i in range(len(answer.calls))]
-        self.steps = 0
-        self.furthest = (-1, 0)
-        self.reason = ""
-
-    def missing(self) -> str:
-        """The first thing that is missing, "" if nothing is."""
-        return "" if self._from(0, 0, []) else self.reason
-
-    def _from(self, want: int, start: int, chosen: list[int]) -> bool:
-        if want == len(self.expected):
-            return True
-        wanted = " or ".join(self.expected[want].names)
-        self._note(want, 0, f"{wanted} is not called" + (f" after {self._tool(chosen[-1])}" if chosen else ""))
-        for index in range(start, len(self.answer.calls)):
-            self.steps += 1
-            if self.steps > _MOST_STEPS:
-                break
-            if self._fits(want, index, chosen) and self._from(want + 1, index + 1, [*chosen, index]):
-                return True
-        return False
-
-    def _fits(self, want: int, index: int, chosen: list[int]) -> bool:
-        expected, call = self.expected[want], self.answer.calls[index]
-        if call.tool not in expected.names:
-            return False
-        if call.route != "code":
-            return self._note(want, 1, f"{call.tool} is called directly, not through execute_code")
-        given = self._bound(call)
-        for name, value in expected.args.items():
-            if name not in given:
-                return self._note(want, 2, f"{call.tool} is called without {name}={_short(value)}")
-            if not _equal(given[name], value):
-                return self._note(
-                    want, 2, f"{call.tool} is called with {name}={_short(given[name])}, not {_short(value)}"
-                )
-        for used in expected.uses:
-            if chosen[used] not in self.upstream[index]:
-                return self._note(want, 3, f"{call.tool} doesn't use the result of {self._tool(chosen[used])}")
-        return True
-
-    def _bound(self, call: Call) -> dict[str, object]:
-        """The call's arguments by parameter name."""
-        tool = self.catalog.tools.get(call.tool)
-        parameters = tool.parameters if tool else ()
-        names = [p.name for p in parameters if p.kind in ("positional_only", "positional_or_keyword")]
-        return {**dict(zip(names, call.args, strict=False)), **call.kwargs}
-
-    def _note(self, want: int, closeness: int, reason: str) -> bool:
-        if (want, closeness) > self.furthest:
-            self.furthest, self.reason = (want, closeness), reason
-        return False
-
-    def _tool(self, index: int) -> str:
-        return self.answer.calls[index].tool
-
-
-def _equal(given: object, expected: object) -> bool:
-    """Equality as in JSON: true isn't 1, and a tuple is a list."""
-    if isinstance(given, list | tuple) and isinstance(expected, list):
-        return len(given) == len(expected) and all(map(_equal, given, expected))
-    if isinstance(given, dict) and isinstance(expected, dict):
-        return given.keys() == expected.keys() and all(_equal(given[key], expected[key]) for key in given)
-    return isinstance(given, bool) == isinstance(expected, bool) and given == expected
-
-
-def _short(value: object) -> str:
-    """`value` for a reason: at most 60 characters. (A number can be too long for Python to spell.)"""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _named(made: Sequence[Call]) -> str:
     names = list(dict.fromkeys(call.tool for call in made))
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -184,3 +134,25 @@ def _named(made: Sequence[Call]) -> str:
 def _noted(reason: str, answer: Answer) -> str:
     """The reason, with the parser's first problem: it often explains the score."""
     return f"{reason} ({answer.problems[0]})" if answer.problems else reason
+
+
+def _traced(made: Sequence[Call], read: Sequence[Call]) -> list[Call]:
+    """The calls that were made, with the results they use as `read` off the text at the same places."""
+    origins = [_origin(call, read) for call in made]
+    return [
+        replace(call, uses=frozenset(j for j in range(i) if origin is not None and origins[j] in read[origin].uses))
+        for i, (call, origin) in enumerate(zip(made, origins, strict=True))
+    ]
+
+
+def _origin(call: Call, read: Sequence[Call]) -> int | None:
+    """Which of the calls that were read this one is: at its place or, inside an f-string, at least on its line.
+
+    (Before Python 3.12 the columns inside f-strings are wrong.)
+    """
+    if call.place is None:
+        return None
+    same = [i for i, other in enumerate(read) if other.tool == call.tool and other.place is not None]
+    exact_place = [i for i in same if read[i].place == call.place]
+    on_line = [i for i in same if (read[i].place or ())[:2] == call.place[:2]]
+    return next(iter(exact_place or on_line), None)

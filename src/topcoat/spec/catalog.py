@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from topcoat.errors import InvalidInput, Mistake, Where
-from topcoat.spec.canonical import digest_of
+from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.spec.loader import read_text
 
 __all__ = ["Catalog", "Parameter", "ParameterKind", "ResultClass", "Tool", "load_catalog", "parse_catalog"]
@@ -32,13 +32,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `returns` is the source text of the result's type, "" if it has none."""
+    """A function that the model may call. `returns` is the source text of the result's type, "" if it has none.
+
+    The result of an `is_async` tool must be awaited.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     returns: str
     doc: str
     line: int
+    is_async: bool = False
 
     def accepts(self, name: str) -> bool:
         """Whether the tool can be given a parameter called `name`."""
@@ -49,31 +53,44 @@ class Tool:
 class ResultClass:
     """What a tool returns: field names and the source text of their types, inherited fields first.
 
-    `methods` are the names that can be called on it; a property counts as a field.
+    `methods` are the names that can be called on it; a property counts as a field. `defaults` are the plain values
+    that the stub gives to fields. An `is_dict` class is a TypedDict: its fields are keys.
     """
 
     name: str
     fields: Mapping[str, str]
     line: int
     methods: tuple[str, ...] = ()
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    is_dict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Every tool and every result class of a stub file, by name, in the order of the file."""
+    """Every tool and every result class of a stub file, by name, in the order of the file. `source` is its text."""
 
     path: Path
     tools: Mapping[str, Tool]
     results: Mapping[str, ResultClass] = field(default_factory=dict)
+    source: str = ""
 
     @property
     def digest(self) -> str:
         """sha256 of what the stubs mean: moving lines or editing comments doesn't change it."""
         tools = [
-            [t.name, [[p.name, p.annotation, p.has_default, p.kind] for p in t.parameters], t.returns, t.doc]
+            [
+                t.name,
+                [[p.name, p.annotation, p.has_default, p.kind] for p in t.parameters],
+                t.returns,
+                t.doc,
+                t.is_async,
+            ]
             for t in self.tools.values()
         ]
-        results = [[r.name, list(r.fields.items()), list(r.methods)] for r in self.results.values()]
+        results = [
+            [r.name, list(r.fields.items()), list(r.methods), list(r.defaults.items()), r.is_dict]
+            for r in self.results.values()
+        ]
         return digest_of([tools, results])
 
     def result_of(self, tool: Tool) -> ResultClass | None:
@@ -91,7 +108,7 @@ def load_catalog(path: Path) -> Catalog:
 def parse_catalog(source: str, path: Path) -> Catalog:
     """The catalog in `source`; `path` is only named in messages. Raises `InvalidInput`."""
     try:
-        return _Reader(path).read(_parse(source, path))
+        return _Reader(path).read(_parse(source, path), source)
     except (RecursionError, MemoryError):
         raise InvalidInput.collect(str(path), [Mistake("nested too deeply to be read", Where(path), _HINT)]) from None
 
@@ -117,19 +134,22 @@ class _Reader:
         self.results: dict[str, ResultClass] = {}
         self.mistakes: list[Mistake] = []
 
-    def read(self, module: ast.Module) -> Catalog:
+    def read(self, module: ast.Module, source: str) -> Catalog:
         for node in module.body:
             self._statement(node)
         if not self.tools and not self.mistakes:
             self.mistakes.append(Mistake("holds no tool", Where(self.path), _HINT))
         if self.mistakes:
             raise InvalidInput.collect(str(self.path), self.mistakes)
-        return Catalog(self.path, self.tools, self.results)
+        return Catalog(self.path, self.tools, self.results, source)
 
     def _statement(self, node: ast.stmt) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if self._is_new(node):
-                self.tools[node.name] = _tool(node)
+                self.tools[node.name] = tool = _tool(node)
+                names = [parameter.name for parameter in tool.parameters]
+                for name in sorted({name for name in names if names.count(name) > 1}):
+                    self._mistake(f"`{node.name}` has two parameters called `{name}`", node.lineno)
         elif isinstance(node, ast.ClassDef):
             if self._is_new(node):
                 self.results[node.name] = self._result(node)
@@ -148,11 +168,17 @@ class _Reader:
     def _result(self, node: ast.ClassDef) -> ResultClass:
         fields: dict[str, str] = {}
         methods: dict[str, None] = {}
-        for base in node.bases:
-            inherited = self.results.get(ast.unparse(base))
+        defaults: dict[str, object] = {}
+        is_dict = False
+        for base in map(ast.unparse, node.bases):
+            inherited = self.results.get(base)
+            is_dict |= base.rpartition(".")[2] == "TypedDict"
             if inherited is not None:
                 fields |= inherited.fields
                 methods |= dict.fromkeys(inherited.methods)
+                defaults |= inherited.defaults
+                is_dict |= inherited.is_dict
+        defaults |= _defaults(node)
         own: dict[str, int] = {}
         for name, annotation, line, is_method in _members(node):
             if name in own and not is_method:
@@ -162,7 +188,7 @@ class _Reader:
                 methods[name] = None
             else:
                 fields[name] = annotation
-        return ResultClass(node.name, fields, node.lineno, tuple(methods))
+        return ResultClass(node.name, fields, node.lineno, tuple(methods), defaults, is_dict)
 
     def _mistake(self, message: str, line: int) -> None:
         self.mistakes.append(Mistake(message, Where(self.path, line), _HINT))
@@ -193,6 +219,22 @@ def _members(node: ast.ClassDef) -> Iterator[tuple[str, str, int, bool]]:
             yield item.name, _annotation(item.returns), item.lineno, not is_property
 
 
+def _defaults(node: ast.ClassDef) -> dict[str, object]:
+    """The values of the class's fields, where they are written as JSON could write them; `...` is none."""
+    values: dict[str, object] = {}
+    for item in node.body:
+        if not isinstance(item, ast.Assign | ast.AnnAssign) or item.value is None:
+            continue
+        try:
+            value = ast.literal_eval(item.value)
+            canonical_json(value)
+        except (ValueError, TypeError):  # `...`, or an expression: a stub isn't run
+            continue
+        targets = item.targets if isinstance(item, ast.Assign) else [item.target]
+        values |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return values
+
+
 def _tool(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Tool:
     return Tool(
         name=node.name,
@@ -200,6 +242,7 @@ def _tool(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Tool:
         returns=_annotation(node.returns),
         doc=ast.get_docstring(node) or "",
         line=node.lineno,
+        is_async=isinstance(node, ast.AsyncFunctionDef),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,13 +26,23 @@ Name = Annotated[str, Field(min_length=1)]
 class ExpectedCall(Section):
     """A tool call that a right answer makes.
 
-    `tool` is a name or a list of names that are all right. `args` are exact values by parameter name; parameters not
-    named may be anything. `uses` are the indices of earlier expected calls whose result this call must use.
+    `tool` is a name or a list of names that are all right. `args` are exact values by parameter name, `match` patterns
+    that must be found in texts; parameters not named may be anything. `uses` are the indices of earlier expected calls
+    whose result this call must use.
     """
 
     tool: Name | Annotated[list[Name], Field(min_length=1)]
     args: dict[str, JsonValue] = Field(default_factory=dict)
+    match: dict[str, Name] = Field(default_factory=dict)
     uses: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _holds_patterns(self) -> ExpectedCall:
+        faults = {name: _pattern_fault(pattern) for name, pattern in self.match.items()}
+        problems = [(f"match.{name}", fault) for name, fault in faults.items() if fault]
+        if problems:
+            raise cross_check_failed(*problems)
+        return self
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,9 +51,28 @@ class ExpectedCall(Section):
 
 
 class Expect(Section):
-    """What a right answer does: these calls, in this order. No calls: the answer calls no tool at all."""
+    """What a right answer is. Each scorer reads one key, which must be there, alone.
 
-    calls: list[ExpectedCall] = Field(examples=['[{"tool": "NAME"}]'])
+    `calls`, for tiered, calls and run: these calls, in this order; none at all: the answer calls no tool. `exact`: this
+    text. `regex`: a text in which this pattern is found (JSON Schema's kind, ECMA 262). `json_schema`: a document that
+    this schema allows; it can't refer to other files.
+    """
+
+    calls: list[ExpectedCall] = Field(default_factory=list, examples=['[{"tool": "NAME"}]'])
+    exact: Name | None = Field(default=None, examples=['"TEXT"'])
+    regex: Name | None = Field(default=None, examples=['"PATTERN"'])
+    json_schema: dict[str, JsonValue] | None = Field(default=None, examples=['{"type": "object"}'])
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Expect:
+        faults = {
+            "regex": _pattern_fault(self.regex) if self.regex else "",
+            "json_schema": _schema_fault(self.json_schema) if self.json_schema else "",
+        }
+        problems = [(key, fault) for key, fault in faults.items() if fault]
+        if problems:
+            raise cross_check_failed(*problems)
+        return self
 
     @model_validator(mode="after")
     def _uses_earlier_calls(self) -> Expect:
@@ -71,7 +100,7 @@ class Case(Section):
     messages: list[Message] | None = None
     system: str | None = None
     expect: Expect
-    scorer: Literal["tiered", "calls"] = "tiered"
+    scorer: Literal["tiered", "calls", "run", "exact", "regex", "json_schema"] = "tiered"
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
     family: Name | None = None
     headline: bool = False
@@ -88,6 +117,20 @@ class Case(Section):
         problems = order_problems(self.messages, last=("user", "tool"))
         if self.system is not None and self.messages and self.messages[0].role == "system":
             problems.append(("system", "can't stand beside a system turn in `messages`: keep one of them"))
+        if problems:
+            raise cross_check_failed(*problems)
+        return self
+
+    @model_validator(mode="after")
+    def _expects_what_its_scorer_reads(self) -> Case:
+        key = self.scorer if self.scorer in Expect.model_fields else "calls"
+        given = [name for name in self.expect.model_fields_set if getattr(self.expect, name) is not None]
+        if key not in given:
+            example = (Expect.model_fields[key].examples or [""])[0]
+            raise cross_check_failed(("expect", f'the scorer "{self.scorer}" needs "{key}": {example}'))
+        problems = [
+            (f"expect.{name}", f'the scorer "{self.scorer}" reads "{key}" only') for name in given if name != key
+        ]
         if problems:
             raise cross_check_failed(*problems)
         return self
@@ -198,9 +241,26 @@ def _unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[M
             where,
             _did_you_mean(name, parameters) or f"its parameters: {', '.join(parameters) or 'none'}",
         )
-        for name in call.args
+        for name in {**call.args, **call.match}
         if not any(tool.accepts(name) for tool in known)
     ]
+
+
+def _pattern_fault(pattern: str) -> str:
+    return "not a pattern of JSON Schema's kind (ECMA 262)" if _schema_fault({"pattern": pattern}) else ""
+
+
+def _schema_fault(schema: Mapping[str, JsonValue]) -> str:
+    """What is wrong with a JSON schema, "" if nothing is."""
+    from jsonschema_rs import ValidationError, validator_for  # takes 30 ms, and few suites have a schema
+
+    try:
+        validator_for(dict(schema), offline=True)
+    except ValidationError as error:
+        return f"not a JSON schema: {error.message[:200]}"
+    except ValueError as error:  # nested too deeply
+        return f"not a JSON schema: {error}"
+    return ""
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str | None:
