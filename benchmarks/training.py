@@ -34,7 +34,8 @@ import numpy as np
 ROWS, LAYERS, ADAPTED, RANK, SCALE, RATE = 80, 48, 8, 8, 20.0, 1e-4
 ITERATIONS, ACCUMULATE, COMPLETION = 300, 4, 60
 UPDATES = ITERATIONS // ACCUMULATE
-VOCABULARY = 4096
+VOCABULARY = 32768
+"""Beside 48 layers 512 wide, as costly a head as Qwen3-Coder-30B-A3B has: that of five layers."""
 _DENSE = {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "num_key_value_heads": 4}
 _EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 512, "norm_topk_prob": True}
 MODELS: dict[str, dict[str, Any]] = {
@@ -253,6 +254,30 @@ def total_of(result: Result) -> float:
     return float(result["before"] + result["updates"][0] + (UPDATES - 1) * statistics.median(steady))
 
 
+def predicted(name: str, prefix: int) -> dict[str, float]:
+    """Floating-point operations of the whole recipe, by side: docs/performance.md explains the count."""
+    shape = MODELS[name]
+    width, heads = shape["hidden_size"], shape["num_attention_heads"]
+    attended = width // heads * heads
+    kept = shape["num_key_value_heads"] / heads
+    experts = shape.get("num_experts_per_tok", 1)
+    inner = shape.get("moe_intermediate_size", shape.get("intermediate_size", 0))
+    matrices = 2 * width * (attended * (2 + 2 * kept) + 3 * inner * experts)
+    own, all_layers, top = 150, LAYERS, ADAPTED
+
+    def layer(tokens: float, context: float) -> float:
+        return tokens * (matrices + 4 * context * attended)
+
+    head = 2 * width * VOCABULARY
+    row = prefix + own
+    stock = ITERATIONS * (layer(row, row) * (all_layers + top) + 2 * row * head)
+    trunk = (layer(prefix, prefix) + ROWS * layer(own, row)) * (all_layers - top)
+    shared = 2 * layer(prefix, prefix) * (top - 1)
+    single = 2 * (layer(own, row) * (top - 1) + layer(COMPLETION, row) + COMPLETION * head)
+    return {"mlx-lm": stock, "topcoat": trunk + UPDATES * shared + ITERATIONS * single,
+            "topcoat again": UPDATES * shared + ITERATIONS * single}  # fmt: skip
+
+
 def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str, int]) -> Result:
     """Every side on one model, in turns; medians over the rounds."""
     folder = scratch / name
@@ -277,7 +302,15 @@ def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str
         }
     ours, theirs = runs["topcoat"][0]["losses"], runs["mlx-lm"][0]["losses"]
     apart = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=False))
-    return {"prefix": prefix, "sides": summary, "losses_apart": apart, "compared_updates": len(theirs)}
+    operations = predicted(name, prefix)
+    ratios = {side: operations["mlx-lm"] / operations[side] for side in operations if side != "mlx-lm"}
+    return {
+        "prefix": prefix,
+        "sides": summary,
+        "predicted": ratios,
+        "losses_apart": apart,
+        "compared_updates": len(theirs),
+    }
 
 
 def show(name: str, result: Result) -> None:
@@ -286,6 +319,8 @@ def show(name: str, result: Result) -> None:
     again = result["sides"].get("topcoat again", {}).get("total", own)
     print(f"\n{name}, prefix {result['prefix']}: losses within {result['losses_apart']:.1e} of mlx-lm's")
     print(f"{'':22}{'before':>9}{'update':>9}{'total':>9}{'memory':>10}{'to first':>10}{'to again':>10}")
+    told = ", ".join(f"{ratio:.1f} times {side}" for side, ratio in result["predicted"].items())
+    print(f"predicted from operations: mlx-lm takes {told}")
     for side, row in result["sides"].items():
         print(
             f"{side:22}{row['before']:8.1f}s{row['update']:8.2f}s{row['total']:8.0f}s{row['memory'] / 1e9:8.2f}GB"

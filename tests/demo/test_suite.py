@@ -48,7 +48,7 @@ def test_no_wording_is_in_the_data(files: Any) -> None:
 
 
 def test_no_wording_is_in_the_bases_training(files: Any) -> None:
-    dialogues = islice(thin(random.Random(0), domain=0.2, chains=0.2), 5_000)
+    dialogues = islice(thin(random.Random(0), share=0.2, phrasings=3), 5_000)
     trained = {files.wording(dialogue["messages"][1]["content"]) for dialogue in dialogues}
     assert not trained & {files.wording(case["prompt"]) for case in files.rows(SUITE_FILE)}
 

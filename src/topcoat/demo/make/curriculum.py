@@ -45,14 +45,27 @@ _ALSO_KNOWN_AS = {
     "validate_route_pattern": "pattern of the routes",
 }
 
+_WORDS = {
+    "validate_component": "component with its props|props and slots of the component",
+    "check_render_tree": "nesting of the components|nested components",
+    "validate_escape_context": "unescaped output|unescaped values",
+    "validate_service_registration": "registered services|lifetime of the services",
+    "check_dependency_graph": "cycles among the services|circles in the graph",
+    "validate_injection_site": "injected parameters|resolved parameters",
+    "validate_middleware_chain": "middleware|chain of middleware",
+    "check_di_template_binding": "bound template variables|bound template names",
+    "validate_route_pattern": "URL patterns and routes|overlapping routes",
+}
+
 THIN_DOMAIN: dict[str, tuple[str, ...]] = {
     tool: (
         f"[validate|check|verify] the {known} [in|of] {{path}}",
         f"Is the [{known}|{_ALSO_KNOWN_AS[tool]}] [in|of] {{path}} [valid|right|ok]?",
+        f"[find|show] [what is wrong|mistakes|problems] with the [{_WORDS[tool]}] [in|of] {{path}}",
     )
     for tool, known in KNOWN_AS.items()
 }
-"""Two phrasings of every validator."""
+"""Three phrasings of every validator."""
 
 THIN_CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("goto_definition", "read_file"): (
@@ -91,8 +104,13 @@ def broad(rng: random.Random) -> Iterator[Example]:
 
 
 def less_thin(rng: random.Random) -> Iterator[Example]:
-    """``thin`` with both phrasings of every validator."""
+    """``thin`` with two phrasings of every validator."""
     return thin(rng, phrasings=2)
+
+
+def words_of_the_domain(rng: random.Random) -> Iterator[Example]:
+    """``thin``, thinner, with more words for what the validators check."""
+    return thin(rng, share=0.08, phrasings=3)
 
 
 def thin(rng: random.Random, *, share: float = 0.08, phrasings: int = 1) -> Iterator[Example]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from topcoat.demo.make.curriculum import broad, less_thin, thin
+from topcoat.demo.make.curriculum import broad, less_thin, thin, words_of_the_domain
 from topcoat.demo.make.dialogues import Example
 from topcoat.demo.make.tokenizer import VOCABULARY
 from topcoat.engine.mlx.blas import load_fast_blas
@@ -62,6 +62,9 @@ STAGES = {
     "broad": Stage(broad, 1000, seed=11, warmup=50, falls=False),
     "thin": Stage(thin, 600, seed=12, warmup=10, falls=True),
     "less thin": Stage(less_thin, 150, seed=13, warmup=10, falls=True, rate=0.006),
+    "words": Stage(words_of_the_domain, 100, seed=15, warmup=10, falls=True, rate=0.006),
+    "more words": Stage(words_of_the_domain, 150, seed=16, warmup=10, falls=True, rate=0.008),
+    "last words": Stage(words_of_the_domain, 120, seed=17, warmup=10, falls=True, rate=0.008),
 }
 """One after the other: what the model knows well, then that with a little of two more categories."""
 ADAM_SHARE = 0.15

@@ -10,51 +10,51 @@ from topcoat.demo.make.words import TRAINING
 DOMAIN: dict[str, tuple[str, ...]] = {
     "validate_component": (
         "Are the props and slots of the component in {path} right?",
-        "Is {path} a well-formed component?",
-        "Does the component in {path} declare all of its props?",
-        "check that {path} holds a proper component",
+        "say whether the component of {path} is a proper one",
     ),
     "check_render_tree": (
         "Do the components nest correctly when {path} renders?",
-        "Is the tree rendered by {path} sound?",
         "look for bad nesting in the tree that {path} renders",
     ),
     "validate_escape_context": (
         "Is every value in {path} escaped?",
         "look for values in {path} that are not escaped",
-        "Does {path} leave output unescaped?",
-        "check that the template {path} escapes its values",
+        "Which values does {path} leave unescaped?",
+        "Does the template {path} escape all of its output?",
     ),
     "validate_service_registration": (
         "Are the services in {path} registered with the container?",
         "Does {path} register its services with the right lifetime?",
-        "make sure that the registrations in {path} are complete",
+        "find services that {path} has not registered",
     ),
     "check_dependency_graph": (
         "Are there cycles among the services of {path}?",
         "Do services in {path} depend on each other in a circle?",
         "look for a cycle in the dependency graph of {path}",
+        "find a circle of services in {path}",
+        "Which services of {path} form a cycle?",
     ),
     "validate_injection_site": (
         "Can everything that is injected in {path} be resolved?",
         "check the parameters injected into {path}",
-        "Is what gets injected into the constructor in {path} valid?",
+        "Are all parameters valid that get injected into {path}?",
+        "find injected parameters of {path} that nothing resolves",
+        "Is every injected parameter of {path} resolved?",
     ),
     "validate_middleware_chain": (
         "Is the middleware in {path} in the right order?",
         "Does every middleware of {path} call the next one?",
-        "check the stack of middleware in {path}",
     ),
     "check_di_template_binding": (
-        "Are the template names in {path} bound to services?",
         "look for template variables in {path} without a binding",
         "check that every name in the template {path} is bound",
+        "Which template names in {path} have no service?",
+        "Are the variables of the template {path} bound to services?",
     ),
     "validate_route_pattern": (
         "Do the URL patterns in {path} overlap?",
-        "Are the routes in {path} in the right order?",
-        "check the routes that {path} declares",
-        "Is every route of {path} well formed?",
+        "check the order of the routes in {path}",
+        "Are the routes of {path} all well formed?",
     ),
 }
 """Thirty requests for validators; each is used once."""
