@@ -127,7 +127,7 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     for reason in last.verdict.reasons:
         _line(console, f"  {escape(reason)}")
     if not outcome.promoted:
-        _line(console, f"  production is untouched: {escape(last.before.model)}")
+        _line(console, f"  production is untouched: {escape(outcome.production)}")
     _line(console, f"report: {escape(str(outcome.report))}")
 
 

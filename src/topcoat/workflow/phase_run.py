@@ -29,13 +29,14 @@ __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_repor
 
 @dataclass(frozen=True, slots=True)
 class PhaseOutcome:
-    """How a phase ended. `already`: it had ended before, and nothing was done now."""
+    """How a phase ended. `production` is the model now; `already`: it had ended before, and nothing was done now."""
 
     phase: str
     gate: GateSpec
     promoted: bool
     results: list[AttemptResult]
     report: Path
+    production: str
     already: bool
 
     @property
@@ -111,6 +112,7 @@ def _outcome(workspace: Workspace, phase: PhaseRow, results: list[AttemptResult]
         promoted=results[-1].verdict.passed,
         results=results,
         report=write_report(workspace, phase.name),
+        production=workspace.lineage.production() or phase.base,
         already=already,
     )
 
