@@ -70,7 +70,7 @@ def write_phase(project: Path, name: str = "phase34a", **changes: object) -> Pat
         "data": {"train": ["data/phase34a.jsonl"], "replay": 0.5},
         "train": {"iters": 40, "batch_size": 4, "learning_rate": 1e-3, "grad_accumulation_steps": 1},
         "gate": {"no_regression": ["domain"]},
-        "gate.target": {"domain": 0.7},
+        "gate.target": {"domain": 0.6},
         "retry": {"max_attempts": 3},
     }
     for key, value in changes.items():

@@ -101,14 +101,28 @@ def test_without_suspicion_or_reserve_there_is_no_second_look(fake_project: Path
     assert [model for model, _ in engine.asked] == ["phase33b", "phase34a-1"]
 
 
+class Silenced(FakeEngine):
+    """Every model but the base answers two requests for a diff with nothing."""
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        answers = super().generate(job, sink)
+        if job.model.name == "phase33b":
+            return answers
+        prompts = [self.tokenizer(job.model).decode(prompt) for prompt in job.prompts]
+        return [
+            Completion(text="", tokens=0, finish="stop") if " diff " in prompt else answer
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+
 def test_confirmed_evidence_lets_a_fall_through_that_any_would_block(fake_project: Path) -> None:
     write_phase(fake_project, gate__no_regression=["git"], retry__max_attempts=1)
-    outcome = run(fake_project)
+    outcome = run(fake_project, Silenced())
     assert not outcome.promoted
     assert "git fell" in outcome.last.verdict.reasons[0]
     assert ": suspected, p = " in outcome.last.verdict.reasons[0]
     write_phase(fake_project, gate__no_regression=["git"], gate__evidence="confirmed", retry__max_attempts=1)
-    outcome = run(fake_project, restart=True)
+    outcome = run(fake_project, Silenced(), restart=True)
     assert outcome.promoted
     assert outcome.last.verdict.falls == ["git"]
 
