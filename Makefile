@@ -32,8 +32,8 @@ check: $(STAMP) ## Formatting, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Time a phase's steps on this machine
-	$(BIN)/python benchmarks/phase.py
+bench: $(STAMP) ## Training beside mlx-lm (and PEFT, if installed) on this machine
+	$(BIN)/python benchmarks/training.py --rounds 1 --updates 3
 
 lock: ## Resolve requirements.lock afresh (needs uv: pip install uv)
 	uv pip compile --universal --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml

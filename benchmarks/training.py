@@ -266,7 +266,7 @@ def predicted(name: str, prefix: int) -> dict[str, float]:
     own, all_layers, top = 150, LAYERS, ADAPTED
 
     def layer(tokens: float, context: float) -> float:
-        return tokens * (matrices + 4 * context * attended)
+        return float(tokens * (matrices + 4 * context * attended))
 
     head = 2 * width * VOCABULARY
     row = prefix + own
