@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from topcoat.cli.console import err, out, print_line
 from topcoat.errors import InvalidInput, Where
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Files of examples: import, sum up, write.", no_args_is_help=True, rich_markup_mode=None)
-out = Console()
-err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
@@ -44,7 +42,7 @@ def import_(
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
     else:
-        _line(out, f"{done.path}: {done.examples} examples, read as {done.format}")
+        print_line(out, f"{escape(str(done.path))}: {done.examples} examples, read as {done.format}")
 
 
 @app.command()
@@ -88,7 +86,7 @@ def new(
             where=Where(draft.path),
             hint=again,
         )
-    _line(out, f"added to {draft.target}")
+    print_line(out, f"added to {escape(str(draft.target))}")
 
 
 def _edit(path: Path, again: str) -> None:
@@ -106,19 +104,15 @@ def _edit(path: Path, again: str) -> None:
 
 def _show_finding(finding: Finding) -> None:
     style = "bold red" if finding.severity == "error" else "yellow"
-    _line(err, f"[{style}]{finding.severity}[/] [bold]{finding.code}[/]: {escape(finding.message)}")
-    _line(err, f"  [cyan]hint:[/] {escape(finding.hint)}")
+    print_line(err, f"[{style}]{finding.severity}[/] [bold]{finding.code}[/]: {escape(finding.message)}")
+    print_line(err, f"  [cyan]hint:[/] {escape(finding.hint)}")
 
 
 def _show_stats(found: DataStats) -> None:
     unreadable = f", {found.unreadable} lines that are none" if found.unreadable else ""
-    _line(out, f"{found.examples} examples{unreadable}, {found.turns} turns; {found.calling} call a tool")
-    _line(out, f"{found.templates} templates; worth {found.effective:.1f} examples of evenly used templates")
-    _line(out, f"{found.duplicates} duplicates, {found.near_duplicates} near-duplicates")
-    _line(out, f"the longest has {found.longest} characters")
+    print_line(out, f"{found.examples} examples{unreadable}, {found.turns} turns; {found.calling} call a tool")
+    print_line(out, f"{found.templates} templates; worth {found.effective:.1f} examples of evenly used templates")
+    print_line(out, f"{found.duplicates} duplicates, {found.near_duplicates} near-duplicates")
+    print_line(out, f"the longest has {found.longest} characters")
     for name, count in sorted(found.categories.items(), key=lambda item: -item[1]):
-        _line(out, f"  {escape(name) or 'without a category'}: {count}")
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, emoji=False)  # a place like x:100: is no emoji
+        print_line(out, f"  {escape(name) or 'without a category'}: {count}")

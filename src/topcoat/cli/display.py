@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from topcoat.cli.console import print_line
 from topcoat.data.check import CODES
 from topcoat.errors import TopcoatError
 from topcoat.evals.compare import CategoryChange, Comparison, compare
@@ -47,14 +48,14 @@ _CALLS: dict[Call, str] = {
 def show_error(console: Console, error: TopcoatError) -> None:
     """What, where, hint: a line each, for every mistake."""
     if len(error.mistakes) > 1:
-        _line(console, f"[bold red]error:[/] {escape(error.message)}")
+        print_line(console, f"[bold red]error:[/] {escape(error.message)}")
     for mistake in error.mistakes:
         lead = "[bold red]error:[/] " if len(error.mistakes) == 1 else ""
-        _line(console, f"{lead}{escape(mistake.message)}")
+        print_line(console, f"{lead}{escape(mistake.message)}")
         if mistake.where:
-            _line(console, f"  at {escape(str(mistake.where))}")
+            print_line(console, f"  at {escape(str(mistake.where))}")
         if mistake.hint:
-            _line(console, f"  [cyan]hint:[/] {escape(mistake.hint)}")
+            print_line(console, f"  [cyan]hint:[/] {escape(mistake.hint)}")
 
 
 def show_evaluation(console: Console, result: EvalResult) -> None:
@@ -82,8 +83,8 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(table)
     _explain(console, comparison)
     for case in comparison.worse:
-        _line(console, f"[red]worse[/]  {escape(case.case_id)}: {escape(case.after.reason)}")
-    _line(
+        print_line(console, f"[red]worse[/]  {escape(case.case_id)}: {escape(case.after.reason)}")
+    print_line(
         console,
         f"{len(comparison.better)} cases better, {len(comparison.worse)} worse, "
         f"{len(comparison.changed)} answers changed",
@@ -96,39 +97,39 @@ def show_check(console: Console, report: CheckReport) -> None:
         same = [finding for finding in report.findings if finding.code == code]
         severity = "allowed" if same[0].allowed else same[0].severity
         style = {"error": "bold red", "warning": "yellow"}.get(severity, "dim")
-        _line(console, f"[{style}]{severity}[/] [bold]{code}[/]: {escape(CODES[code])} ({len(same)})")
+        print_line(console, f"[{style}]{severity}[/] [bold]{code}[/]: {escape(CODES[code])} ({len(same)})")
         for finding in same[:MOST_OF_A_CODE]:
-            _line(console, f"  {escape(finding.where)}: {escape(finding.message)}")
+            print_line(console, f"  {escape(finding.where)}: {escape(finding.message)}")
         if len(same) > MOST_OF_A_CODE:
-            _line(console, f"  [dim]and {len(same) - MOST_OF_A_CODE} more: topcoat check {report.phase} --json[/]")
-        _line(console, f"  [cyan]hint:[/] {escape(same[0].hint)}")
+            print_line(console, f"  [dim]and {len(same) - MOST_OF_A_CODE} more: topcoat check {report.phase} --json[/]")
+        print_line(console, f"  [cyan]hint:[/] {escape(same[0].hint)}")
     budget = report.budget
-    _line(
+    print_line(
         console,
         f"{budget.examples} examples, {budget.replay_pool} to replay from, {budget.valid} held out; "
         f"{budget.iterations} iterations = {budget.updates} updates = {budget.passes:.2f} passes; "
         f"{budget.replayed} rows replayed; {budget.trained_tokens} tokens trained; longest row {budget.longest} tokens",
     )
     counts = f"{len(report.errors)} errors, {sum(f.severity == 'warning' for f in report.findings)} warnings"
-    _line(console, f"[{'red' if report.errors else 'green'}]{counts}[/]")
+    print_line(console, f"[{'red' if report.errors else 'green'}]{counts}[/]")
 
 
 def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     """The verdict, before and after by category, and where the report is."""
     last = outcome.last
     if outcome.already:
-        _line(console, f"{escape(outcome.phase)} was run before with the same inputs: nothing to do")
+        print_line(console, f"{escape(outcome.phase)} was run before with the same inputs: nothing to do")
     if last.after is not None:
         comparison = compare(last.before, last.after, last.verdict.falls)
         console.print(_before_after(comparison, outcome.gate))
     word = "[bold green]PROMOTED[/]" if outcome.promoted else "[bold red]DISCARDED[/]"
     tries = f"after {len(outcome.results)} attempt{'s' if len(outcome.results) > 1 else ''}"
-    _line(console, f"{word} {escape(last.model if outcome.promoted else outcome.phase)} {tries}")
+    print_line(console, f"{word} {escape(last.model if outcome.promoted else outcome.phase)} {tries}")
     for reason in last.verdict.reasons:
-        _line(console, f"  {escape(reason)}")
+        print_line(console, f"  {escape(reason)}")
     if not outcome.promoted:
-        _line(console, f"  production is untouched: {escape(outcome.production)}")
-    _line(console, f"report: {escape(str(outcome.report))}")
+        print_line(console, f"  production is untouched: {escape(outcome.production)}")
+    print_line(console, f"report: {escape(str(outcome.report))}")
 
 
 def _before_after(comparison: Comparison, gate: GateSpec) -> Table:
@@ -163,7 +164,7 @@ def _evidence(row: CategoryChange) -> tuple[str, str]:
 def _explain(console: Console, comparison: Comparison) -> None:
     """How the table is to be read, if there is anything to explain."""
     if any(row.evidence for row in comparison.categories):
-        _line(
+        print_line(
             console,
             "[dim]95% intervals; paired sign-flip test by family, two-sided, Holm over the categories that changed; "
             "shows: the smallest fall that four of five evaluations would have confirmed[/]",
@@ -172,7 +173,7 @@ def _explain(console: Console, comparison: Comparison) -> None:
 
 def show_status(console: Console, status: ProjectStatus) -> None:
     """Production, models with their scores, phases."""
-    _line(console, f"[bold]{escape(status.project)}[/], production: {escape(status.production or 'none yet')}")
+    print_line(console, f"[bold]{escape(status.project)}[/], production: {escape(status.production or 'none yet')}")
     shown = [model for model in status.models if model.categories][-MOST_MODELS:]
     if shown:
         table = _table("category", *(escape(model.name) for model in shown))
@@ -185,10 +186,10 @@ def show_status(console: Console, status: ProjectStatus) -> None:
     for phase in status.phases:
         tries = f"{phase.attempts} attempt{'s' if phase.attempts != 1 else ''} on {phase.base}"
         style = {"promoted": "green", "discarded": "red"}.get(phase.outcome, "yellow")
-        _line(console, f"{escape(phase.name)}: [{style}]{phase.outcome}[/] after {escape(tries)}")
+        print_line(console, f"{escape(phase.name)}: [{style}]{phase.outcome}[/] after {escape(tries)}")
         if phase.outcome != "promoted":
             for reason in filter(None, phase.detail.split("; ")):
-                _line(console, f"  {escape(reason)}")
+                print_line(console, f"  {escape(reason)}")
 
 
 def _show_matrix(console: Console, matrix: ScoreMatrix) -> None:
@@ -205,13 +206,13 @@ def _show_matrix(console: Console, matrix: ScoreMatrix) -> None:
         "forward transfer": _signed(matrix.forward_transfer),
         "forgetting": _signed(matrix.forgetting),
     }
-    _line(console, ", ".join(f"{name} {value}" for name, value in figures.items()))
+    print_line(console, ", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
 def show_log(console: Console, entries: Sequence[LogEntry]) -> None:
     """A line for each thing that happened."""
     for entry in entries:
-        _line(console, f"[dim]{escape(entry.at)}[/]  {escape(entry.what)}  [dim]{escape(entry.detail)}[/]")
+        print_line(console, f"[dim]{escape(entry.at)}[/]  {escape(entry.what)}  [dim]{escape(entry.detail)}[/]")
 
 
 def _table(*columns: str) -> Table:
@@ -244,7 +245,3 @@ def _change(value: float | None) -> str:
     if value is None or abs(value) < 5e-4:
         return "[dim]=[/]"
     return f"[{'green' if value > 0 else 'red'}]{value:+.1%}[/]"
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True)

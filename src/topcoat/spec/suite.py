@@ -91,7 +91,8 @@ class Case(Section):
     """One question of a suite. Exactly one of `prompt` and `messages` is set.
 
     `system` replaces the project's system prompt. `family` names the template that made the case: cases of a family
-    are not independent. `headline` cases make up the headline score; `reserve` cases are kept out of every decision.
+    are not independent. `headline` cases make up the headline score; `reserve` cases are asked only where a category is
+    suspected, before the verdict.
     """
 
     id: Name

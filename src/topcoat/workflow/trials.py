@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -63,7 +64,8 @@ def train_trials(
             reports[number] = report
     if not reports:
         raise NumericalFault(f"every trial failed; the last: {trials[-1].failure}")
-    best = min(reports, key=lambda number: (reports[number].best_loss or 0.0, number))
+    # There are validation rows: `prepare` refuses several trials without.
+    best = min(reports, key=lambda number: (reports[number].best_loss or math.inf, number))
     with staged_folder(folder / "adapter") as staged:
         shutil.copytree(_folder(folder, *runs[best]) / "adapter", staged, dirs_exist_ok=True)
     losses = [report.best_loss for report in reports.values() if report.best_loss is not None]

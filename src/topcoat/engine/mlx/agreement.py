@@ -47,25 +47,25 @@ def choose_forward(
         trunk = Trunk(folder, min(layers), shared_prefix(rows) if dropout == 0.0 else [], cache, computed_by=by)
         trunk.compute(rows[:1], sink)
         split = SplitForward(model, trunk)
-        difference = _known_difference(trunk, rows[0], cache)
-        if difference is None:
-            difference = _difference(folder, split, rows[0])
+        known = _known_difference(trunk, rows[0], cache)
+        difference = _difference(folder, split, rows[0]) if known is None else known
     except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
         return _whole(model, sink, f"this architecture's layers can't be called one by one ({error}): no trunk")
     allowed = TOLERANCE.get(trunk.states(rows[0]).dtype, 1e-4)
     if not difference <= allowed:
         return _whole(model, sink, f"split and whole model differ by {difference:.1e} of the largest logit: no trunk")
-    cache.put(_agreement_key(trunk, rows[0]), np.array([difference], np.float32))
+    if known is None:
+        cache.put(_agreement_key(trunk, rows[0]), np.array([difference], np.float32))
     trunk.compute(rows, sink)
     _drop_trunk(model, trunk.split)
-    said = f"trunk of {trunk.split} layers computed once a row, {len(layers_of(model)) - trunk.split} trained on"
+    said = f"trunk of {trunk.split} layers computed once a row, {len(_layers(model)) - trunk.split} trained on"
     if trunk.prefix:
         said += f"; a prefix of {len(trunk.prefix)} tokens shared by all {len(rows)} rows"
     sink.emit(Note(said))
     return split
 
 
-def layers_of(model: nn.Module) -> list[nn.Module]:
+def _layers(model: nn.Module) -> list[nn.Module]:
     """The model's layers, of which the lower may have been dropped."""
     found: list[nn.Module] = model.model.layers
     return found
@@ -80,7 +80,7 @@ def _whole(model: nn.Module, sink: Sink, why: str) -> WholeForward:
 def _drop_trunk(model: nn.Module, split: int) -> None:
     """Forget the layers below `split` (and an embedding that isn't the head's) and load the rest."""
     for index in range(split):
-        layers_of(model)[index] = nn.Module()
+        _layers(model)[index] = nn.Module()
     if "lm_head" in model:
         model.model.embed_tokens = nn.Module()
     mx.eval(model.parameters())

@@ -16,7 +16,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from topcoat.engine.mlx.lora import Weights, load_adapter
+from topcoat.engine.mlx.lora import Weights, load_adapter, read_adapter
 from topcoat.engine.mlx.shards import save_tensors
 from topcoat.errors import InvalidInput, Where
 from topcoat.store.files import staged_folder, write_json
@@ -44,7 +44,7 @@ def adopt(model: nn.Module, source: Path, target: Path) -> None:
         if "peft_type" in config:
             parameters, weights = _from_peft(source, config, len(model.layers))
         else:
-            parameters, weights = _from_mlx_lm(source, config, len(model.layers))
+            parameters, weights = _from_mlx_lm(source, len(model.layers))
         write_json(staged / "adapter_config.json", parameters)
         save_tensors(staged / "adapters.safetensors", weights, {"format": "mlx"})
         load_adapter(model, staged)
@@ -66,8 +66,8 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _from_mlx_lm(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[str, Any], Weights]:
-    weights = _tensors(source / "adapters.safetensors")
+def _from_mlx_lm(source: Path, layers: int) -> tuple[dict[str, Any], Weights]:
+    config, weights = read_adapter(source)
     if config.get("num_layers") == -1:
         config = {**config, "num_layers": layers}
     kept = ("fine_tune_type", "num_layers", "lora_parameters")

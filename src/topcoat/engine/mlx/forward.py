@@ -18,7 +18,7 @@ from mlx_lm.models.base import create_attention_mask
 
 from topcoat.engine.base import Row
 from topcoat.engine.mlx.head import head_loss
-from topcoat.engine.mlx.loss import PAD_TO, batch_arrays, padded_width, weighted_loss
+from topcoat.engine.mlx.loss import batch_arrays, padded, padded_width, weighted_loss
 from topcoat.engine.mlx.prefix import AfterPrefix, ChosenQueries, PrefixKeys
 from topcoat.engine.mlx.trunk import Trunk, run_layers
 
@@ -88,10 +88,10 @@ class SplitForward:
 
         The prefix is not part of `length`. The places are padded to a multiple of `PAD_TO` with weight 0.
         """
-        width = PAD_TO * -(-max(self._own(row) for row in rows) // PAD_TO)
+        width = padded(max(self._own(row) for row in rows))
         spans = [np.flatnonzero(row.trained[1 + self._prefix :]) for row in rows]
         span = max((int(places[-1] - places[0]) + 1 for places in spans if len(places)), default=1)
-        span = min(width, PAD_TO * -(-span // PAD_TO))
+        span = min(width, padded(span))
         states = []
         queries = np.zeros((len(rows), span), np.int32)
         targets = np.zeros((len(rows), span), np.int32)
@@ -105,7 +105,7 @@ class SplitForward:
             targets[index, :own] = row.tokens[here]
             weights[index, :own] = row.trained[here] * np.float32(row.weight)
         trained = np.flatnonzero(weights)
-        chosen = np.pad(trained, (0, -len(trained) % PAD_TO))
+        chosen = np.pad(trained, (0, padded(len(trained)) - len(trained)))
         kept = weights.reshape(-1)[chosen]
         kept[len(trained) :] = 0.0
         return (

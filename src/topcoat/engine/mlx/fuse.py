@@ -34,17 +34,17 @@ def fuse(loaded: Loaded, job: FuseJob, sink: Sink) -> FuseReport:
     """
     load_adapter(loaded.model, job.adapters[-1])
     modules = adapted_modules(loaded.model, job)
+    kl = 0.0
     with task(sink, "fuse", total=len(modules), unit="module") as progress:
         if job.bits is None:
             for done, module in enumerate(modules, 1):
                 _settle_survival(module, job.spec.min_survival)
                 progress.advance(done)
-        kl = _settle_divergence(loaded.model, modules, job) if job.bits is None else 0.0
-        progress.result = f"survival {min(m.survival() for m in modules):.4f}, KL {kl:.5f} nats per token"
+            kl = _settle_divergence(loaded.model, modules, job)
+        reports = [_report(module) for module in modules]
+        progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {kl:.5f} nats per token"
     copied, written = write_fused(modules, job)
-    return FuseReport(
-        modules=[_report(module) for module in modules], copied_tensors=copied, bytes_written=written, kl=kl
-    )
+    return FuseReport(modules=reports, copied_tensors=copied, bytes_written=written, kl=kl)
 
 
 def _settle_survival(module: AdaptedModule, minimum: float) -> None:

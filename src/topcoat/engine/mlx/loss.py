@@ -10,7 +10,7 @@ import numpy as np
 
 from topcoat.engine.base import Row
 
-__all__ = ["PAD_TO", "batch_arrays", "padded_width", "weighted_loss"]
+__all__ = ["batch_arrays", "padded", "padded_width", "weighted_loss"]
 
 PAD_TO = 8
 """Lengths are padded to a multiple of this. Nothing is compiled per shape, so a small one wastes the least."""
@@ -18,8 +18,12 @@ PAD_TO = 8
 
 def padded_width(rows: Sequence[Row]) -> int:
     """How many predictions a batch of `rows` makes a row, padding included."""
-    longest = max(len(row.tokens) for row in rows) - 1
-    return PAD_TO * -(-longest // PAD_TO)
+    return padded(max(len(row.tokens) for row in rows) - 1)
+
+
+def padded(length: int) -> int:
+    """The next multiple of `PAD_TO`."""
+    return PAD_TO * -(-length // PAD_TO)
 
 
 def batch_arrays(rows: Sequence[Row]) -> tuple[mx.array, mx.array]:

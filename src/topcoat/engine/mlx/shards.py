@@ -9,10 +9,10 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import mlx.core as mx
 
@@ -49,6 +49,17 @@ class Shard:
             raise StorageFault(f"not a whole safetensors file: {error}", where=Where(path)) from error
         return cls(path, header, metadata, 8 + length)
 
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The bytes of one tensor, a piece at a time. Raises StorageFault if the file ends before they do."""
+        start, end = self.tensors[name]["data_offsets"]
+        with self.path.open("rb") as file:
+            file.seek(self.start + start)
+            for offset in range(start, end, CHUNK):
+                chunk = file.read(min(CHUNK, end - offset))
+                if len(chunk) < min(CHUNK, end - offset):
+                    raise StorageFault("the file shrank while it was read", where=Where(self.path))
+                yield chunk
+
 
 def save_tensors(path: Path, tensors: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file, equal tensors to equal bytes.
@@ -81,29 +92,17 @@ def write_without(shard: Shard, target: Path, dropped: frozenset[str]) -> int:
             shutil.copyfile(shard.path, target)
             return target.stat().st_size
     header: dict[str, Any] = {} if shard.metadata is None else {"__metadata__": shard.metadata}
-    parts: list[tuple[int, int]] = []
     offset = 0
     for name, tensor in shard.tensors.items():
         if name in dropped:
             continue
         start, end = tensor["data_offsets"]
         header[name] = {**tensor, "data_offsets": [offset, offset + end - start]}
-        parts.append((start, end))
         offset += end - start
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with target.open("wb") as out, shard.path.open("rb") as file:
+    with target.open("wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
-        for start, end in parts:
-            _copy(file, shard.start + start, end - start, out, shard.path)
+        for name in (name for name in header if name != "__metadata__"):  # in the order of their offsets
+            out.writelines(shard.chunks(name))
     return target.stat().st_size
-
-
-def _copy(file: BinaryIO, start: int, count: int, out: BinaryIO, path: Path) -> None:
-    file.seek(start)
-    while count:
-        chunk = file.read(min(count, CHUNK))
-        if not chunk:
-            raise StorageFault("the file shrank while it was read", where=Where(path))
-        out.write(chunk)
-        count -= len(chunk)

@@ -21,7 +21,7 @@ from mlx_lm.models.base import create_attention_mask
 from numpy.typing import NDArray
 
 from topcoat.engine.base import Row
-from topcoat.engine.mlx.loss import PAD_TO
+from topcoat.engine.mlx.loss import padded
 from topcoat.engine.mlx.model import load, read_config, weight_files
 from topcoat.engine.mlx.prefix import AfterPrefix, PrefixKeys
 from topcoat.engine.mlx.shards import Shard
@@ -34,9 +34,6 @@ Tokens = NDArray[np.int32]
 
 TOGETHER = 1 << 29
 """Bytes of activations that go through the layers in one pass; more rows take another pass."""
-
-READ = 1 << 24
-"""Bytes hashed at a time."""
 
 
 class Trunk:
@@ -128,8 +125,7 @@ def run_layers(layers: Sequence[nn.Module], hidden: mx.array, caches: Sequence[o
 
 
 def _padded(tokens: Tokens) -> Tokens:
-    """To a multiple of `PAD_TO`: few shapes."""
-    return np.pad(tokens, (0, -len(tokens) % PAD_TO))
+    return np.pad(tokens, (0, padded(len(tokens)) - len(tokens)))
 
 
 def _numpy(array: mx.array) -> NDArray[np.generic]:
@@ -169,11 +165,8 @@ def _tensors_digest(files: tuple[tuple[Path, int, int], ...], split: int) -> str
     for name in sorted(where):
         tensor = where[name].tensors[name]
         total.update(json.dumps([name, tensor["dtype"], tensor["shape"]]).encode())
-        start, end = tensor["data_offsets"]
-        with where[name].path.open("rb") as file:
-            file.seek(where[name].start + start)
-            for offset in range(start, end, READ):
-                total.update(file.read(min(READ, end - offset)))
+        for chunk in where[name].chunks(name):
+            total.update(chunk)
     return total.hexdigest()
 
 
