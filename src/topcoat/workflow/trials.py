@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -64,15 +63,15 @@ def train_trials(
             reports[number] = report
     if not reports:
         raise NumericalFault(f"every trial failed; the last: {trials[-1].failure}")
-    # There are validation rows: `prepare` refuses several trials without.
-    best = min(reports, key=lambda number: (reports[number].best_loss or math.inf, number))
+    # `prepare` refuses several trials without validation rows, so every report has a loss.
+    losses = {number: report.best_loss for number, report in reports.items() if report.best_loss is not None}
+    best = min(losses, key=lambda number: (losses[number], number))
     with staged_folder(folder / "adapter") as staged:
         shutil.copytree(_folder(folder, *runs[best]) / "adapter", staged, dirs_exist_ok=True)
-    losses = [report.best_loss for report in reports.values() if report.best_loss is not None]
     workspace.sink.emit(
         Note(
             f"trial {best + 1} goes on: learning rate {runs[best][0]:g}, seed {runs[best][1]}; "
-            f"validation losses {min(losses):.4f} to {max(losses):.4f}"
+            f"validation losses {min(losses.values()):.4f} to {max(losses.values()):.4f}"
         )
     )
     chosen = [trial.model_copy(update={"chosen": number == best}) for number, trial in enumerate(trials)]
