@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from topcoat.cli import data
+from topcoat.cli import data, events
 from topcoat.cli.console import err, out
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 
@@ -64,6 +64,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(events.app, name="events")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="A phase's name, or its file.")]

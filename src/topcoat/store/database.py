@@ -1,9 +1,9 @@
-"""The SQLite file under the lineage: its schema, its transactions, and its faults in plain words."""
+"""The SQLite files of a project: the lineage's schema, transactions, and faults in plain words."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,12 +47,24 @@ class Database:
     Write-ahead logging lets `topcoat status` read while a run writes; it needs a local disk, not a network share.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it. Raises `StorageFault`, or `Refused` if a newer topcoat wrote it."""
+    def __init__(
+        self,
+        path: Path,
+        tables: Mapping[str, str] = _TABLES,
+        version: int = SCHEMA_VERSION,
+        *,
+        busy_seconds: float = _BUSY_SECONDS,
+    ) -> None:
+        """Open the file, or make it with `tables` (the lineage's, if not told otherwise), whose schema is `version`.
+
+        `busy_seconds` is how long another writer is waited for. Raises `StorageFault`, or `Refused` if a newer topcoat
+        wrote the file.
+        """
         self.path = path
+        self._tables, self._newest = tables, version
         with self._faults():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
         try:
             self._prepare()
         except BaseException:
@@ -109,10 +121,10 @@ class Database:
                 if self._version() == 0:  # else another command made it meanwhile
                     self._create()
         version = self._version()
-        if version > SCHEMA_VERSION:
+        if version > self._newest:
             raise Refused(
                 f"{self.path} was written by a newer topcoat: its version is {version}, "
-                f"this topcoat reads {SCHEMA_VERSION}",
+                f"this topcoat reads {self._newest}",
                 where=Where(self.path),
                 hint="pip install --upgrade topcoat",
             )
@@ -124,14 +136,14 @@ class Database:
     def _create(self) -> None:
         if self.row("SELECT 1 FROM sqlite_master"):
             raise self.damaged("it holds tables that are not topcoat's")
-        for table, columns in _TABLES.items():
+        for table, columns in self._tables.items():
             self._connection.execute(f"CREATE TABLE {table} ({columns}) STRICT")
             for event in ("UPDATE", "DELETE"):
                 self._connection.execute(
                     f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} "
                     f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
                 )
-        self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._connection.execute(f"PRAGMA user_version={self._newest}")
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

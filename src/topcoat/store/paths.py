@@ -24,6 +24,11 @@ class ProjectPaths:
         return self.state / "topcoat.db"
 
     @property
+    def events(self) -> Path:
+        """The database of captured usage: a file of its own, so that capture never waits for the lineage."""
+        return self.state / "events.db"
+
+    @property
     def lock(self) -> Path:
         return self.state / "lock"
 
