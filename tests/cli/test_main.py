@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(fake_project: P
     for command in (
         ["check", "phase34a"],
         ["eval"],
+        ["plan", "--target", "domain"],
         ["status"],
         ["log"],
         ["compare", "phase33b", "phase34a-1"],
@@ -96,6 +98,9 @@ def test_a_discarded_phase_ends_with_3_and_names_the_category(fake_project: Path
         (["rollback"], "nothing to roll back"),
         (["report", "phase34a"], "not come to a verdict"),
         (["eval", "--nonsense"], "nonsense"),
+        (["plan", "--target", "domian"], "did you mean"),
+        (["plan", "--target", "domain=high"], '"high" is no score'),
+        (["plan", "--write", "phases/phase34a.toml"], "exists already"),
     ],
 )
 def test_wrong_use_ends_with_2_and_a_hint(fake_project: Path, arguments: list[str], expected: str) -> None:
@@ -192,6 +197,18 @@ def test_the_page_of_commands_is_what_help_prints() -> None:
         [sys.executable, str(ROOT / "docs" / "make_commands.py")], capture_output=True, text=True, check=True
     )
     assert (ROOT / "docs" / "commands.md").read_text() == done.stdout
+
+
+def test_a_plan_says_what_to_write_and_its_phase_can_be_checked(fake_project: Path) -> None:
+    done = fake(fake_project, "plan", "--target", "domain=0.8", "--write", "phases/phase35.toml")
+    assert done.returncode == 0, done.stderr
+    assert "domain: write 80 examples" in done.stdout
+    assert "topcoat data new --category domain --to data/phase35.jsonl" in done.stdout
+    missing = fake(fake_project, "check", "phase35")
+    assert missing.returncode == 2
+    assert "phase35.jsonl" in missing.stderr
+    shutil.copy(fake_project / "data" / "phase34a.jsonl", fake_project / "data" / "phase35.jsonl")
+    assert fake(fake_project, "check", "phase35").returncode == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -221,14 +221,13 @@ def test_a_phase_is_closed_once(lineage: Lineage) -> None:
         lineage.close_phase(phase.id, "discarded", "no")
 
 
-def test_evaluations_are_found_by_key_and_by_model(lineage: Lineage) -> None:
+def test_evaluations_are_found_by_key(lineage: Lineage) -> None:
     lineage.put_evaluation("k1", "m", evaluated("m", 0.1))
     lineage.put_evaluation("k2", "m", evaluated("m", 0.2))
     lineage.put_evaluation("k3", "n", evaluated("n", 0.3))
     lineage.put_evaluation("k1", "m", evaluated("m", 0.9))
     assert lineage.evaluation("k1") == evaluated("m", 0.1)
-    assert lineage.latest_evaluation("m") == evaluated("m", 0.2)
-    assert (lineage.evaluation("k4"), lineage.latest_evaluation("o")) == (None, None)
+    assert lineage.evaluation("k4") is None
     assert [(row.key, row.model) for row in lineage.evaluations()] == [("k1", "m"), ("k2", "m"), ("k3", "n")]
 
 

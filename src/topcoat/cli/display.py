@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from rich import box
@@ -15,6 +16,7 @@ from topcoat.data.check import CODES
 from topcoat.errors import TopcoatError
 from topcoat.evals.compare import CategoryChange, Comparison, compare
 from topcoat.evals.matrix import ScoreMatrix
+from topcoat.plan import Need, Plan
 from topcoat.records import Call, CheckReport, EvalResult, Interval
 from topcoat.spec.phase import GateSpec
 from topcoat.workflow import PhaseOutcome, ProjectStatus
@@ -27,6 +29,7 @@ __all__ = [
     "show_evaluation",
     "show_log",
     "show_outcome",
+    "show_plan",
     "show_status",
 ]
 
@@ -169,6 +172,49 @@ def _explain(console: Console, comparison: Comparison) -> None:
             "[dim]95% intervals; paired sign-flip test by family, two-sided, Holm over the categories that changed; "
             "shows: the smallest fall that four of five evaluations would have confirmed[/]",
         )
+
+
+def show_plan(console: Console, plan: Plan, written: Path | None) -> None:
+    """What is weak, what to write as data, and how it would be trained."""
+    if plan.spec is None:
+        print_line(console, f"no category of {escape(plan.model)} is weak: every 95% interval reaches {plan.goal:.0%}")
+        print_line(console, "[cyan]hint:[/] topcoat plan --goal 0.95, or --target CATEGORY")
+        return
+    table = _table("category", "score", "95% interval", "failed", "target", "examples")
+    for need in plan.needs:
+        figures = (_percent(need.mean), _interval(need.interval), f"{need.failed} of {need.n}", f"{need.target:.0%}")
+        table.add_row(escape(need.category), *figures, str(need.examples))
+    console.print(f"[bold]{escape(plan.model)}[/]")
+    console.print(table)
+    for need in plan.needs:
+        _show_need(console, need)
+    spec, held = plan.spec, sum(need.examples for need in plan.needs) - plan.trained
+    rate = spec.train.learning_rate
+    print_line(
+        console,
+        f"{plan.trained} examples to train on, {held} held out; {spec.train.iters} iterations of "
+        f"{spec.train.batch_size} = {plan.updates} updates = {plan.passes:.2f} passes; learning rate {rate:g}"
+        + (", lower because the base has a coat already" if plan.layered else ""),
+    )
+    data = spec.data.train[0]
+    file = f"phases/{plan.name}.toml"
+    if written is None:
+        print_line(console, f"next: topcoat plan --write {escape(file)}")
+    else:
+        print_line(console, f"wrote {escape(str(written))}; next, write the examples and check them:")
+        for need in plan.needs:
+            print_line(console, f"  topcoat data new --category {escape(need.category)} --to {escape(data)}")
+        print_line(console, f"  topcoat check {escape(plan.name)}")
+
+
+def _show_need(console: Console, need: Need) -> None:
+    """What to write for a category, and what its failed cases called instead."""
+    print_line(console, f"[bold]{escape(need.category)}[/]: write {need.examples} examples")
+    for chain in need.chains:
+        confused = [f"{c.called} ({len(c.cases)})" for c in need.confusions if c.wanted == chain.tools]
+        instead = f"; instead: {', '.join(confused)}" if confused else ""
+        text = f"{chain.examples:4}  {chain.tools}, {chain.failed} of {chain.cases} failed{instead}"
+        print_line(console, escape(text))
 
 
 def show_status(console: Console, status: ProjectStatus) -> None:

@@ -146,6 +146,31 @@ def evaluate(
 
 
 @app.command()
+def plan(
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The phase file to write, if it isn't there.")
+    ] = None,
+    goal: Annotated[float, typer.Option(help="The score below which a category is weak.")] = 0.9,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CATEGORY[=SCORE]", help="Work on this category, and on no others that aren't named."),
+    ] = None,
+    examples: Annotated[int, typer.Option(help="How many examples to write in all.")] = 80,
+    json: Json = False,
+) -> None:
+    """The weak categories of the last evaluation, what they need, and the next phase."""
+    from topcoat.cli.display import show_plan
+    from topcoat.workflow import plan_phase, write_plan
+
+    with _open("plan") as workspace:
+        name = write.stem if write else "next"
+        found = plan_phase(workspace, name=name, goal=goal, examples=examples, targets=_targets(target))
+        if write is not None:
+            write_plan(found, write)
+    _show(found, json, lambda: show_plan(out, found, write))
+
+
+@app.command()
 def run(
     phase: PhaseArgument,
     allow: Allow = None,
@@ -362,6 +387,18 @@ def _phase_path(workspace: Workspace, phase: str) -> Path:
     if phase.endswith(".toml"):
         return Path(phase).absolute()
     return workspace.project.root / "phases" / f"{phase}.toml"
+
+
+def _targets(given: list[str] | None) -> dict[str, float | None]:
+    """Categories with their scores, as in "domain=0.8"; without a score, None."""
+    targets: dict[str, float | None] = {}
+    for text in given or ():
+        name, equals, score = text.rpartition("=")
+        try:
+            targets[name if equals else text] = float(score) if equals else None
+        except ValueError:
+            raise InvalidInput(f'"{score}" is no score', hint=f"--target {name}=0.8") from None
+    return targets
 
 
 def _codes(allow: list[str] | None) -> frozenset[str]:

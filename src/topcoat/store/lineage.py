@@ -302,6 +302,15 @@ class Lineage:
         query = "SELECT id, phase_id, number, learning_rate, created FROM attempts WHERE phase_id = ? ORDER BY number"
         return [AttemptRow(*row) for row in self._db.rows(query, phase_id)]
 
+    def origin(self, model: ModelRow) -> tuple[PhaseRow, AttemptRow] | None:
+        """The run of a phase, and the attempt, that made `model`; None for a root."""
+        for phase in self.phases():
+            # Attempts are numbered through all runs of a phase's name: the number tells which run it was.
+            for attempt in self.attempts(phase.id) if phase.name == model.phase else ():
+                if attempt.number == model.attempt:
+                    return phase, attempt
+        return None
+
     def add_result(self, attempt_id: int, result: AttemptResult) -> None:
         """Record how an attempt came out. To record the same again changes nothing; another result is `Refused`."""
         with self._db.transaction():
@@ -344,11 +353,6 @@ class Lineage:
 
     def evaluation(self, key: str) -> EvalResult | None:
         row = self._db.row("SELECT result FROM evaluations WHERE key = ?", key)
-        return self._record(EvalResult, row["result"]) if row else None
-
-    def latest_evaluation(self, model: str) -> EvalResult | None:
-        """The evaluation of `model` that was recorded last."""
-        row = self._db.row("SELECT result FROM evaluations WHERE model = ? ORDER BY seq DESC LIMIT 1", model)
         return self._record(EvalResult, row["result"]) if row else None
 
     def evaluations(self) -> list[EvaluationRow]:

@@ -4,6 +4,7 @@ from topcoat.workflow.adoption import adopt_adapter
 from topcoat.workflow.evaluation import compare_models, evaluate_model
 from topcoat.workflow.history import ProjectStatus, history, project_status
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
+from topcoat.workflow.planning import plan_phase, plan_text, write_plan
 from topcoat.workflow.preparation import Prepared, prepare
 from topcoat.workflow.production import promote, rollback
 from topcoat.workflow.rebuilding import Freed, collect_garbage, rebuild
@@ -24,6 +25,8 @@ __all__ = [
     "history",
     "init_project",
     "open_workspace",
+    "plan_phase",
+    "plan_text",
     "prepare",
     "project_status",
     "promote",
@@ -31,5 +34,6 @@ __all__ = [
     "rebuild",
     "rollback",
     "run_phase",
+    "write_plan",
     "write_report",
 ]

@@ -98,12 +98,11 @@ def phase_matrix(workspace: Workspace, model: str) -> ScoreMatrix | None:
 
 def _taught(lineage: Lineage, model: ModelRow) -> list[str]:
     """The categories that the model's phase had a target or a quota for."""
-    for phase in lineage.phases():
-        # Attempts are numbered through all runs of a phase's name: the number tells which run it was.
-        if phase.name == model.phase and model.attempt in [a.number for a in lineage.attempts(phase.id)]:
-            quota = [category for category, count in phase.spec.data.quota.items() if count > 0]
-            return list(dict.fromkeys([*phase.spec.gate.target, *quota]))
-    return []
+    origin = lineage.origin(model)
+    if origin is None:
+        return []
+    spec = origin[0].spec
+    return list(dict.fromkeys([*spec.gate.target, *(name for name, count in spec.data.quota.items() if count > 0)]))
 
 
 def _latest_scores(lineage: Lineage) -> dict[str, EvalResult]:

@@ -29,7 +29,7 @@ from topcoat.spec.example import LocatedExample
 from topcoat.spec.phase import PhaseSpec, load_phase, phase_name
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "earlier_data", "prepare"]
 
 Examples = list[LocatedExample]
 
@@ -181,18 +181,23 @@ def _split(root: Path, spec: PhaseSpec, new: Examples, findings: list[Finding]) 
 
 
 def _replay_pool(workspace: Workspace, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> Examples:
-    """The root's history and the data of every promoted phase, without copies of what is new now."""
+    """What was learned from earlier, without copies of what is new now."""
     if spec.data.replay == 0.0:
         return []
     root = workspace.project.root
+    current = {root / name for name in spec.data.train}
+    earlier = _load_all(root, [path for path in earlier_data(workspace) if path not in current], findings)
+    return without_copies(earlier, new)
+
+
+def earlier_data(workspace: Workspace) -> list[Path]:
+    """The files that were learned from already: the root's history, and the data of every promoted phase."""
     paths = dict.fromkeys(workspace.project.history)
     for phase in workspace.lineage.phases():
         outcome = workspace.lineage.outcome(phase.id)
         if outcome is not None and outcome.kind == "promoted":
-            paths.update(dict.fromkeys(root / name for name in phase.spec.data.train))
-    current = {root / name for name in spec.data.train}
-    earlier = _load_all(root, [p for p in paths if p not in current and p.is_file()], findings)
-    return without_copies(earlier, new)
+            paths |= dict.fromkeys(workspace.project.root / name for name in phase.spec.data.train)
+    return [path for path in paths if path.is_file()]
 
 
 def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:

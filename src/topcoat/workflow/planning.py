@@ -1,0 +1,91 @@
+"""Planning: from the last evaluation of production to the file of the next phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from topcoat.errors import InvalidInput, Refused, Where
+from topcoat.plan import EXAMPLES, GOAL, LEAST, Plan, Settings, make_plan
+from topcoat.spec.phase import phase_name
+from topcoat.spec.phase_text import phase_text
+from topcoat.store.files import write_text
+from topcoat.store.lineage import ModelRow
+from topcoat.workflow.evaluation import evaluate_model
+from topcoat.workflow.preparation import earlier_data
+from topcoat.workflow.workspace import Workspace
+
+__all__ = ["plan_phase", "plan_text", "write_plan"]
+
+
+def plan_phase(
+    workspace: Workspace,
+    *,
+    name: str = "next",
+    goal: float = GOAL,
+    examples: int = EXAMPLES,
+    targets: Mapping[str, float | None] | None = None,
+) -> Plan:
+    """The next phase on production, from its scores on the suite as it is now; evaluates it if that wasn't done yet.
+
+    `targets` names the categories to work on, with the scores to reach (None: what a plan would ask), in place of the
+    weak ones. Raises InvalidInput for a category without cases, a `goal` or score outside 0..1, or fewer than `LEAST`
+    examples.
+    """
+    if not all(0 < share <= 1 for share in [goal, *(t for t in (targets or {}).values() if t is not None)]):
+        raise InvalidInput("a goal is a score above 0 and up to 1", hint="topcoat plan --goal 0.9")
+    if examples < LEAST * max(1, len(targets or {})):
+        raise InvalidInput(f"a category needs {LEAST} examples at least", hint=f"topcoat plan --examples {EXAMPLES}")
+    workspace.suite.require(targets or (), Where(workspace.suite.path))
+    base = workspace.model("production")
+    result = evaluate_model(workspace, base)
+    settings = _settings(workspace, base)
+    return make_plan(
+        result, workspace.suite, workspace.catalog, settings, name=name, goal=goal, examples=examples, targets=targets
+    )
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write the planned phase to `path`. Raises Refused if the file exists, InvalidInput if nothing is planned."""
+    phase_name(path)
+    if path.exists():
+        again = path.with_stem(f"{path.stem}-2")
+        raise Refused(f"{path} exists already", where=Where(path), hint=f"topcoat plan --write '{again}'")
+    write_text(path, plan_text(plan))
+
+
+def plan_text(plan: Plan) -> str:
+    """The phase file of a plan, with what its figures amount to. Raises InvalidInput if nothing is planned."""
+    spec = plan.spec
+    if spec is None:
+        raise InvalidInput(
+            f"no category of {plan.model} is weak: every interval reaches {plan.goal:.0%}",
+            hint="topcoat plan --goal 0.95, or --target CATEGORY",
+        )
+    held = sum(need.examples for need in plan.needs) - plan.trained
+    remarks = {
+        "data.valid": f"about {held} examples are held out, {plan.trained} are trained on",
+        "data.replay": "share of every epoch that is drawn from earlier data",
+        "train.iters": f"{plan.passes:.2f} passes over the {plan.trained} examples, in {plan.updates} updates",
+        "train.learning_rate": "lower, because the base has a coat already" if plan.layered else "a first coat",
+        "gate.tolerance": "one case of the smallest category" if spec.gate.tolerance else "not one case",
+    }
+    remarks |= {f"gate.target.{need.category}": f"is {need.mean:.3f} now, n={need.n}" for need in plan.needs}
+    return phase_text(spec, remarks)
+
+
+def _settings(workspace: Workspace, base: ModelRow) -> Settings:
+    lineage = workspace.lineage
+    coated = bool(workspace.project.history)
+    run = lineage.origin(base)
+    result = lineage.result(run[1].id) if run else None
+    shape = workspace.engine.describe(base.path)
+    return Settings(
+        hidden_size=shape.hidden_size,
+        num_layers=shape.num_layers,
+        layered=coated or base.parent is not None,
+        replayable=bool(earlier_data(workspace)),
+        earlier=run[0].spec if run else None,
+        rate=(result.learning_rate or None) if result else None,
+        first_coat=base.parent == base.root and not coated,
+    )
