@@ -5,6 +5,7 @@
     │   └── Refused           exit 2   it could be used, but not now (lock held, model in use)
     ├── NumericalFault        exit 1   the loss or the gradient left the finite numbers
     ├── EngineFault           exit 1   the engine could not load, train, fuse or generate
+    ├── EndpointFault         exit 1   too many requests to a server stayed without an answer
     ├── StorageFault          exit 1   the disk is full, a file is damaged
     └── GateRefused           exit 3   the gate said no; nothing is wrong
         └── FuseRefused       exit 3   no permitted number of bits keeps what was learned
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "EndpointFault",
     "EngineFault",
     "FuseRefused",
     "GateRefused",
@@ -106,6 +108,10 @@ class NumericalFault(TopcoatError):
 
 class EngineFault(TopcoatError):
     """The engine could not do what it was asked."""
+
+
+class EndpointFault(TopcoatError):
+    """A server left too many questions unanswered: what it did answer isn't an evaluation."""
 
 
 class StorageFault(TopcoatError):

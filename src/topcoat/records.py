@@ -10,6 +10,7 @@ __all__ = [
     "AttemptResult",
     "Budget",
     "Call",
+    "CaseError",
     "CategoryScore",
     "CheckReport",
     "Completion",
@@ -110,10 +111,19 @@ class Score(Record):
     family: str = ""
 
 
-class CategoryScore(Record):
-    """The mean score of a category's `n` cases; `solved` of them scored 1. `interval` is the mean's, at 95%.
+class CaseError(Record):
+    """A case that got no answer, and why: nothing that the model did."""
 
-    `reserve` is how many cases the suite keeps for a second look at the category, asked by now or not.
+    case_id: str
+    category: str
+    reason: str
+
+
+class CategoryScore(Record):
+    """The mean score of a category's `n` answered cases; `solved` of them scored 1. `interval` is the mean's, at 95%.
+
+    `errors` more cases got no answer, which is no score. `reserve` is how many cases the suite keeps for a second look
+    at the category, asked by now or not.
     """
 
     category: str
@@ -122,10 +132,11 @@ class CategoryScore(Record):
     solved: int
     interval: Interval | None = None
     reserve: int = 0
+    errors: int = 0
 
 
 class EvalResult(Record):
-    """A model's scores on a suite. Categories are in the order of the suite.
+    """A model's scores on a suite. Categories are in the order of the suite; `errors` are cases without a score.
 
     `reserve`: these are the answers to reserve cases alone, asked for a second look; they say nothing about the suite.
     """
@@ -139,6 +150,7 @@ class EvalResult(Record):
     seconds: float
     generated_tokens: int
     reserve: bool = False
+    errors: list[CaseError] = []
 
     def category(self, name: str) -> CategoryScore | None:
         """The named category's score, or None if the suite has no such category."""

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from topcoat.engine.base import GenerateJob, ModelInfo
+from topcoat.errors import EndpointFault
 from topcoat.evals.run import evaluate, evaluation_key
+from topcoat.evals.source import EngineSource, Question, Reply, Unanswered
 from topcoat.progress import Event, Finished, Silent, Sink
 from topcoat.records import CategoryScore, Completion
 from topcoat.spec.catalog import Catalog, parse_catalog
@@ -93,7 +97,7 @@ class Listener:
 
 def test_cases_are_asked_scored_and_summed_up_in_the_order_of_the_suite() -> None:
     engine, sink = Parrot(ANSWERS), Listener()
-    result = evaluate(engine, Path("m"), SUITE, CATALOG, "Ours.", sink, "base")
+    result = evaluate(EngineSource(engine, Path("m")), SUITE, CATALOG, "Ours.", sink, "base")
     assert engine.asked == [
         "system:Ours.|user:status?|assistant:",
         "system:Mine.|user:read a|assistant:",
@@ -124,7 +128,7 @@ def test_cases_whose_scorer_needs_it_are_run() -> None:
         case("c", "text", "read_file", prompt="read b", scorer="calls"),
     ]
     suite = Suite(Path("s.jsonl"), tuple(cases))
-    result = evaluate(Parrot(answers), Path("m"), suite, CATALOG, "", Silent(), "base")
+    result = evaluate(EngineSource(Parrot(answers), Path("m")), suite, CATALOG, "", Silent(), "base")
     assert [(score.value, score.reason) for score in result.scores] == [
         (1.0, "every expected call, in order"),
         (0.0, "the code doesn't run: line 1: Object of type `str` has no attribute `nothing`"),
@@ -134,19 +138,46 @@ def test_cases_whose_scorer_needs_it_are_run() -> None:
 
 def test_without_headline_cases_there_is_no_headline() -> None:
     suite = Suite(Path("s.jsonl"), (case("t1", "text", "read_file", prompt="read a"),))
-    assert evaluate(Parrot(ANSWERS), Path("m"), suite, CATALOG, "", Silent(), "base").headline is None
+    assert evaluate(EngineSource(Parrot(ANSWERS), Path("m")), suite, CATALOG, "", Silent(), "base").headline is None
 
 
 def test_only_a_full_score_is_solved() -> None:
     suite = Suite(Path("s.jsonl"), (case("t1", "text", "read_file", prompt="read a"),))
     half = {"read a": "<function=read_file><parameter=path>a</parameter></function>"}
-    result = evaluate(Parrot(half), Path("m"), suite, CATALOG, "", Silent(), "base")
+    result = evaluate(EngineSource(Parrot(half), Path("m")), suite, CATALOG, "", Silent(), "base")
     assert result.categories == [CategoryScore(category="text", n=1, mean=0.5, solved=0)]
 
 
 def test_a_category_kept_wholly_in_reserve_is_not_reported() -> None:
     suite = Suite(Path("s.jsonl"), (case("r1", "text", "read_file", prompt="read a", reserve=True),))
-    assert evaluate(Parrot(ANSWERS), Path("m"), suite, CATALOG, "", Silent(), "base").categories == []
+    assert evaluate(EngineSource(Parrot(ANSWERS), Path("m")), suite, CATALOG, "", Silent(), "base").categories == []
+
+
+class Patchy:
+    """A source that answers only some cases, always rightly."""
+
+    def __init__(self, *answered: str) -> None:
+        self.answered = answered
+
+    def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
+        right = Completion(text=RIGHT.format("git_status()\nread_file('a')"), tokens=3, finish="stop")
+        return [right if question.id in self.answered else Unanswered("gone") for question in questions]
+
+
+def test_a_case_without_an_answer_is_an_error_and_not_a_zero() -> None:
+    result = evaluate(Patchy("g2", "t1"), SUITE, CATALOG, "", Silent(), "far")
+    assert [(error.case_id, error.category, error.reason) for error in result.errors] == [("g1", "git", "gone")]
+    assert result.categories == [
+        CategoryScore(category="git", n=1, mean=1.0, solved=1, errors=1),
+        CategoryScore(category="text", n=1, mean=1.0, solved=1),
+    ]
+    assert result.headline == CategoryScore(category="headline", n=1, mean=1.0, solved=1, errors=1)
+    assert [score.case_id for score in result.scores] == ["t1", "g2"]
+
+
+def test_a_category_without_any_answer_voids_the_evaluation() -> None:
+    with pytest.raises(EndpointFault, match=r"no case of category text was answered \(t1: gone\)"):
+        evaluate(Patchy("g1", "g2"), SUITE, CATALOG, "", Silent(), "far")
 
 
 def test_the_key_changes_with_everything_that_determines_the_scores() -> None:

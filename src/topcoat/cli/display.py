@@ -63,12 +63,19 @@ def show_error(console: Console, error: TopcoatError) -> None:
 
 def show_evaluation(console: Console, result: EvalResult) -> None:
     """Scores by category, each with its n and interval."""
-    table = _table("category", "score", "95% interval", "n", "solved")
+    columns = ("category", "score", "95% interval", "n", "solved")
+    table = _table(*columns, "errors") if result.errors else _table(*columns)
     rows = [*result.categories, *([result.headline] if result.headline else [])]
     for row in rows:
-        table.add_row(escape(row.category), f"{row.mean:.1%}", _interval(row.interval), str(row.n), str(row.solved))
-    console.print(f"[bold]{escape(result.model)}[/]")
+        cells = [escape(row.category), f"{row.mean:.1%}", _interval(row.interval), str(row.n), str(row.solved)]
+        table.add_row(*cells, *([str(row.errors)] if result.errors else []))
+    print_line(console, f"[bold]{escape(result.model)}[/]")
     console.print(table)
+    for error in result.errors:
+        print_line(console, f"[red]no answer[/]  {escape(error.case_id)}: {escape(error.reason)}")
+    if result.errors:
+        count = "1 case has" if len(result.errors) == 1 else f"{len(result.errors)} cases have"
+        print_line(console, f"{count} no score: the means are those of the others")
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:

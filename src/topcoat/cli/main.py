@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from topcoat.engine.base import Engine
     from topcoat.progress import Sink
+    from topcoat.records import EvalResult
     from topcoat.workflow import PhaseOutcome, Workspace
 
 __all__ = ["app", "main"]
@@ -133,16 +135,67 @@ def check(phase: PhaseArgument, allow: Allow = None, json: Json = False) -> None
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of this project.")] = "production",
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A model of this project, or a folder.", show_default="production"),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask a server instead, by OpenAI's chat completions.")
+    ] = None,
+    served: Annotated[str | None, typer.Option("--model", metavar="NAME", help="What the server calls it.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests to the server at a time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the server has for an answer.")] = 120.0,
     json: Json = False,
 ) -> None:
-    """Evaluate a model on the project's suite, by category."""
+    """Evaluate a model on the project's suite, by category.
+
+    A server that wants an API key gets the one in TOPCOAT_API_KEY. Cases that it leaves unanswered have no score; more
+    of them than max_errors (in topcoat.toml, [eval]) void the evaluation.
+    """
     from topcoat.cli.display import show_evaluation
-    from topcoat.workflow import evaluate_model
+
+    if endpoint is not None:
+        if model is not None:
+            raise InvalidInput("--endpoint names the model with --model", hint=f"--endpoint {endpoint} --model {model}")
+        if served is None:
+            raise InvalidInput(
+                "--endpoint needs the model's name on the server", hint=f"--endpoint {endpoint} --model NAME"
+            )
+        result = _evaluate_endpoint(endpoint, served, concurrency, timeout)
+    elif served is not None:
+        raise InvalidInput("--model names a model on a server", hint="--endpoint URL --model NAME")
+    else:
+        result = _evaluate_model(model or "production")
+    _show(result, json, lambda: show_evaluation(out, result))
+
+
+def _evaluate_model(model: str) -> EvalResult:
+    """A model of the lineage; a folder if none is called so."""
+    from topcoat.workflow import evaluate_folder, evaluate_model
 
     with _open(f"eval {model}") as workspace:
-        result = evaluate_model(workspace, workspace.model(model))
-    _show(result, json, lambda: show_evaluation(out, result))
+        known = model == "production" or workspace.lineage.model(model) is not None
+        if not known and Path(model).is_dir():
+            return evaluate_folder(workspace, Path(model).absolute())
+        return evaluate_model(workspace, workspace.model(model))
+
+
+def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:
+    """The project isn't locked, and no engine is loaded."""
+    from topcoat.cli.progress_bar import terminal_sink
+    from topcoat.evals.endpoint import KEY_VARIABLE, Endpoint
+    from topcoat.workflow import evaluate_endpoint
+
+    with terminal_sink(err) as sink, _read(sink) as workspace:
+        endpoint = Endpoint(
+            url,
+            model,
+            key=os.environ.get(KEY_VARIABLE, ""),
+            concurrency=concurrency,
+            timeout=timeout,
+            max_errors=workspace.project.spec.eval.max_errors,
+        )
+        return evaluate_endpoint(workspace, endpoint)
 
 
 @app.command()
@@ -360,13 +413,13 @@ def _open(command: str, folder: Path | None = None) -> Iterator[Workspace]:
 
 
 @contextmanager
-def _read() -> Iterator[Workspace]:
+def _read(sink: Sink | None = None) -> Iterator[Workspace]:
     """The project, for reading: no engine is loaded."""
     from topcoat.engine.fake import FakeEngine
     from topcoat.progress import Silent
     from topcoat.workflow import read_workspace
 
-    with read_workspace(common.start, FakeEngine(), Silent()) as workspace:
+    with read_workspace(common.start, FakeEngine(), sink or Silent()) as workspace:
         yield workspace
 
 

@@ -1,4 +1,4 @@
-"""Evaluates a model on a suite: ask, parse, score, sum up. Knows no model; the engine answers."""
+"""Evaluates a model on a suite: ask, parse, score, sum up. Knows no model; a source answers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from topcoat.engine.base import Engine, GenerateJob
+from topcoat.engine.base import Engine
+from topcoat.errors import EndpointFault
 from topcoat.evals.answer import Answer
 from topcoat.evals.calls import parse
 from topcoat.evals.sandbox import Sandbox, sandbox_version
 from topcoat.evals.scorers import NEED_RUN, SCORERS, VERSION
+from topcoat.evals.source import Question, Source, Unanswered
 from topcoat.progress import Sink, task
-from topcoat.records import CategoryScore, EvalResult, Score
+from topcoat.records import CaseError, CategoryScore, Completion, EvalResult, Score
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.suite import Case, Suite
@@ -22,15 +24,19 @@ __all__ = ["evaluate", "evaluation_key"]
 
 
 def evaluate(
-    engine: Engine, model: Path, suite: Suite, catalog: Catalog, system_prompt: str, sink: Sink, model_name: str
+    source: Source, suite: Suite, catalog: Catalog, system_prompt: str, sink: Sink, model_name: str
 ) -> EvalResult:
-    """The model's scores on every case of `suite` that isn't kept in reserve. Raises what the engine raises."""
+    """The scores on every case of `suite` that isn't kept in reserve, averaged over the cases that were answered.
+
+    Raises what the source raises, and EndpointFault if a category has no answered case.
+    """
     start = perf_counter()
-    cases = [case for case in suite.cases if not case.reserve]
-    tokenizer = engine.tokenizer(model)
-    prompts = [tokenizer.chat(case.dialogue(system_prompt), add_generation_prompt=True) for case in cases]
-    completions = engine.generate(GenerateJob(model, prompts, [case.max_tokens for case in cases]), sink)
-    texts = [completion.text for completion in completions]
+    asked = [case for case in suite.cases if not case.reserve]
+    replies = source.ask([Question(case.id, case.dialogue(system_prompt), case.max_tokens) for case in asked], sink)
+    answered = [(case, reply) for case, reply in zip(asked, replies, strict=True) if isinstance(reply, Completion)]
+    failed = [(case, reply) for case, reply in zip(asked, replies, strict=True) if isinstance(reply, Unanswered)]
+    _require_answers(answered, failed)
+    cases, texts = [case for case, _ in answered], [reply.text for _, reply in answered]
     with task(sink, f"score {model_name}", total=len(cases), unit="answers") as scoring:
         answers = _answers(cases, texts, catalog)
         scores = [_score(case, answer, text, catalog) for case, answer, text in zip(cases, answers, texts, strict=True)]
@@ -39,13 +45,18 @@ def evaluate(
             model=model_name,
             suite_digest=suite.digest,
             categories=[
-                _sum_up(category, [score for score in scores if score.category == category])
-                for category in dict.fromkeys(case.category for case in cases)
+                _sum_up(
+                    category,
+                    [score for score in scores if score.category == category],
+                    sum(case.category == category for case, _ in failed),
+                )
+                for category in dict.fromkeys(case.category for case in asked)
             ],
-            headline=_sum_up("headline", headline) if headline else None,
+            headline=_sum_up("headline", headline, sum(case.headline for case, _ in failed)) if headline else None,
             scores=scores,
             seconds=perf_counter() - start,
-            generated_tokens=sum(completion.tokens for completion in completions),
+            generated_tokens=sum(reply.tokens for _, reply in answered),
+            errors=[CaseError(case_id=case.id, category=case.category, reason=reply.reason) for case, reply in failed],
         )
         scoring.result = f"{sum(c.solved for c in result.categories)} of {len(scores)} solved"
     return result
@@ -91,7 +102,18 @@ def _score(case: Case, answer: Answer, text: str, catalog: Catalog) -> Score:
     )
 
 
-def _sum_up(category: str, scores: Sequence[Score]) -> CategoryScore:
+def _require_answers(answered: Sequence[tuple[Case, Completion]], failed: Sequence[tuple[Case, Unanswered]]) -> None:
+    """Raise EndpointFault for a category without any answer: it would be missing from the result."""
+    known = {case.category for case, _ in answered}
+    for case, reply in failed:
+        if case.category not in known:
+            raise EndpointFault(
+                f"the evaluation is void: no case of category {case.category} was answered ({case.id}: {reply.reason})"
+            )
+
+
+def _sum_up(category: str, scores: Sequence[Score], errors: int) -> CategoryScore:
     values = [score.value for score in scores]
     mean = min(1.0, sum(values) / len(values))
-    return CategoryScore(category=category, n=len(values), mean=mean, solved=sum(value == 1.0 for value in values))
+    solved = sum(value == 1.0 for value in values)
+    return CategoryScore(category=category, n=len(values), mean=mean, solved=solved, errors=errors)

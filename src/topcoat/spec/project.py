@@ -14,7 +14,7 @@ from topcoat.errors import InvalidInput, Mistake
 from topcoat.spec.loader import Document, read_text, read_toml
 from topcoat.spec.section import Section
 
-__all__ = ["PROJECT_FILE", "Project", "ProjectSection", "ProjectSpec", "find_project", "load_project"]
+__all__ = ["PROJECT_FILE", "EvalSection", "Project", "ProjectSection", "ProjectSpec", "find_project", "load_project"]
 
 PROJECT_FILE = "topcoat.toml"
 
@@ -40,10 +40,17 @@ class ProjectSection(Section):
     history: list[Name] = Field(default_factory=list)
 
 
+class EvalSection(Section):
+    """[eval]: with more than `max_errors` cases that a server leaves unanswered, an evaluation is void."""
+
+    max_errors: Annotated[int, Field(ge=0)] = 5
+
+
 class ProjectSpec(Section):
     """`topcoat.toml`, complete."""
 
     project: ProjectSection
+    eval: EvalSection = Field(default_factory=EvalSection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The use cases, each a function with plain inputs and outputs: the one place that wires the rest together."""
 
 from topcoat.workflow.adoption import adopt_adapter
-from topcoat.workflow.evaluation import compare_models, evaluate_model
+from topcoat.workflow.evaluation import compare_models, evaluate_endpoint, evaluate_folder, evaluate_model
 from topcoat.workflow.history import ProjectStatus, history, project_status
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
 from topcoat.workflow.planning import plan_phase, plan_text, write_plan
@@ -21,6 +21,8 @@ __all__ = [
     "collect_garbage",
     "compare_models",
     "copy_demo",
+    "evaluate_endpoint",
+    "evaluate_folder",
     "evaluate_model",
     "history",
     "init_project",

@@ -1,12 +1,15 @@
-"""Evaluating a model of the lineage. Every evaluation is stored under what determines it, and never repeated."""
+"""Evaluating models. What a folder's model scores is stored under what determines it, and never computed again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from topcoat.errors import StorageFault, Where
 from topcoat.evals.compare import Comparison, compare, interval_of
+from topcoat.evals.endpoint import Endpoint
 from topcoat.evals.run import evaluate, evaluation_key
+from topcoat.evals.source import EngineSource, Source
 from topcoat.gate import judge
 from topcoat.progress import Note
 from topcoat.records import CategoryScore, EvalResult, Verdict
@@ -15,7 +18,7 @@ from topcoat.spec.suite import Case, Suite
 from topcoat.store.lineage import ModelRow
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["compare_models", "evaluate_model", "judge_model"]
+__all__ = ["compare_models", "evaluate_endpoint", "evaluate_folder", "evaluate_model", "judge_model"]
 
 
 def evaluate_model(workspace: Workspace, model: ModelRow) -> EvalResult:
@@ -24,13 +27,25 @@ def evaluate_model(workspace: Workspace, model: ModelRow) -> EvalResult:
     Raises StorageFault if the model's files are no longer those that were recorded.
     """
     _require_unchanged(workspace, model)
-    key = _key(workspace, model, workspace.suite)
-    if stored := workspace.lineage.evaluation(key):
-        workspace.sink.emit(Note(f"{model.name}: evaluated before, scores read back"))
-        return _described(stored, workspace.suite.cases)
-    result = _ask(workspace, model, workspace.suite)
-    workspace.lineage.put_evaluation(key, model.name, result)
-    return _described(result, workspace.suite.cases)
+    return _evaluate_once(workspace, _key(workspace, model.path, workspace.suite), model.name, model.path)
+
+
+def evaluate_folder(workspace: Workspace, folder: Path) -> EvalResult:
+    """The scores of a model that isn't of the lineage, and doesn't become so: they are stored under its path.
+
+    Raises InvalidInput if the engine loads no model from `folder`.
+    """
+    # A key of its own: an equal model that joins the lineage later is evaluated under its name.
+    key = f"folder {_key(workspace, folder, workspace.suite)}"
+    return _evaluate_once(workspace, key, str(folder), folder).model_copy(update={"model": str(folder)})
+
+
+def evaluate_endpoint(workspace: Workspace, endpoint: Endpoint) -> EvalResult:
+    """The scores of a model on a server. Nothing is stored: who knows what it serves tomorrow.
+
+    Raises EndpointFault if it leaves too many questions unanswered.
+    """
+    return _described(_ask(workspace, endpoint, workspace.suite, endpoint.name), workspace.suite.cases)
 
 
 def compare_models(workspace: Workspace, before: ModelRow, after: ModelRow) -> Comparison:
@@ -68,10 +83,11 @@ def _evaluate_reserve(workspace: Workspace, model: ModelRow, cases: Sequence[Cas
     """The model's answers to `cases` of the reserve. They stay out of the headline, which has to keep its cases."""
     asked = [case.model_copy(update={"reserve": False, "headline": False}) for case in cases]
     suite = Suite(workspace.suite.path, tuple(asked))
-    key = f"reserve {_key(workspace, model, suite)}"
+    key = f"reserve {_key(workspace, model.path, suite)}"
     result = workspace.lineage.evaluation(key)
     if result is None:
-        result = _ask(workspace, model, suite).model_copy(update={"reserve": True})
+        source = EngineSource(workspace.engine, model.path)
+        result = _ask(workspace, source, suite, model.name).model_copy(update={"reserve": True})
         workspace.lineage.put_evaluation(key, model.name, result)
     return _described(result, cases)
 
@@ -85,13 +101,22 @@ def _require_unchanged(workspace: Workspace, model: ModelRow) -> None:
         )
 
 
-def _key(workspace: Workspace, model: ModelRow, suite: Suite) -> str:
-    return evaluation_key(workspace.engine, model.path, suite, workspace.catalog, workspace.project.system_prompt)
+def _evaluate_once(workspace: Workspace, key: str, name: str, folder: Path) -> EvalResult:
+    result = workspace.lineage.evaluation(key)
+    if result:
+        workspace.sink.emit(Note(f"{name}: evaluated before, scores read back"))
+    else:
+        result = _ask(workspace, EngineSource(workspace.engine, folder), workspace.suite, name)
+        workspace.lineage.put_evaluation(key, name, result)
+    return _described(result, workspace.suite.cases)
 
 
-def _ask(workspace: Workspace, model: ModelRow, suite: Suite) -> EvalResult:
-    engine, catalog, prompt = workspace.engine, workspace.catalog, workspace.project.system_prompt
-    return evaluate(engine, model.path, suite, catalog, prompt, workspace.sink, model.name)
+def _key(workspace: Workspace, folder: Path, suite: Suite) -> str:
+    return evaluation_key(workspace.engine, folder, suite, workspace.catalog, workspace.project.system_prompt)
+
+
+def _ask(workspace: Workspace, source: Source, suite: Suite, name: str) -> EvalResult:
+    return evaluate(source, suite, workspace.catalog, workspace.project.system_prompt, workspace.sink, name)
 
 
 def _described(result: EvalResult, cases: Sequence[Case]) -> EvalResult:
