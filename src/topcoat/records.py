@@ -58,7 +58,8 @@ class Finding(Record):
 class Budget(Record):
     """What a training run amounts to. `passes` is how often each new example is seen; tokens are trained ones.
 
-    `effective` is how many examples of evenly used templates would be as varied as the phase's own.
+    `effective` is how many examples of evenly used templates would be as varied as the phase's own. `programs` are
+    those in which reading found no fault; `programs_run` of them were run in the sandbox.
     """
 
     examples: int
@@ -71,6 +72,8 @@ class Budget(Record):
     trained_tokens: int
     longest: int
     effective: float | None = None
+    programs: int = 0
+    programs_run: int = 0
 
 
 class CheckReport(Record):

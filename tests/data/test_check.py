@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from topcoat.data.check import (
     check_rows,
     check_validation,
 )
+from topcoat.data.check_runs import check_runs, runnable_programs
 from topcoat.data.reading import read_examples
 from topcoat.data.rows import OverLong
 from topcoat.engine.fake import FakeTokenizer
 from topcoat.errors import Where
+from topcoat.evals.answer import Run
+from topcoat.evals.sandbox import Sandbox
 from topcoat.records import Finding
 from topcoat.spec.catalog import parse_catalog
 from topcoat.spec.example import Example, LocatedExample
@@ -136,16 +140,39 @@ PLANTED: dict[str, list[dict[str, Any] | str]] = {
     "eval-overlap": [dialogue("show me the README of this project", "Of course.")],
     "eval-near": [dialogue("Where in lib/wheel is SteamBoiler defined?", "In another place.")],
     "eval-answer": [dialogue("Look up the wheel.", material.call("print(define('FlywheelTurbine'))"))],
+    "sandbox": [dialogue("Divide them.", material.call("print(1 / (len(find('a')) - 2))"))],
     "secret": [dialogue("Log me in.", f"The key {KEY} was given.")],
     "system-prompt": [dialogue("Who is there?", "Nobody.", system="You are helpful.")],
     "unknown-category": [dialogue("Whose is it?", "Yours.", category="flies")],
 }
 
 
-def all_findings(path: Path, valid: list[LocatedExample]) -> list[Finding]:
-    """Everything that can be found without a tokenizer."""
+class Remembering(Sandbox):
+    """Runs a program once in all tests of this module."""
+
+    def __init__(self) -> None:
+        super().__init__(material.CATALOG)
+        self.ran: dict[str, Run] = {}
+
+    def run(self, programs: Sequence[str]) -> Run:
+        (code,) = programs
+        if code not in self.ran:
+            self.ran[code] = super().run(programs)
+        return self.ran[code]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Remembering() as opened:
+        yield opened
+
+
+def all_findings(path: Path, valid: list[LocatedExample], sandbox: Sandbox | None = None) -> list[Finding]:
+    """Everything that can be found without a tokenizer; what needs to be run, only with a `sandbox`."""
     read, findings = read_examples(path, path.parent)
     findings += check_examples([*read, *valid], material.SUITE, material.CATALOG, material.SYSTEM)
+    if sandbox is not None:
+        findings += check_runs(runnable_programs([*read, *valid], material.CATALOG), sandbox)
     findings += check_repeats(read)
     findings += check_validation(read, valid)
     findings += check_categories(read, material.SUITE.categories)
@@ -153,21 +180,21 @@ def all_findings(path: Path, valid: list[LocatedExample]) -> list[Finding]:
     return findings + check_quota(read, {"search": 100}, PHASE)
 
 
-def test_nothing_is_found_in_200_clean_examples(tmp_path: Path) -> None:
+def test_nothing_is_found_in_200_clean_examples(tmp_path: Path, sandbox: Sandbox) -> None:
     path = tmp_path / "clean.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in material.clean_rows(200)))
     apart = [material.located(row, 1, "valid.jsonl") for row in material.clean_rows(20, seed=5)]
-    assert all_findings(path, apart) == []
+    assert all_findings(path, apart, sandbox) == []
     assert check_delimiters(read_examples(path)[0], OneToken()) == []
 
 
 @pytest.mark.parametrize("code", PLANTED)
-def test_one_planted_instance_is_found_among_200_clean_examples(code: str, tmp_path: Path) -> None:
+def test_one_planted_instance_is_found_among_200_clean_examples(code: str, tmp_path: Path, sandbox: Sandbox) -> None:
     path = tmp_path / "data.jsonl"
     lines = [json.dumps(row) for row in material.clean_rows(200)]
     lines[100:100] = [row if isinstance(row, str) else json.dumps(row) for row in PLANTED[code]]
     path.write_text("\n".join(lines))
-    findings = [f for f in all_findings(path, []) if f.code not in ("quota", "class-imbalance")]
+    findings = [f for f in all_findings(path, [], sandbox) if f.code not in ("quota", "class-imbalance")]
     assert {f.code for f in findings} == {code}
     assert len({f.where for f in findings}) == 1
     place = 101 if code == "same-template" else 100 + len(PLANTED[code])

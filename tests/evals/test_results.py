@@ -123,8 +123,11 @@ def test_every_result_of_the_embedded_catalog_can_be_read_in_the_sandbox() -> No
 def test_dates_paths_and_methods_reach_the_sandbox() -> None:
     source = (
         "from datetime import datetime, date, timedelta\nfrom pathlib import Path\n"
-        "class R:\n  a: datetime\n  b: date\n  c: timedelta\n  d: Path\n  def text(self) -> str: ...\ndef f() -> R: ..."
+        "class R:\n  a: datetime\n  b: date\n  c: timedelta\n  d: Path\n  def text(self) -> str: ...\n"
+        "  def same(self) -> R: ...\ndef f() -> R: ..."
     )
     with Sandbox(parse_catalog(source, Path("tools.pyi"))) as sandbox:
         values = "(r.a.year, r.b.day, r.c.seconds, str(r.d)) == (2026, 1, 60, 'src/example1.py')"
-        assert sandbox.run([f"r = f()\nassert {values}\nr.text().upper()"]).problem == ""
+        assert (
+            sandbox.run([f"r = f()\nassert {values}\nr.text().upper()\nassert r.same().a.year == 2026"]).problem == ""
+        )

@@ -80,7 +80,7 @@ def test_results_are_read_with_inherited_fields_and_properties() -> None:
         ("LEVEL", ""),
         ("worst", "str"),
     ]
-    assert report.methods == ("text", "more")
+    assert tuple(report.methods) == ("text", "more")
     assert report.line == 13
 
 

@@ -17,7 +17,7 @@ from topcoat.errors import TopcoatError
 from topcoat.evals.compare import CategoryChange, Comparison, compare
 from topcoat.evals.matrix import ScoreMatrix
 from topcoat.plan import Need, Plan
-from topcoat.records import Call, CheckReport, EvalResult, Interval
+from topcoat.records import Budget, Call, CheckReport, EvalResult, Interval
 from topcoat.spec.phase import GateSpec
 from topcoat.workflow import PhaseOutcome, ProjectStatus
 from topcoat.workflow.history import LogEntry
@@ -113,15 +113,24 @@ def show_check(console: Console, report: CheckReport) -> None:
         if len(same) > MOST_OF_A_CODE:
             print_line(console, f"  [dim]and {len(same) - MOST_OF_A_CODE} more: topcoat check {report.phase} --json[/]")
         print_line(console, f"  [cyan]hint:[/] {escape(same[0].hint)}")
-    budget = report.budget
+    _show_budget(console, report.budget)
+    counts = f"{len(report.errors)} errors, {sum(f.severity == 'warning' for f in report.findings)} warnings"
+    print_line(console, f"[{'red' if report.errors else 'green'}]{counts}[/]")
+
+
+def _show_budget(console: Console, budget: Budget) -> None:
+    """What there is to train on, and what training amounts to."""
+    worth = "" if budget.effective is None else f", worth {budget.effective:.1f} of evenly used templates"
     print_line(
         console,
-        f"{budget.examples} examples, {budget.replay_pool} to replay from, {budget.valid} held out; "
+        f"{budget.examples} examples to train on, {budget.valid} held out{worth}; {budget.replay_pool} to replay from; "
+        f"code of {budget.programs_run} of {budget.programs} different programs was run",
+    )
+    print_line(
+        console,
         f"{budget.iterations} iterations = {budget.updates} updates = {budget.passes:.2f} passes; "
         f"{budget.replayed} rows replayed; {budget.trained_tokens} tokens trained; longest row {budget.longest} tokens",
     )
-    counts = f"{len(report.errors)} errors, {sum(f.severity == 'warning' for f in report.findings)} warnings"
-    print_line(console, f"[{'red' if report.errors else 'green'}]{counts}[/]")
 
 
 def show_outcome(console: Console, outcome: PhaseOutcome) -> None:

@@ -24,6 +24,7 @@ CODES = {
     "quota": "a category has another number of examples than the plan asked for",
     "roles": "the turns stand in an order that no chat has; the dialogue is left out",
     "same-template": "examples differ only in names, numbers and paths",
+    "sandbox": "the code doesn't run to its end in the sandbox, where tools give made-up results",
     "secret": "the dialogue holds what looks like a password, key or token",
     "split-delimiter": "a tag around tool calls is more than one token in this tokenizer",
     "system-prompt": "the system prompt isn't the one that the suite is evaluated with",

@@ -121,21 +121,24 @@ class Results:
         if result.is_dict:
             return values
         made = self.classes[result.name](**values)
-        return ClassInstance(made, eager_attrs=tuple(values), allowed_methods=result.methods)
+        return ClassInstance(made, eager_attrs=tuple(values), allowed_methods=tuple(result.methods))
 
     def _class(self, result: ResultClass) -> type[Any]:
-        """A Python class with the same fields, whose methods give a text."""
-        methods = {name: _answering(name) for name in result.methods if name not in result.fields}
+        """A Python class with the same fields, whose methods give what their stubs say."""
+        methods = {
+            name: self._answering(name, returned)
+            for name, returned in result.methods.items()
+            if name not in result.fields
+        }
         return make_dataclass(result.name, list(_readable(result)), namespace=methods)
+
+    def _answering(self, name: str, returned: str) -> Callable[..., object]:
+        return lambda this, *args, **kwargs: self._made(returned, name, 1, 0)
 
 
 def _readable(result: ResultClass) -> dict[str, str]:
     """The fields without those that mean something to Python itself, like `__slots__`."""
     return {name: annotation for name, annotation in result.fields.items() if not name.startswith("__")}
-
-
-def _answering(name: str) -> Callable[..., object]:
-    return lambda self, *args, **kwargs: _text(name, 1)
 
 
 def _text(name: str, n: int) -> str:

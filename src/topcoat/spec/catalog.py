@@ -53,14 +53,14 @@ class Tool:
 class ResultClass:
     """What a tool returns: field names and the source text of their types, inherited fields first.
 
-    `methods` are the names that can be called on it; a property counts as a field. `defaults` are the plain values
-    that the stub gives to fields. An `is_dict` class is a TypedDict: its fields are keys.
+    `methods` can be called on it; each has the source text of what it returns. A property counts as a field. `defaults`
+    are the plain values that the stub gives to fields. An `is_dict` class is a TypedDict: its fields are keys.
     """
 
     name: str
     fields: Mapping[str, str]
     line: int
-    methods: tuple[str, ...] = ()
+    methods: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, object] = field(default_factory=dict)
     is_dict: bool = False
 
@@ -88,7 +88,7 @@ class Catalog:
             for t in self.tools.values()
         ]
         results = [
-            [r.name, list(r.fields.items()), list(r.methods), list(r.defaults.items()), r.is_dict]
+            [r.name, list(r.fields.items()), list(r.methods.items()), list(r.defaults.items()), r.is_dict]
             for r in self.results.values()
         ]
         return digest_of([tools, results])
@@ -167,7 +167,7 @@ class _Reader:
 
     def _result(self, node: ast.ClassDef) -> ResultClass:
         fields: dict[str, str] = {}
-        methods: dict[str, None] = {}
+        methods: dict[str, str] = {}
         defaults: dict[str, object] = {}
         is_dict = False
         for base in map(ast.unparse, node.bases):
@@ -175,7 +175,7 @@ class _Reader:
             is_dict |= base.rpartition(".")[2] == "TypedDict"
             if inherited is not None:
                 fields |= inherited.fields
-                methods |= dict.fromkeys(inherited.methods)
+                methods |= inherited.methods
                 defaults |= inherited.defaults
                 is_dict |= inherited.is_dict
         defaults |= _defaults(node)
@@ -185,10 +185,10 @@ class _Reader:
                 self._mistake(f"`{node.name}.{name}` is defined twice, first on line {own[name]}", line)
             own.setdefault(name, line)
             if is_method:
-                methods[name] = None
+                methods[name] = annotation
             else:
                 fields[name] = annotation
-        return ResultClass(node.name, fields, node.lineno, tuple(methods), defaults, is_dict)
+        return ResultClass(node.name, fields, node.lineno, methods, defaults, is_dict)
 
     def _mistake(self, message: str, line: int) -> None:
         self.mistakes.append(Mistake(message, Where(self.path, line), _HINT))

@@ -12,12 +12,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from topcoat.data.check import check_examples, check_repeats
+from topcoat.data.check_runs import check_runs, runnable_programs
 from topcoat.data.draft import read_draft, skeleton
 from topcoat.data.foreign import FORMATS, Format, Untranslatable, convert, detect
 from topcoat.data.programs import signature
 from topcoat.data.reading import read_examples
 from topcoat.data.stats import DataStats, data_stats
 from topcoat.errors import InvalidInput, Mistake, Refused, Where
+from topcoat.evals.sandbox import Sandbox
 from topcoat.records import Finding, Record
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.loader import Line, read_jsonl, read_text
@@ -119,7 +121,11 @@ def finish_draft(workspace: Workspace, draft: Draft) -> list[Finding]:
     before = read_examples(draft.target)[0] if draft.target.exists() else []
     examples = [*before, located]
     found = check_examples(examples, workspace.suite, workspace.catalog, workspace.project.system_prompt)
-    found = [f for f in [*found, *check_repeats(examples)] if f.where == str(draft.path)]
+    found += check_repeats(examples)
+    if programs := runnable_programs([located], workspace.catalog):
+        with Sandbox(workspace.catalog) as sandbox:
+            found += check_runs(programs, sandbox)
+    found = [f for f in found if f.where == str(draft.path)]
     if not any(f.severity == "error" for f in found):
         existing = read_text(draft.target) if draft.target.exists() else ""
         separator = "\n" if existing and not existing.endswith("\n") else ""

@@ -17,12 +17,14 @@ from topcoat.data.check import (
     check_rows,
     check_validation,
 )
+from topcoat.data.check_runs import MOST_RUN, check_runs, runnable_programs
 from topcoat.data.reading import read_examples
 from topcoat.data.rows import encode_all
 from topcoat.data.splits import balanced_sample, hold_out, without_copies
 from topcoat.data.templates import effective_number, template
 from topcoat.engine.base import Batch, Row
 from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.evals.sandbox import Sandbox
 from topcoat.records import Budget, CheckReport, Finding
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.example import LocatedExample
@@ -74,6 +76,10 @@ def prepare(
 
     apart = valid_new if spec.data.valid_file is not None else []
     findings += check_examples([*new, *apart, *pool], suite, workspace.catalog, project.system_prompt)
+    programs = runnable_programs([*new, *apart], workspace.catalog)
+    if programs:
+        with Sandbox(workspace.catalog) as sandbox:
+            findings += check_runs(programs, sandbox)
     findings += check_repeats(new)
     findings += check_validation(train_new, valid_new)
     findings += check_categories(new, suite.categories)
@@ -122,6 +128,8 @@ def prepare(
         trained_tokens=sum(int(rows[i].trained.sum()) for batch in plan.batches for i in batch),
         longest=max(len(row.tokens) for row in rows),
         effective=effective_number(template(located.example) for located in new),
+        programs=len(programs),
+        programs_run=min(len(programs), MOST_RUN),
     )
     name = phase_name(path)
     return Prepared(
