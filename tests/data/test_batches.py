@@ -21,7 +21,7 @@ shapes = st.fixed_dictionaries(
 
 def plan(new: int, pool: int, share: float, size: int, iters: int, seed: int) -> Plan:
     lengths = [(37 * i) % 101 + 2 for i in range(new + pool)]
-    rows = range(new), range(new, new + pool)
+    rows = range(new), [range(new, new + pool)]
     return plan_batches(lengths, *rows, share=share, size=size, iters=iters, seed=seed)
 
 
@@ -68,6 +68,15 @@ def test_replayed_rows_come_round_before_any_comes_again() -> None:
     made = plan(new=64, pool=64, share=0.5, size=8, iters=WINDOW, seed=0)
     counts = Counter(row for batch in made.batches for row in batch if row >= 64)
     assert counts == dict.fromkeys(range(64, 128), 1)
+
+
+def test_replay_is_drawn_evenly_from_its_groups() -> None:
+    groups = [range(64, 70), range(70, 170), range(170, 171), range(0)]
+    made = plan_batches([9] * 171, range(64), groups, share=0.5, size=8, iters=2 * WINDOW, seed=0)
+    drawn = Counter(row for batch in made.batches for row in batch if row >= 64)
+    by_group = [sum(drawn[row] for row in group) for group in groups[:3]]
+    assert max(by_group) - min(by_group) <= 1
+    assert max(drawn[row] for row in groups[0]) - min(drawn[row] for row in groups[0]) <= 1
 
 
 def test_rows_of_a_batch_are_of_similar_length() -> None:

@@ -16,6 +16,7 @@ from topcoat.data.check import (
     check_categories,
     check_delimiters,
     check_examples,
+    check_held_out,
     check_quota,
     check_repeats,
     check_rows,
@@ -104,6 +105,11 @@ def test_a_copy_is_named_with_its_original() -> None:
 def test_a_category_without_a_case_is_named() -> None:
     (finding,) = check_categories([located(category="fils")], SUITE.categories)
     assert finding.code == "unknown-category"
+
+
+def test_nothing_to_validate_on_is_named() -> None:
+    assert [f.code for f in check_held_out(0, PHASE)] == ["no-validation"]
+    assert check_held_out(1, PHASE) == []
 
 
 def test_quota_is_compared_both_ways() -> None:
@@ -205,6 +211,7 @@ def test_one_planted_instance_is_found_among_200_clean_examples(code: str, tmp_p
 def test_every_code_is_planted_somewhere() -> None:
     elsewhere = {
         "class-imbalance",
+        "no-validation",
         "over-long",
         "partly-masked",
         "quota",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -20,21 +21,33 @@ texts = st.lists(st.text(st.characters(codec="ascii"), min_size=1), unique=True,
 
 
 @given(texts, st.floats(0.01, 0.9))
-def test_a_split_is_a_partition_with_both_sides(texts: list[str], share: float) -> None:
+def test_a_split_is_a_partition_with_something_to_train_on(texts: list[str], share: float) -> None:
     examples = [example(text) for text in texts]
     train, valid = hold_out(examples, share)
     assert train
-    assert valid
     assert Counter(map(id, [*train, *valid])) == Counter(map(id, examples))
 
 
-def test_an_example_never_changes_sides_when_data_grows() -> None:
-    first = [example(f"question {i}") for i in range(100)]
-    more = [example(f"another {i}") for i in range(400)]
-    small = {e.example.digest for e in hold_out(first, 0.1)[1]}
-    grown = {e.example.digest for e in hold_out([*more[:200], *first, *more[200:]], 0.1)[1]}
-    assert small == grown & {e.example.digest for e in first}
-    assert 4 <= len(small) <= 18
+@given(texts, texts, st.floats(0.01, 0.9), st.randoms())
+def test_an_example_never_changes_sides_when_data_grows(
+    first: list[str], more: list[str], share: float, order: random.Random
+) -> None:
+    few = [example(text) for text in first]
+    many = [example(text) for text in {*first, *more}]
+    order.shuffle(many)
+    sides = {e.example.digest: side for side, part in enumerate(hold_out(many, share)) for e in part}
+    train, valid = hold_out(few, share)
+    assert all(sides[e.example.digest] == 1 for e in valid)
+    if valid:
+        assert all(sides[e.example.digest] == 0 for e in train)
+    else:  # nothing is held out, or all would have been
+        held = [sides[e.example.digest] for e in train]
+        assert not any(held) or all(held)
+
+
+def test_the_share_is_held_out() -> None:
+    examples = [example(f"question {i}") for i in range(1000)]
+    assert 70 <= len(hold_out(examples, 0.1)[1]) <= 130
 
 
 def test_the_order_of_the_file_is_kept() -> None:

@@ -88,7 +88,10 @@ def test_a_suspected_category_is_judged_over_its_reserve_cases_too(fake_project:
 
 def test_a_base_answers_its_reserve_once(fake_project: Path) -> None:
     reserve(fake_project, "git", 15)
-    write_phase(fake_project, train__learning_rate=LOST, gate__no_regression=["git"], gate__target__domain=1.0)
+    write_phase(
+        fake_project, data__replay=0.0, train__learning_rate=LOST, gate__no_regression=["git"],
+        gate__target__domain=1.0, retry__max_attempts=2, retry__learning_rate_factor=0.9,
+    )  # fmt: skip
     engine = Asked()
     looked_twice = [result for result in run(fake_project, engine).results if result.before.categories[3].n == 27]
     assert len(looked_twice) > 1

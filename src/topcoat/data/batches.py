@@ -6,8 +6,9 @@ So resuming needs only the number of the iteration, and validating can't change 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 __all__ = ["Plan", "plan_batches"]
 
@@ -25,28 +26,31 @@ class Plan:
 
 
 def plan_batches(
-    lengths: Sequence[int], new: Sequence[int], replay: Sequence[int], *, share: float, size: int, iters: int, seed: int
+    lengths: Sequence[int],
+    new: Sequence[int],
+    replay: Sequence[Sequence[int]],
+    *,
+    share: float,
+    size: int,
+    iters: int,
+    seed: int,
 ) -> Plan:
     """Batches of `size` rows for `iters` iterations.
 
-    An epoch holds every row of `new` once and as many of `replay` as make `share` of the epoch; those come round
-    in turn, each time in a new order. `lengths` are tokens by row index; rows of a batch are of similar length.
+    An epoch holds every row of `new` once and as many of `replay` as make `share` of the epoch: as many of each of its
+    groups, whose rows come round in turn, each time in a new order. `lengths` are tokens by row index; rows of a batch
+    are of similar length.
     """
     rng = random.Random(seed)
-    wanted = round(len(new) * share / (1.0 - share)) if replay else 0
+    wanted = round(len(new) * share / (1.0 - share)) if any(replay) else 0
     queue: list[int] = []
-    drawn: list[int] = []
+    drawn = _drawn([group for group in replay if group], rng)
     seen_new = seen_replay = 0
-    replayed = set(replay)
+    replayed = {row for group in replay for row in group}
     batches: list[tuple[int, ...]] = []
     while len(batches) < iters:
         while len(queue) < size * WINDOW:
-            extra: list[int] = []
-            while len(extra) < wanted:
-                if not drawn:
-                    drawn = rng.sample(list(replay), len(replay))
-                extra.append(drawn.pop())
-            queue += rng.sample([*new, *extra], len(new) + wanted)
+            queue += rng.sample([*new, *islice(drawn, wanted)], len(new) + wanted)
         window, queue = queue[: size * WINDOW], queue[size * WINDOW :]
         window.sort(key=lambda row: lengths[row])
         made = [tuple(window[start : start + size]) for start in range(0, len(window), size)]
@@ -58,3 +62,12 @@ def plan_batches(
             seen_replay += row in replayed
             seen_new += row not in replayed
     return Plan(batches, seen_new / max(1, len(new)), seen_replay)
+
+
+def _drawn(groups: Sequence[Sequence[int]], rng: random.Random) -> Iterator[int]:
+    """Rows without end: one of each group in turn, none of a group again before all of it came."""
+    decks: list[list[int]] = [[] for _ in groups]
+    while groups:
+        for index in rng.sample(range(len(groups)), len(groups)):
+            decks[index] = decks[index] or rng.sample(groups[index], len(groups[index]))
+            yield decks[index].pop()

@@ -29,6 +29,7 @@ __all__ = [
     "check_categories",
     "check_delimiters",
     "check_examples",
+    "check_held_out",
     "check_quota",
     "check_repeats",
     "check_rows",
@@ -125,6 +126,13 @@ def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) ->
         )
         for where in partly_masked
     ]
+
+
+def check_held_out(valid: int, phase_file: Where) -> list[Finding]:
+    """Nothing to validate on: no early stopping, and nothing to compare the fused model on."""
+    message = "no example is held out: nothing tells when to stop, or whether fusing changed the model"
+    hint = 'valid = "20%" under [data], or a file of its own'
+    return [] if valid else [finding("no-validation", "warning", phase_file, message, hint)]
 
 
 def check_delimiters(examples: Examples, tokenizer: Tokenizer) -> list[Finding]:

@@ -16,17 +16,15 @@ Examples = list[LocatedExample]
 def hold_out(examples: Sequence[LocatedExample], share: float) -> tuple[Examples, Examples]:
     """Split into (train, valid): an example is held out if the hash of its dialogue falls into the first `share`.
 
-    So an example never changes sides when others are added or removed. A split that would leave either side empty moves
-    the example with the lowest (or highest) hash.
+    So an example never changes sides when others are added or removed. Of a few examples none may be held out; only
+    if all would be, none is.
     """
-    ranked = sorted(examples, key=lambda located: located.example.digest)
     limit = share * 2**64
-    valid = [located for located in ranked if int(located.example.digest[:16], 16) < limit]
-    if len(ranked) > 1:
-        valid = valid or ranked[:1]
-        valid = valid if len(valid) < len(ranked) else ranked[:-1]
-    held = {id(located) for located in valid}
-    return [located for located in examples if id(located) not in held], valid
+    held = [int(located.example.digest[:16], 16) < limit for located in examples]
+    if all(held):
+        return list(examples), []
+    train = [located for located, out in zip(examples, held, strict=True) if not out]
+    return train, [located for located, out in zip(examples, held, strict=True) if out]
 
 
 def without_copies(examples: Sequence[LocatedExample], of: Sequence[LocatedExample]) -> Examples:

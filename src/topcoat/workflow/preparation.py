@@ -12,6 +12,7 @@ from topcoat.data.check import (
     check_categories,
     check_delimiters,
     check_examples,
+    check_held_out,
     check_quota,
     check_repeats,
     check_rows,
@@ -69,7 +70,7 @@ def prepare(
     new = _load_all(project.root, [project.root / name for name in spec.data.train], findings)
     pool = _replay_pool(workspace, spec, new, findings)
     train_new, valid_new = _split(project.root, spec, new, findings)
-    train_pool, valid_pool = hold_out(pool, spec.data.valid_share or 0.1) if len(pool) > 1 else (pool, [])
+    train_pool, valid_pool = hold_out(pool, spec.data.valid_share or 0.1)
     share = spec.data.replay
     valid = valid_new + balanced_sample(valid_pool, round(len(valid_new) * share / (1 - share)), "validation")
     valid.sort(key=lambda located: hashlib.sha256(located.example.digest.encode()).digest())
@@ -89,6 +90,7 @@ def prepare(
     encoded_new = encode_all(train_new, tokenizer, spec.train)
     encoded_pool = encode_all(train_pool, tokenizer, spec.train)
     encoded_valid = encode_all(valid, tokenizer, spec.train)
+    findings += check_held_out(len(encoded_valid.rows), Where(path))
     for encoded in (encoded_new, encoded_pool, encoded_valid):
         findings += check_rows(encoded.over_long, encoded.partly_masked)
     if not encoded_new.rows:
@@ -102,7 +104,7 @@ def prepare(
         seed: plan_batches(
             [len(row.tokens) for row in rows],
             range(len(encoded_new.rows)),
-            range(len(encoded_new.rows), len(rows)),
+            _by_category(encoded_pool.examples, len(encoded_new.rows)),
             share=share,
             size=spec.train.batch_size,
             iters=spec.train.iters,
@@ -206,6 +208,14 @@ def earlier_data(workspace: Workspace) -> list[Path]:
         if outcome is not None and outcome.kind == "promoted":
             paths |= dict.fromkeys(workspace.project.root / name for name in phase.spec.data.train)
     return [path for path in paths if path.is_file()]
+
+
+def _by_category(examples: Examples, first: int) -> list[list[int]]:
+    """The rows of each category; `first` is the first example's row."""
+    groups: dict[str | None, list[int]] = {}
+    for row, located in enumerate(examples, first):
+        groups.setdefault(located.example.category, []).append(row)
+    return list(groups.values())
 
 
 def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:

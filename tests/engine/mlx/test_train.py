@@ -167,3 +167,19 @@ def norm_of_change(folder: Path) -> float:
     weights = mx.load(str(newest / "adapters.safetensors"))
     assert isinstance(weights, dict)
     return math.sqrt(sum(scalar(w.square().sum()) for name, w in weights.items() if name.endswith("lora_b")))
+
+
+def test_a_row_of_weight_three_counts_as_the_row_three_times(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    spec = replace_spec(iters=6, grad_accumulation_steps=1, steps_per_eval=6, optimizer="sgd")
+    once = job(make_model(), tmp_path / "once", spec)
+    heavy = [replace(once.rows[0], weight=3.0), *once.rows[1:]]
+    thrice = replace(once, folder=tmp_path / "thrice", batches=[(0, 0, 0, 1)] * 6)
+    weighted = replace(once, folder=tmp_path / "weighted", rows=heavy, batches=[(0, 1)] * 6)
+    plain = replace(once, folder=tmp_path / "plain", batches=[(0, 1)] * 6)
+    three, weight, one = (
+        [step.loss for step in engine.train(work, Silent()).steps] for work in (thrice, weighted, plain)
+    )
+    np.testing.assert_allclose(weight, three, rtol=1e-5)
+    assert not np.allclose(one, three, rtol=1e-3)
