@@ -14,6 +14,7 @@ __all__ = [
     "CategoryScore",
     "CheckReport",
     "Completion",
+    "Estimate",
     "EvalResult",
     "Evidence",
     "Finding",
@@ -76,13 +77,25 @@ class Budget(Record):
     programs_run: int = 0
 
 
+class Estimate(Record):
+    """What one attempt will take on this machine: `seconds` to train, bytes of `memory` (0: the engine doesn't know)
+    and, at most, of `disk`. `evaluation_seconds` are those that the base took, None if it wasn't evaluated yet.
+    """
+
+    seconds: float
+    evaluation_seconds: float | None
+    memory: int
+    disk: int
+
+
 class CheckReport(Record):
-    """Everything that `topcoat check` found out about a phase."""
+    """Everything that `topcoat check` found out about a phase. `estimate` is None if there are errors."""
 
     version: Literal[1] = 1
     phase: str
     findings: list[Finding]
     budget: Budget
+    estimate: Estimate | None = None
 
     @property
     def errors(self) -> list[Finding]:
@@ -214,7 +227,8 @@ class Trial(Record):
 class TrainReport(Record):
     """A finished training run. `trials` are those it was chosen from, if there were several.
 
-    `adopted` is the folder of an adapter that was trained elsewhere: then there are no steps.
+    `adopted` is the folder of an adapter that was trained elsewhere: then there are no steps. `peak_memory` is what the
+    engine held at most, in bytes; 0 if it doesn't know.
     """
 
     version: Literal[1] = 1
@@ -228,6 +242,7 @@ class TrainReport(Record):
     seconds: float
     trials: list[Trial] = []
     adopted: str = ""
+    peak_memory: int = 0
 
 
 class ModuleFuse(Record):

@@ -17,7 +17,7 @@ from topcoat.errors import TopcoatError
 from topcoat.evals.compare import CategoryChange, Comparison, compare
 from topcoat.evals.matrix import ScoreMatrix
 from topcoat.plan import Need, Plan
-from topcoat.records import Budget, Call, CheckReport, EvalResult, Interval
+from topcoat.records import Budget, Call, CheckReport, Estimate, EvalResult, Interval
 from topcoat.spec.phase import GateSpec
 from topcoat.workflow import PhaseOutcome, ProjectStatus
 from topcoat.workflow.history import LogEntry
@@ -114,6 +114,8 @@ def show_check(console: Console, report: CheckReport) -> None:
             print_line(console, f"  [dim]and {len(same) - MOST_OF_A_CODE} more: topcoat check {report.phase} --json[/]")
         print_line(console, f"  [cyan]hint:[/] {escape(same[0].hint)}")
     _show_budget(console, report.budget)
+    if report.estimate is not None:
+        _show_estimate(console, report.estimate)
     counts = f"{len(report.errors)} errors, {sum(f.severity == 'warning' for f in report.findings)} warnings"
     print_line(console, f"[{'red' if report.errors else 'green'}]{counts}[/]")
 
@@ -130,6 +132,28 @@ def _show_budget(console: Console, budget: Budget) -> None:
         console,
         f"{budget.iterations} iterations = {budget.updates} updates = {budget.passes:.2f} passes; "
         f"{budget.replayed} rows replayed; {budget.trained_tokens} tokens trained; longest row {budget.longest} tokens",
+    )
+
+
+def _show_estimate(console: Console, estimate: Estimate) -> None:
+    """What one attempt will take, as measured on this machine."""
+    seconds = estimate.evaluation_seconds
+    evaluation = "not evaluated yet" if seconds is None else f"an evaluation took {_duration(seconds)}"
+    memory = f"{estimate.memory / 1e9:.2f} GB of memory, " if estimate.memory else ""
+    print_line(
+        console,
+        f"an attempt, from a few updates measured here: {_duration(estimate.seconds)} to train ({evaluation}), "
+        f"{memory}{estimate.disk / 1e6:.0f} MB of disk",
+    )
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
     )
 
 

@@ -121,13 +121,21 @@ def init(
 
 
 @app.command()
-def check(phase: PhaseArgument, allow: Allow = None, json: Json = False) -> None:
+def check(
+    phase: PhaseArgument,
+    allow: Allow = None,
+    measure: Annotated[bool, typer.Option(help="Train a few updates to say what the phase will take.")] = True,
+    json: Json = False,
+) -> None:
     """Everything that can be known about a phase before anything is spent on it."""
     from topcoat.cli.display import show_check
-    from topcoat.workflow import prepare
+    from topcoat.workflow import estimate, prepare
 
     with _open("check") as workspace:
-        report = prepare(workspace, _phase_path(workspace, phase), allow=_codes(allow)).report
+        prepared = prepare(workspace, _phase_path(workspace, phase), allow=_codes(allow))
+        report = prepared.report
+        if measure and not report.errors:
+            report = report.model_copy(update={"estimate": estimate(workspace, prepared)})
     _show(report, json, lambda: show_check(out, report))
     if report.errors:
         raise typer.Exit(InvalidInput.exit_code)

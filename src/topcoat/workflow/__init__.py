@@ -1,6 +1,7 @@
 """The use cases, each a function with plain inputs and outputs: the one place that wires the rest together."""
 
 from topcoat.workflow.adoption import adopt_adapter
+from topcoat.workflow.estimation import estimate
 from topcoat.workflow.evaluation import compare_models, evaluate_endpoint, evaluate_folder, evaluate_model
 from topcoat.workflow.history import ProjectStatus, history, project_status
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
@@ -21,6 +22,7 @@ __all__ = [
     "collect_garbage",
     "compare_models",
     "copy_demo",
+    "estimate",
     "evaluate_endpoint",
     "evaluate_folder",
     "evaluate_model",

@@ -48,6 +48,7 @@ def train(job: TrainJob, sink: Sink, *, by: str) -> TrainReport:
     if updates == 0:
         raise InvalidInput(f"{len(job.batches)} iterations make no update of {accumulate} accumulated batches")
 
+    mx.reset_peak_memory()
     model = load(job.model, lazy=True, held=spec.num_layers).model
     _seed(spec, 0)
     attach(model, spec)
@@ -98,6 +99,7 @@ def train(job: TrainJob, sink: Sink, *, by: str) -> TrainReport:
         stopped="iterations" if progress.update == updates else "patience",
         trained_tokens=sum(step.tokens for step in progress.steps),
         seconds=earlier + time.perf_counter() - started,
+        peak_memory=mx.get_peak_memory(),
     )
 
 
