@@ -8,9 +8,11 @@ from pathlib import Path
 import mlx.core as mx
 
 from topcoat.engine.base import FuseJob, GenerateJob, ModelInfo, TrainJob
+from topcoat.engine.mlx import cpu_math
 from topcoat.engine.mlx.foreign import adopt
 from topcoat.engine.mlx.fuse import fuse
 from topcoat.engine.mlx.generate import generate
+from topcoat.engine.mlx.heap import keep_freed_memory
 from topcoat.engine.mlx.model import describe, load, locate, on_cpu, read_config
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
 from topcoat.engine.mlx.train import train
@@ -29,6 +31,8 @@ class MlxEngine:
             # MLX compiles CPU kernels with the system's C++ compiler at run time: absent on many machines, some 25 s on
             # first use, and no faster for these models.
             mx.disable_compile()
+            cpu_math.serve_mlx()
+            keep_freed_memory()
 
     @property
     def name(self) -> str:

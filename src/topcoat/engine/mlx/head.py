@@ -13,6 +13,8 @@ from typing import cast
 import mlx.core as mx
 import mlx.nn as nn
 
+from topcoat.engine.mlx import cpu_math
+
 __all__ = ["head_loss"]
 
 CHUNK = 128
@@ -26,9 +28,10 @@ def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: m
     """
 
     def chunk_loss(states: mx.array, target: mx.array, weight: mx.array) -> mx.array:
-        losses = nn.losses.cross_entropy(head(states).astype(mx.float32), target)
+        losses = cross_entropy(head(states).astype(mx.float32), target)
         return (losses * weight).sum()
 
+    cross_entropy = cpu_math.cross_entropy if mx.default_device() == mx.cpu else nn.losses.cross_entropy
     with_gradient = mx.value_and_grad(chunk_loss)
 
     @mx.custom_function

@@ -1,0 +1,235 @@
+"""Exponentials, silu and attention for MLX's CPU backend, made of the operations that are fast there.
+
+MLX's CPU `exp` runs at some 70 million values a second, additions and products at 5 billion: half of a training step
+went into exponentials. Here exp is a polynomial (as in Cephes' expf), attention goes block by block over the queries
+and skips keys that no query of its block may see, and its backward pass keeps one number a query, not the
+probabilities. Results equal MLX's own to float rounding. On a GPU, nothing of this is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import mlx.core as mx
+import mlx.nn as nn
+
+__all__ = ["attention", "cross_entropy", "exp", "serve_mlx", "silu"]
+
+Pair = tuple[mx.array, mx.array]
+
+WORTHWHILE = 1 << 14
+"""Fewer exponentials than this (a row's, in attention) are left to MLX: many short operations cost more than one."""
+
+BLOCK = 160
+"""Queries at a time where later ones see more keys."""
+
+_LOG2_E = 1.4426950408889634
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+_POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
+"""Of (exp(r) - 1 - r) / r² for |r| <= ln 2 / 2: Cephes' coefficients, 1 to 2 units in the last place."""
+_SHIFT = 12582912.0 + 127.0
+"""1.5 · 2**23 + 127: a float32 of some n plus this holds n + 127, an exponent's bits, in its lowest bits."""
+_LEAST, _MOST = -87.0, 88.0
+_HIDDEN = -1e30
+
+_stock_attention = mx.fast.scaled_dot_product_attention
+_stock_silu = nn.silu
+
+
+def serve_mlx() -> None:
+    """Put `attention` and `silu` in the place of MLX's own, for all models of this process."""
+    mx.fast.scaled_dot_product_attention = attention
+    nn.silu = silu
+
+
+def exp(x: mx.array) -> mx.array:
+    """e**x in float32; x is clipped to -87..88. Not differentiable."""
+    x = mx.minimum(mx.maximum(x, _LEAST), _MOST)
+    shifted = x * _LOG2_E + _SHIFT
+    n = shifted - _SHIFT
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    series = r * _POLYNOMIAL[0] + _POLYNOMIAL[1]
+    for coefficient in _POLYNOMIAL[2:]:
+        series = series * r + coefficient
+    series = series * (r * r) + r + 1.0
+    return series * mx.left_shift(shifted.view(mx.int32), 23).view(mx.float32)
+
+
+def silu(x: mx.array) -> mx.array:
+    """x · sigmoid(x), of any shape."""
+    if x.size < WORTHWHILE or x.dtype != mx.float32:
+        return _stock_silu(x)
+    output, _ = cast(Pair, _silu(x))
+    return output
+
+
+@mx.custom_function
+def _silu(x: mx.array) -> Pair:
+    sigmoid = mx.reciprocal(exp(-x) + 1.0)
+    return x * sigmoid, sigmoid
+
+
+@_silu.vjp
+def _silu_backward(x: mx.array, cotangents: Pair, outputs: Pair) -> mx.array:
+    product, sigmoid = outputs
+    return cotangents[0] * (sigmoid + product * (1.0 - sigmoid))
+
+
+def cross_entropy(logits: mx.array, targets: mx.array) -> mx.array:
+    """The loss of each row in nats, (n,). `logits`: (n, vocabulary); differentiable, with one exponential a logit."""
+    places = targets[:, None]
+
+    @mx.custom_function
+    def losses_and_shares(logits: mx.array) -> Pair:
+        highest = logits.max(axis=-1, keepdims=True)
+        shares = exp(logits - highest)
+        total = shares.sum(axis=-1, keepdims=True)
+        losses = mx.log(total) + highest - mx.take_along_axis(logits, places, axis=-1)
+        return losses[:, 0], shares / total
+
+    @losses_and_shares.vjp
+    def _backward(logits: mx.array, cotangents: Pair, outputs: Pair) -> mx.array:
+        weights = cotangents[0][:, None]
+        gradient = outputs[1] * weights
+        at_targets = mx.take_along_axis(gradient, places, axis=-1) - weights
+        return mx.put_along_axis(gradient, places, at_targets, axis=-1)
+
+    losses, _ = cast(Pair, losses_and_shares(logits))
+    return losses
+
+
+def attention(
+    q: mx.array,
+    k: mx.array,
+    v: mx.array,
+    *,
+    scale: float,
+    mask: str | mx.array | None = None,
+    sinks: mx.array | None = None,
+    force_fused: bool = False,
+    stream: Any = None,
+) -> mx.array:
+    """softmax(scale · q kᵀ) v, as `mx.fast.scaled_dot_product_attention`.
+
+    q: (rows, heads, queries, dim); k, v: (1, key heads, keys, dim). `mask` is None, "causal" (the last
+    query sees the last key) or true where a key is seen, of shape (rows or 1, 1, queries or 1, keys or 1). Anything
+    else is left to MLX.
+    """
+    few = q.shape[1] * q.shape[2] * k.shape[2] < WORTHWHILE
+    seen = mask if isinstance(mask, mx.array) else None
+    if seen is not None:
+        known = seen.dtype == mx.bool_ and seen.ndim == 4 and seen.shape[1] == 1
+    else:
+        known = mask in (None, "causal")
+    special = sinks is not None or force_fused or stream is not None
+    if few or not known or special or {q.dtype, k.dtype, v.dtype} != {mx.float32}:
+        return _stock_attention(q, k, v, scale=scale, mask=mask, sinks=sinks, force_fused=force_fused, stream=stream)
+    if seen is not None:
+        seen = mx.broadcast_to(seen, (q.shape[0], *seen.shape[1:]))
+    plan = _Plan(q.shape, k.shape, scale, causal=mask is not None and seen is None)
+    outputs: list[mx.array] = []
+    for row in range(q.shape[0]):
+        part = slice(row, row + 1)
+        # Each row waits for the one before it: what rows compute side by side doesn't fit the processor's cache.
+        own = mx.depends(q[part], outputs[-1:]) if outputs else q[part]
+        outputs.append(plan.attend(own, k[part], v[part], None if seen is None else seen[part]))
+    return mx.concatenate(outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Queries `start` to `stop`, which see none but the first `keys` keys; `bias` is added to their scores."""
+
+    start: int
+    stop: int
+    keys: int
+    bias: mx.array | None
+
+
+class _Plan:
+    """One row's attention: its shapes and blocks. Heads that share keys are rows of one product."""
+
+    def __init__(self, q: Sequence[int], k: Sequence[int], scale: float, *, causal: bool) -> None:
+        heads, self.queries = q[1], q[2]
+        self.key_heads, self.keys = k[1], k[2]
+        self.group = heads // self.key_heads
+        self.scale = scale
+        self._causal = causal
+
+    def attend(self, q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) -> mx.array:
+        """The output, (1, heads, queries, value dim)."""
+
+        @mx.custom_function
+        def forward(q: mx.array, k: mx.array, v: mx.array) -> Pair:
+            outputs, normalizers = [], []
+            for block in self._blocks(mask):
+                scores = self._scores(block, q, k)
+                highest = scores.max(axis=-1, keepdims=True)
+                shares = exp(scores - highest)
+                total = shares.sum(axis=-1, keepdims=True)
+                outputs.append(self._unfold(block, (shares @ v[:, :, : block.keys]) / total))
+                normalizers.append(self._unfold(block, highest + mx.log(total)))
+            return mx.concatenate(outputs, axis=2), mx.concatenate(normalizers, axis=2)
+
+        @forward.vjp
+        def _backward(
+            primals: tuple[mx.array, ...], cotangents: tuple[mx.array, ...], outputs: tuple[mx.array, ...]
+        ) -> tuple[mx.array, ...]:
+            q, k, v = primals
+            output, normalizer = outputs
+            inner = (cotangents[0] * output).sum(axis=-1, keepdims=True)
+            of_queries, of_keys, of_values = [], mx.zeros_like(k), mx.zeros_like(v)
+            for block in self._blocks(mask):
+                shares = exp(self._scores(block, q, k) - self._fold(block, normalizer))
+                cotangent = self._fold(block, cotangents[0])
+                of_shares = cotangent @ v[:, :, : block.keys].swapaxes(-1, -2)
+                of_scores = shares * (of_shares - self._fold(block, inner))
+                of_queries.append(self._unfold(block, of_scores @ k[:, :, : block.keys]) * self.scale)
+                queries = self._fold(block, q) * self.scale
+                of_keys = self._added(of_keys, block, of_scores.swapaxes(-1, -2) @ queries)
+                of_values = self._added(of_values, block, shares.swapaxes(-1, -2) @ cotangent)
+            return mx.concatenate(of_queries, axis=2), of_keys, of_values
+
+        output, _ = cast(Pair, forward(q, k, v))
+        return output
+
+    def _blocks(self, mask: mx.array | None) -> Iterator[_Block]:
+        size = BLOCK if self._causal else self.queries
+        before = self.keys - self.queries
+        for start in range(0, self.queries, size):
+            stop = min(start + size, self.queries)
+            keys = before + stop if self._causal else self.keys
+            yield _Block(start, stop, keys, self._bias(start, stop, keys, mask))
+
+    def _bias(self, start: int, stop: int, keys: int, mask: mx.array | None) -> mx.array | None:
+        """(1, 1, group · queries, keys): 0 where a key is seen."""
+        if self._causal:
+            last = mx.arange(start, stop) + (self.keys - self.queries)
+            seen = mx.arange(keys) <= last[:, None]
+        elif mask is not None:
+            seen = mx.broadcast_to(mask, (1, 1, self.queries, self.keys))
+        else:
+            return None
+        bias = mx.where(seen, 0.0, _HIDDEN)
+        return mx.concatenate([bias] * self.group, axis=-2)
+
+    def _scores(self, block: _Block, q: mx.array, k: mx.array) -> mx.array:
+        """(1, key heads, group · queries, keys)."""
+        scores = (self._fold(block, q) * self.scale) @ k[:, :, : block.keys].swapaxes(-1, -2)
+        return scores if block.bias is None else scores + block.bias
+
+    def _fold(self, block: _Block, x: mx.array) -> mx.array:
+        """(1, heads, all queries, n) to the block's (1, key heads, group · queries, n)."""
+        heads = x.reshape(1, self.key_heads, self.group, self.queries, -1)[:, :, :, block.start : block.stop]
+        return heads.reshape(1, self.key_heads, self.group * (block.stop - block.start), -1)
+
+    def _unfold(self, block: _Block, x: mx.array) -> mx.array:
+        return x.reshape(1, self.key_heads * self.group, block.stop - block.start, -1)
+
+    def _added(self, total: mx.array, block: _Block, part: mx.array) -> mx.array:
+        """`total` (1, key heads, keys, n) plus what the block adds to its first keys."""
+        if block.keys == self.keys:
+            return total + part
+        return total + mx.pad(part, [(0, 0), (0, 0), (0, self.keys - block.keys), (0, 0)])
