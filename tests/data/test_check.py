@@ -19,6 +19,7 @@ from topcoat.data.check import (
     check_held_out,
     check_quota,
     check_repeats,
+    check_replay,
     check_rows,
     check_validation,
 )
@@ -110,6 +111,11 @@ def test_a_category_without_a_case_is_named() -> None:
 def test_nothing_to_validate_on_is_named() -> None:
     assert [f.code for f in check_held_out(0, PHASE)] == ["no-validation"]
     assert check_held_out(1, PHASE) == []
+
+
+def test_replay_of_nothing_is_named() -> None:
+    assert [f.code for f in check_replay(0.25, 0, PHASE)] == ["no-replay"]
+    assert check_replay(0.25, 1, PHASE) == check_replay(0.0, 0, PHASE) == []
 
 
 def test_quota_is_compared_both_ways() -> None:
@@ -211,6 +217,7 @@ def test_one_planted_instance_is_found_among_200_clean_examples(code: str, tmp_p
 def test_every_code_is_planted_somewhere() -> None:
     elsewhere = {
         "class-imbalance",
+        "no-replay",
         "no-validation",
         "over-long",
         "partly-masked",

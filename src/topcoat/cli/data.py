@@ -46,6 +46,28 @@ def import_(
 
 
 @app.command()
+def replay(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file of examples to write.")],
+    each: Annotated[int, typer.Option(min=1, help="How often each tool is asked for.")] = 8,
+    json: Json = False,
+) -> None:
+    """Examples of what the base knows, in its own words: for replay where its earlier data is lost."""
+    from topcoat.cli.main import open_project
+    from topcoat.workflow import replay_from_base
+
+    with open_project("data replay") as workspace:
+        done = replay_from_base(workspace, to.absolute(), each)
+        root = workspace.project.root
+    if json:
+        sys.stdout.write(done.model_dump_json(indent=2) + "\n")
+        return
+    path = Path(done.path)
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    print_line(out, f"{escape(str(to))}: {done.kept} of {done.asked} answers of {escape(done.model)} kept")
+    print_line(out, f'[cyan]hint:[/] history = ["{escape(str(shown))}"] under \\[project] in topcoat.toml')
+
+
+@app.command()
 def stats(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files of examples.")], json: Json = False
 ) -> None:

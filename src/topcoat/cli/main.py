@@ -131,7 +131,7 @@ def check(
     from topcoat.cli.display import show_check
     from topcoat.workflow import estimate, prepare
 
-    with _open("check") as workspace:
+    with open_project("check") as workspace:
         prepared = prepare(workspace, _phase_path(workspace, phase), allow=_codes(allow))
         report = prepared.report
         if measure and not report.errors:
@@ -181,7 +181,7 @@ def _evaluate_model(model: str) -> EvalResult:
     """A model of the lineage; a folder if none is called so."""
     from topcoat.workflow import evaluate_folder, evaluate_model
 
-    with _open(f"eval {model}") as workspace:
+    with open_project(f"eval {model}") as workspace:
         known = model == "production" or workspace.lineage.model(model) is not None
         if not known and Path(model).is_dir():
             return evaluate_folder(workspace, Path(model).absolute())
@@ -223,7 +223,7 @@ def plan(
     from topcoat.cli.display import show_plan
     from topcoat.workflow import plan_phase, write_plan
 
-    with _open("plan") as workspace:
+    with open_project("plan") as workspace:
         name = write.stem if write else "next"
         found = plan_phase(workspace, name=name, goal=goal, examples=examples, targets=_targets(target))
         if write is not None:
@@ -279,7 +279,7 @@ def compare(
     from topcoat.cli.display import show_comparison
     from topcoat.workflow import compare_models
 
-    with _open(f"compare {before} {after}") as workspace:
+    with open_project(f"compare {before} {after}") as workspace:
         comparison = compare_models(workspace, workspace.model(before), workspace.model(after))
     _show(comparison, json, lambda: show_comparison(out, comparison))
 
@@ -302,7 +302,7 @@ def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json =
     """Make a model production by hand."""
     from topcoat.workflow import promote as promote_model
 
-    with _open(f"promote {model}") as workspace:
+    with open_project(f"promote {model}") as workspace:
         promoted = promote_model(workspace, model)
     if json:
         _print_json({"production": promoted.name})
@@ -315,7 +315,7 @@ def rollback(json: Json = False) -> None:
     """Make the model before the present one production again."""
     from topcoat.workflow import rollback as roll_back
 
-    with _open("rollback") as workspace:
+    with open_project("rollback") as workspace:
         replaced, model = roll_back(workspace)
     if json:
         _print_json({"production": model.name, "replaced": replaced})
@@ -332,7 +332,7 @@ def adopt(
     """Fuse, evaluate and judge an adapter that was trained elsewhere, as an attempt of a phase."""
     from topcoat.workflow import adopt_adapter
 
-    with _open(f"adopt {phase}") as workspace:
+    with open_project(f"adopt {phase}") as workspace:
         outcome = adopt_adapter(workspace, _phase_path(workspace, phase), adapter.absolute())
     _show_outcome(outcome, json)
     if not outcome.promoted:
@@ -347,7 +347,7 @@ def rebuild(
     """Make a fused model's folder again, bit for bit, from the root and the adapters."""
     from topcoat.workflow import rebuild as make_again
 
-    with _open(f"rebuild {model}") as workspace:
+    with open_project(f"rebuild {model}") as workspace:
         row = make_again(workspace, model)
     if json:
         _print_json({"model": row.name, "path": str(row.path), "digest": row.digest})
@@ -363,7 +363,7 @@ def gc(
     """Delete fused models that can be rebuilt, and checkpoints of finished trainings. Never production or a root."""
     from topcoat.workflow import collect_garbage
 
-    with _open("gc") as workspace:
+    with open_project("gc") as workspace:
         freed = collect_garbage(workspace, dry_run=dry_run)
     if json:
         _print_json({"dry_run": dry_run, "folders": freed.folders, "bytes": freed.bytes})
@@ -382,7 +382,7 @@ def main() -> None:
 def _run(folder: Path, phase: str, json: bool, *, allow: frozenset[str] = frozenset(), restart: bool = False) -> None:
     from topcoat.workflow import run_phase
 
-    with _open(f"run {phase}", folder) as workspace:
+    with open_project(f"run {phase}", folder) as workspace:
         outcome = run_phase(workspace, _phase_path(workspace, phase), allow=allow, restart=restart)
     _show_outcome(outcome, json)
     if not outcome.promoted:
@@ -408,7 +408,7 @@ def _show_outcome(outcome: PhaseOutcome, json: bool) -> None:
 
 
 @contextmanager
-def _open(command: str, folder: Path | None = None) -> Iterator[Workspace]:
+def open_project(command: str, folder: Path | None = None) -> Iterator[Workspace]:
     """The project, locked, with progress on stderr."""
     from topcoat.cli.progress_bar import terminal_sink
     from topcoat.workflow import open_workspace

@@ -32,6 +32,7 @@ __all__ = [
     "check_held_out",
     "check_quota",
     "check_repeats",
+    "check_replay",
     "check_rows",
     "check_validation",
 ]
@@ -126,6 +127,13 @@ def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) ->
         )
         for where in partly_masked
     ]
+
+
+def check_replay(share: float, pool: int, phase_file: Where) -> list[Finding]:
+    """Replay without anything to replay: what the base knows is not protected."""
+    message = f"replay = {share:g}, but there is no earlier data: nothing keeps the base from forgetting"
+    hint = "topcoat data replay --to data/replay.jsonl"
+    return [finding("no-replay", "warning", phase_file, message, hint)] if share > 0 and not pool else []
 
 
 def check_held_out(valid: int, phase_file: Where) -> list[Finding]:

@@ -18,6 +18,7 @@ CODES = {
     "eval-near": "a user turn is nearly a prompt of the suite, or is it with other names",
     "eval-overlap": "a user turn is word for word a prompt of the suite",
     "near-duplicate": "two dialogues are nearly the same",
+    "no-replay": "the phase replays earlier data, and there is none",
     "no-validation": "nothing is held out to validate on",
     "not-chat": "the line is no dialogue in mlx-lm's chat format and is left out",
     "over-long": "the example doesn't fit max_seq_length and is left out",

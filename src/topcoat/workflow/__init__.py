@@ -9,6 +9,7 @@ from topcoat.workflow.planning import plan_phase, plan_text, write_plan
 from topcoat.workflow.preparation import Prepared, prepare
 from topcoat.workflow.production import promote, rollback
 from topcoat.workflow.rebuilding import Freed, collect_garbage, rebuild
+from topcoat.workflow.replaying import replay_from_base
 from topcoat.workflow.starting import copy_demo, init_project
 from topcoat.workflow.workspace import Workspace, open_workspace, read_workspace
 
@@ -36,6 +37,7 @@ __all__ = [
     "promote",
     "read_workspace",
     "rebuild",
+    "replay_from_base",
     "rollback",
     "run_phase",
     "write_plan",

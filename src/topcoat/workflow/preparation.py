@@ -15,6 +15,7 @@ from topcoat.data.check import (
     check_held_out,
     check_quota,
     check_repeats,
+    check_replay,
     check_rows,
     check_validation,
 )
@@ -90,6 +91,7 @@ def prepare(
     encoded_new = encode_all(train_new, tokenizer, spec.train)
     encoded_pool = encode_all(train_pool, tokenizer, spec.train)
     encoded_valid = encode_all(valid, tokenizer, spec.train)
+    findings += check_replay(share, len(pool), Where(path))
     findings += check_held_out(len(encoded_valid.rows), Where(path))
     for encoded in (encoded_new, encoded_pool, encoded_valid):
         findings += check_rows(encoded.over_long, encoded.partly_masked)
