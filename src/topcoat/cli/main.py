@@ -72,6 +72,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="A phase's name, or its file.")]
 Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="CODE", help="Let findings of this code through.")]
 
+HeldOut = Annotated[float, typer.Option(help="The share of sessions that become evaluation cases, never training.")]
+
 
 @dataclass(slots=True)
 class Common:
@@ -229,6 +231,28 @@ def plan(
         if write is not None:
             write_plan(found, write)
     _show(found, json, lambda: show_plan(out, found, write))
+
+
+@app.command()
+def extract(
+    phase: Annotated[str, typer.Option(metavar="NAME", help="The phase whose quota is to be filled.")],
+    held_out: HeldOut = 0.2,
+    overwrite: Annotated[bool, typer.Option(help="Write also over files that were edited.")] = False,
+    json: Json = False,
+) -> None:
+    """The examples in captured usage that a phase asks for: data/NAME.jsonl, checked, each with where it comes from.
+
+    A share of the sessions becomes evaluation cases instead, in suites/captured.jsonl; put them into the suite.
+    """
+    from topcoat.cli.flywheel import show_extraction
+    from topcoat.spec.phase import load_phase
+    from topcoat.workflow.extraction import extract_examples
+
+    with _read() as workspace:
+        path = _phase_path(workspace, phase)
+        quota = load_phase(path).data.quota
+        found = extract_examples(workspace, path.stem, quota, held_out=held_out, overwrite=overwrite)
+    _show(found, json, lambda: show_extraction(out, found))
 
 
 @app.command()

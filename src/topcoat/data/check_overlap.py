@@ -26,6 +26,7 @@ __all__ = [
     "check_repeats",
     "check_suite",
     "check_validation",
+    "near_cases",
     "said",
     "same_words",
 ]
@@ -161,6 +162,18 @@ def case_twins(examples: Examples, suite: Suite) -> list[CaseTwin]:
             count = len({owners[i] for i in near})
             twins.append(CaseTwin(case, examples[owners[best]], float(similarity[best]), best in alike, count))
     return twins
+
+
+def near_cases(examples: Examples, suite: Suite) -> set[int]:
+    """The indices of the examples that ask what a case asks: its words, nearly its words, or with other names."""
+    sets = WordSets([case.text for case in suite.cases])
+    templates = {text_template(case.text) for case in suite.cases}
+    return {
+        index
+        for index, located in enumerate(examples)
+        for question in questions(located.example)
+        if text_template(question) in templates or sets.similarity(question).max(initial=0.0) >= NEAR_CASE
+    }
 
 
 def same_words(text: str) -> str:

@@ -17,7 +17,7 @@ from topcoat.evals.markup import Block, Broken, Code, blocks
 from topcoat.spec.example import Example
 from topcoat.spec.message import Message
 
-__all__ = ["call_blocks", "code_template", "effective_number", "questions", "template", "text_template"]
+__all__ = ["call_blocks", "code_template", "effective_number", "names_given", "questions", "template", "text_template"]
 
 _BLANK = "_"
 _WORDS = re.compile(
@@ -51,7 +51,7 @@ _TOOL_RESULT = "<tool_response>"
 def template(example: Example) -> str:
     """The template of a dialogue: equal for two dialogues that differ in names, numbers and paths only."""
     calls = [block for message in example.messages for block in call_blocks(message)]
-    names = frozenset(name for block in calls for name in _given(block))
+    names = frozenset(name for block in calls for name in names_given(block))
     parts = [text_template(question, names) for question in questions(example)]
     if calls:
         parts += map(_call_template, calls)
@@ -132,7 +132,7 @@ def _code_words(code: str) -> Iterator[str]:
             yield word
 
 
-def _given(block: Block) -> Iterator[str]:
+def names_given(block: Block) -> Iterator[str]:
     """The names that a call is given: texts without spaces in its arguments."""
     if isinstance(block, Code):
         for double, single in _TEXTS.findall(block.text):
