@@ -119,7 +119,9 @@ def test_what_review_rejected_stays_out_and_what_it_edited_stays_edited(captured
     answer = json.loads((captured / "data" / "next.jsonl").read_text().splitlines()[1])["messages"][-1]
     edited = [{"role": "user", "content": "Bind-check it, views/x.py"}, answer]
     with opened(captured) as workspace:
-        decide(workspace, {ids[0]: Decision(kind="rejected"), ids[1]: Decision(kind="accepted", messages=edited)})
+        decide(
+            workspace, "next", {ids[0]: Decision(kind="rejected"), ids[1]: Decision(kind="accepted", messages=edited)}
+        )
     found = extracted(captured, held_out=0.0)
     text = (captured / "data" / "next.jsonl").read_text()
     assert found.rejected["review"] == 1

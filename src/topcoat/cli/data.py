@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from topcoat.data.stats import DataStats
     from topcoat.records import Finding
 
-__all__ = ["app"]
+__all__ = ["app", "edit"]
 
 app = typer.Typer(help="Files of examples: import, sum up, write.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -98,7 +98,7 @@ def new(
     again = f"topcoat data new --category {shlex.quote(category)}" + (f" --to {shlex.quote(str(to))}" if to else "")
     with read_workspace(common.start, FakeEngine(), Silent()) as workspace:
         draft = begin_draft(workspace, category, to)
-        _edit(draft.path, again)
+        edit(draft.path, again)
         found = finish_draft(workspace, draft)
     for finding in found:
         _show_finding(finding)
@@ -111,7 +111,7 @@ def new(
     print_line(out, f"added to {escape(str(draft.target))}")
 
 
-def _edit(path: Path, again: str) -> None:
+def edit(path: Path, again: str) -> None:
     """Open a file in the user's editor and wait for it. Raises `InvalidInput` if there is none, or it fails."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:

@@ -256,6 +256,48 @@ def extract(
 
 
 @app.command()
+def review(
+    phase: Annotated[str, typer.Option(metavar="NAME", help="The phase whose extracted examples are looked at.")],
+    accept_above: Annotated[
+        float | None, typer.Option(metavar="SCORE", help="Accept those with a higher score unseen.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Accept, reject or edit extracted examples, one by one; what was decided is never asked again."""
+    from topcoat.cli.review import review_examples
+
+    with _read() as workspace:
+        done, left = review_examples(workspace, phase, accept_above)
+    if json:
+        _print_json({"version": 1, "decided": done, "left": left})
+    else:
+        out.print(f"{done} examples decided on, {left} left", highlight=False)
+
+
+@app.command()
+def cycle(
+    goal: Annotated[float, typer.Option(help="The score below which a category is weak.")] = 0.9,
+    held_out: HeldOut = 0.2,
+    review: Annotated[bool, typer.Option(help="Stop before the run; the next cycle goes on with it.")] = False,
+    json: Json = False,
+) -> None:
+    """Evaluate, plan, extract, run: captured usage becomes the next model, if there is enough and the gate agrees."""
+    from topcoat.cli.flywheel import show_extraction
+    from topcoat.workflow.cycle import turn_cycle
+
+    with _open("cycle") as workspace:
+        done = turn_cycle(workspace, goal=goal, held_out=held_out, review=review)
+    if done.extraction is not None and not json:
+        show_extraction(out, done.extraction)
+    if done.outcome is not None:
+        _end_with(done.outcome, json)
+    elif json:
+        _print_json({"version": 1, "phase": done.phase, "stopped": done.stopped})
+    else:
+        out.print(f"stopped: {done.stopped}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def run(
     phase: PhaseArgument,
     allow: Allow = None,
@@ -408,6 +450,11 @@ def _run(folder: Path, phase: str, json: bool, *, allow: frozenset[str] = frozen
 
     with open_project(f"run {phase}", folder) as workspace:
         outcome = run_phase(workspace, _phase_path(workspace, phase), allow=allow, restart=restart)
+    _end_with(outcome, json)
+
+
+def _end_with(outcome: PhaseOutcome, json: bool) -> None:
+    """Show the verdict, which decides the exit code."""
     _show_outcome(outcome, json)
     if not outcome.promoted:
         raise typer.Exit(GateRefused.exit_code)

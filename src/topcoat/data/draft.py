@@ -17,9 +17,10 @@ from pydantic import ValidationError
 
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.example import Example
+from topcoat.spec.message import Message
 from topcoat.spec.wording import findings
 
-__all__ = ["read_draft", "skeleton"]
+__all__ = ["draft_of", "read_draft", "skeleton"]
 
 _HEADING = re.compile(r"=== *(\w+) *")
 
@@ -39,6 +40,11 @@ def skeleton(category: str, system: str, signatures: Sequence[str]) -> str:
     remark += f"# The tools of this category:\n{tools}" if tools else ""
     opening = f"=== system\n{system.strip()}\n" if system.strip() else ""
     return f"{remark}{opening}=== user\n\n=== assistant\n{_CALL}"
+
+
+def draft_of(messages: Sequence[Message]) -> str:
+    """The turns of a dialogue as a draft, which `read_draft` reads back."""
+    return "".join(f"=== {message.role}\n{message.content or ''}\n" for message in messages)
 
 
 def read_draft(text: str, path: Path, category: str) -> Example:

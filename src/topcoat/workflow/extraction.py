@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field
-
 from topcoat.data.check import check_examples
 from topcoat.data.check_overlap import near_cases, said, same_words
 from topcoat.data.check_runs import check_runs, runnable_programs
 from topcoat.data.reading import read_examples
 from topcoat.data.similarity import near_twins
 from topcoat.data.templates import template
-from topcoat.errors import InvalidInput, Refused, Where
+from topcoat.errors import InvalidInput, Where
 from topcoat.evals.sandbox import Sandbox
 from topcoat.flywheel.dialogue import Markup
 from topcoat.flywheel.extraction import Candidate, extract
@@ -26,12 +24,12 @@ from topcoat.records import Record
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.loader import read_text
 from topcoat.spec.suite import Case, Suite
-from topcoat.store.files import digest_bytes, read_record, write_json, write_text
+from topcoat.workflow.owned_files import write_owned
 from topcoat.workflow.preparation import earlier_data
 from topcoat.workflow.review import reviewed
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["CAPTURED_SUITE", "REJECTIONS", "Extraction", "extract_examples", "write_owned"]
+__all__ = ["CAPTURED_SUITE", "REJECTIONS", "Extraction", "extract_examples"]
 
 CAPTURED_SUITE = Path("suites", "captured.jsonl")
 
@@ -65,13 +63,6 @@ class Extraction(Record):
     rejected: dict[str, int]
     suite: str
     cases: int
-
-
-class _Written(Record):
-    """The digest of each file as extraction left it, by its path in the project."""
-
-    version: int = 1
-    files: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +134,6 @@ def extract_examples(
         suite=str(suite_path),
         cases=len(cases),
     )
-
-
-def write_owned(workspace: Workspace, files: Sequence[tuple[Path, str]], *, overwrite: bool = False) -> None:
-    """Write files that topcoat may write again later, as long as nobody else changes them: all of them, or none.
-
-    Raises Refused for one that was edited, or that it never wrote, unless `overwrite`.
-    """
-    record = workspace.paths.state / "extracted.json"
-    written = read_record(record, _Written) if record.exists() else _Written()
-    names = {path: str(path.relative_to(workspace.project.root)) for path, _ in files}
-    for path, text in files:
-        if path.exists() and not overwrite:
-            there = digest_bytes(path.read_bytes())
-            if there not in (written.files.get(names[path]), digest_bytes(text.encode())):
-                raise Refused(f"{path} was edited, or written by somebody else", where=Where(path), hint="--overwrite")
-    digests = {names[path]: digest_bytes(text.encode()) for path, text in files}
-    for path, text in files:
-        write_text(path, text)
-    write_json(record, _Written(files=written.files | digests))
 
 
 def _markup(workspace: Workspace) -> Markup:

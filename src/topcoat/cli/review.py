@@ -1,0 +1,99 @@
+"""The terminal's side of `topcoat review`: shows an example and reads a key."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from topcoat.cli.console import out, print_line
+from topcoat.cli.data import edit
+from topcoat.data.draft import draft_of, read_draft
+from topcoat.errors import InvalidInput, Refused
+from topcoat.flywheel.dialogue import Turn
+from topcoat.spec.example import Example
+from topcoat.workflow.review import Decision, decide, dialogue_of, pending
+from topcoat.workflow.workspace import Workspace
+
+__all__ = ["review_examples"]
+
+_KEYS = "a accept, r reject, e edit, q stop for now"
+
+
+def review_examples(workspace: Workspace, name: str, accept_above: float | None) -> tuple[int, int]:
+    """Go through what nobody decided on; says how many were decided on and how many are left.
+
+    With `accept_above`, those with a higher score are accepted unseen. Raises Refused if there is more to ask and no
+    terminal to ask at.
+    """
+    waiting = pending(workspace, name)
+    sure = {key: Decision(kind="accepted") for key, e in waiting.items() if _above(e, accept_above)}
+    if sure:
+        decide(workspace, name, sure)
+    asked = {key: example for key, example in waiting.items() if key not in sure}
+    if asked and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused(
+            f"{len(asked)} examples wait for review, which needs a terminal",
+            hint=f"topcoat review --phase {name} --accept-above 0.7",
+        )
+    done = len(sure)
+    for number, (key, example) in enumerate(asked.items(), 1):
+        _show(out, f"{number} of {len(asked)}", dialogue_of(workspace, example), example)
+        decision = _ask(example, typer.getchar)
+        if decision is None:
+            break
+        decide(workspace, name, {key: decision})
+        done += 1
+    return done, len(waiting) - done
+
+
+def _above(example: Example, least: float | None) -> bool:
+    return least is not None and float((example.model_extra or {}).get("score", 0.0)) > least
+
+
+def _ask(example: Example, read_key: Callable[[], str]) -> Decision | None:
+    """The decision of the next key that means one; None to stop."""
+    while True:
+        print_line(out, f"[bold]{_KEYS}[/]")
+        match read_key().lower():
+            case "a":
+                return Decision(kind="accepted")
+            case "r":
+                return Decision(kind="rejected")
+            case "q" | "\x03" | "\x04":
+                return None
+            case "e":
+                try:
+                    return Decision(kind="accepted", messages=_edited(example))
+                except InvalidInput as error:
+                    for mistake in error.mistakes:
+                        print_line(out, f"[red]{escape(mistake.message)}[/]")
+
+
+def _edited(example: Example) -> list[dict[str, str]]:
+    """The turns as the user's editor leaves them. Raises `InvalidInput` if they are no dialogue."""
+    turns = [message for message in example.messages if message.role != "system"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "example.txt"
+        path.write_text(draft_of(turns), encoding="utf-8")
+        edit(path, "topcoat review")
+        read = read_draft(path.read_text(encoding="utf-8"), path, example.category or "example")
+    return [{"role": message.role, "content": message.content or ""} for message in read.messages]
+
+
+def _show(console: Console, place: str, talk: list[Turn], example: Example) -> None:
+    """The captured conversation, the example made from it, and why."""
+    extra = example.model_extra or {}
+    console.rule(f"{place}: {example.category}, {extra.get('kind')}, score {extra.get('score')}")
+    for turn in talk:
+        if turn.role != "system":
+            print_line(console, f"[dim]{turn.role}: {escape(turn.text)}[/]")
+    print_line(console, f"[bold]the example[/], because {escape(str(extra.get('reason')))}:")
+    for message in example.messages:
+        if message.role != "system":
+            print_line(console, f"[cyan]{message.role}[/]: {escape(message.content or '')}")

@@ -1,0 +1,88 @@
+"""`topcoat extract`, `review` and `cycle` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_main import topcoat
+from tests.conftest import write_phase
+from tests.workflow.test_cycle import capture
+from topcoat.cli import review as screen
+from topcoat.cli.review import review_examples
+from topcoat.engine.fake import FakeEngine
+from topcoat.errors import Refused
+from topcoat.progress import Silent
+from topcoat.workflow import Workspace, open_workspace
+from topcoat.workflow.extraction import extract_examples
+from topcoat.workflow.review import pending, reviewed
+
+
+def rows(project: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (project / "data" / "next.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def extracted(fake_project: Path) -> Path:
+    capture(fake_project, 12)
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
+        extract_examples(workspace, "next", {"domain": 5})
+    return fake_project
+
+
+def reviewing(project: Path, keys: str, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    pressed = iter(keys)
+    monkeypatch.setattr("typer.getchar", lambda: next(pressed))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with open_workspace(project, FakeEngine(), Silent(), "test") as workspace:
+        return review_examples(workspace, "next", None)
+
+
+def test_a_decision_is_kept_and_never_asked_for_again(extracted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rows(extracted)
+    assert reviewing(extracted, "a?rq", monkeypatch) == (2, 3)
+    assert rows(extracted) == [before[0], *before[2:]]
+    assert reviewing(extracted, "q", monkeypatch) == (0, 3)
+
+
+def test_what_was_edited_takes_the_place_of_the_example(extracted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shout(path: Path, again: str) -> None:
+        path.write_text(path.read_text().replace("views/", "VIEWS/"))
+
+    monkeypatch.setattr(screen, "edit", shout)
+    assert reviewing(extracted, "eq", monkeypatch) == (1, 4)
+    messages = rows(extracted)[0]["messages"]
+    assert isinstance(messages, list)
+    assert [m["role"] for m in messages] == ["system", "user", "assistant"]
+    assert "VIEWS/" in messages[1]["content"]
+    assert "VIEWS/" in messages[2]["content"]
+
+
+def test_without_a_terminal_it_is_refused_and_the_sure_ones_are_accepted(extracted: Path) -> None:
+    def review(workspace: Workspace, above: float) -> tuple[int, int]:
+        return review_examples(workspace, "next", above)
+
+    with open_workspace(extracted, FakeEngine(), Silent(), "test") as workspace:
+        with pytest.raises(Refused, match="needs a terminal"):
+            review(workspace, 0.9)
+        assert len(pending(workspace, "next")) == 5
+        assert review(workspace, 0.1) == (5, 0)
+        assert len(reviewed(workspace)) == 5
+
+
+def test_the_commands_say_what_they_did(fake_project: Path) -> None:
+    capture(fake_project, 8)
+    write_phase(fake_project, "next", data__train=["data/next.jsonl"])
+    shown = topcoat("extract", "--phase", "next", cwd=fake_project)
+    assert shown.returncode == 0, shown.stderr
+    assert "8 sessions, " in shown.stdout
+    assert "data/next.jsonl" in shown.stdout
+    done = topcoat("review", "--phase", "next", "--accept-above", "0", "--json", cwd=fake_project)
+    assert json.loads(done.stdout)["left"] == 0
+    stopped = topcoat("--engine", "fake", "cycle", cwd=fake_project)
+    assert stopped.returncode == 0, stopped.stderr
+    assert "stopped: too little data" in stopped.stdout
