@@ -285,7 +285,7 @@ def cycle(
     from topcoat.cli.flywheel import show_extraction
     from topcoat.workflow.cycle import turn_cycle
 
-    with _open("cycle") as workspace:
+    with open_project("cycle") as workspace:
         done = turn_cycle(workspace, goal=goal, held_out=held_out, review=review)
     if done.extraction is not None and not json:
         show_extraction(out, done.extraction)
