@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from topcoat.gate import judge
-from topcoat.records import Call, CategoryScore, EvalResult, Evidence, GateCheck, Verdict
+from topcoat.records import Call, CategoryScore, EvalResult, Evidence, FormatShare, GateCheck, Verdict
 from topcoat.spec.phase import GateSpec
 
 
@@ -137,3 +137,29 @@ def test_an_older_verdict_still_loads() -> None:
     del stored["checks"][0]["evidence"]
     assert Verdict.model_validate(stored).checks[0].evidence is None
     assert GateCheck.model_validate(stored["checks"][0]).fell
+
+
+def formats(*shares: tuple[float, int, int]) -> EvalResult:
+    found = [FormatShare(temperature=t, answers=answers, right=right) for t, answers, right in shares]
+    return result().model_copy(update={"formats": found})
+
+
+def test_the_format_is_kept_at_every_temperature() -> None:
+    spec = GateSpec(min_format=0.95)
+    verdict = judge(spec, formats((0.0, 10, 10)), formats((0.0, 10, 10), (0.7, 100, 95), (1.0, 100, 94)))
+    assert [check.passed for check in verdict.checks] == [True, True, False]
+    assert verdict.reasons == ["format at temperature 1 0.940 < 0.950 (n=100)"]
+    assert [(check.kind, check.before, check.after, check.n) for check in verdict.checks[:2]] == [
+        ("format", 1.0, 1.0, 10),
+        ("format", None, 0.95, 100),
+    ]
+    assert verdict.falls == []
+
+
+def test_a_format_that_was_not_measured_has_not_passed() -> None:
+    verdict = judge(GateSpec(min_format=0.5), formats((0.0, 10, 10)), result())
+    assert verdict.reasons == ["the format of answers was not measured, min_format 0.500"]
+
+
+def test_without_min_format_the_format_decides_nothing() -> None:
+    assert judge(GateSpec(target={"git": 0.5}), result(git=(1.0, 4)), result(git=(1.0, 4))).passed

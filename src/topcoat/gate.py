@@ -29,6 +29,7 @@ def judge(spec: GateSpec, before: EvalResult, after: EvalResult, evidence: Seque
     ]
     for name in spec.no_regression:
         checks.append(_kept(name, spec, before.category(name), after.category(name), same, shown.get(name)))
+    checks += _formats(spec, before, after)
     return Verdict(passed=all(check.passed for check in checks), checks=checks)
 
 
@@ -93,6 +94,46 @@ def _kept(
         reason=reason,
         evidence=evidence,
     )
+
+
+def _formats(spec: GateSpec, before: EvalResult, after: EvalResult) -> list[GateCheck]:
+    """A check for each temperature at which the format was measured; one that fails if there is none."""
+    if spec.min_format is None:
+        return []
+    required = spec.min_format
+    base = {found.temperature: found.share for found in before.formats}
+    checks = []
+    for found in after.formats:
+        passed = found.share >= required - _EPSILON
+        share, goal = _apart(found.share, required)
+        name = f"format at temperature {found.temperature:g}"
+        checks.append(
+            GateCheck(
+                category=name,
+                kind="format",
+                required=required,
+                before=base.get(found.temperature),
+                after=found.share,
+                n=found.answers,
+                passed=passed,
+                reason=f"{name} {share} {'>=' if passed else '<'} {goal} (n={found.answers})",
+            )
+        )
+    if checks:
+        return checks
+    reason = f"the format of answers was not measured, min_format {required:.3f}"
+    return [
+        GateCheck(
+            category="format",
+            kind="format",
+            required=required,
+            before=None,
+            after=None,
+            n=0,
+            passed=False,
+            reason=reason,
+        )
+    ]
 
 
 def _weight(evidence: Evidence) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "EvalResult",
     "Evidence",
     "Finding",
+    "FormatShare",
     "FuseReport",
     "GateCheck",
     "Interval",
@@ -151,8 +152,26 @@ class CategoryScore(Record):
     errors: int = 0
 
 
+class FormatShare(Record):
+    """How many of the answers at a temperature call tools through execute_code alone, where a tool has to be called.
+
+    `wrong` are the cases with an answer that doesn't, each once; `errors` more questions got no answer.
+    """
+
+    temperature: float
+    answers: int
+    right: int
+    errors: int = 0
+    wrong: list[str] = []
+
+    @property
+    def share(self) -> float:
+        return self.right / self.answers
+
+
 class EvalResult(Record):
-    """A model's scores on a suite. Categories are in the order of the suite; `errors` are cases without a score.
+    """A model's scores on a suite. Categories are in the order of the suite; `errors` are cases without a score;
+    `formats` are there for the temperatures that the project asks about.
 
     `reserve`: these are the answers to reserve cases alone, asked for a second look; they say nothing about the suite.
     """
@@ -167,6 +186,7 @@ class EvalResult(Record):
     generated_tokens: int
     reserve: bool = False
     errors: list[CaseError] = []
+    formats: list[FormatShare] = []
 
     def category(self, name: str) -> CategoryScore | None:
         """The named category's score, or None if the suite has no such category."""
@@ -271,10 +291,13 @@ class FuseReport(Record):
 
 
 class GateCheck(Record):
-    """One condition of the gate and how it came out, with what the cases say about a change in either direction."""
+    """One condition of the gate and how it came out, with what the cases say about a change in either direction.
+
+    For the kind "format", `category` says at which temperature, and `n` counts answers.
+    """
 
     category: str
-    kind: Literal["target", "no_regression"]
+    kind: Literal["target", "no_regression", "format"]
     required: float
     before: float | None
     after: float | None

@@ -11,7 +11,7 @@ from rich.console import Console
 from topcoat.cli.display import show_comparison, show_evaluation, show_status
 from topcoat.evals.compare import compare
 from topcoat.evals.matrix import Stage, score_matrix
-from topcoat.records import CategoryScore, EvalResult, Score
+from topcoat.records import CategoryScore, EvalResult, FormatShare, Score
 from topcoat.workflow import ProjectStatus
 
 T = TypeVar("T")
@@ -69,6 +69,19 @@ def test_a_comparison_shows_interval_call_p_and_what_could_have_shown() -> None:
 
 def test_an_evaluation_shows_its_intervals() -> None:
     assert words(shown(show_evaluation, BEFORE), "git")[0] == ["git", "100.0%", "25–75%", "27", "27"]
+
+
+def test_an_evaluation_shows_how_the_format_is_kept() -> None:
+    formats = [
+        FormatShare(temperature=0.0, answers=40, right=40),
+        FormatShare(temperature=0.7, answers=200, right=193, errors=1, wrong=[f"git-{i}" for i in range(6)]),
+    ]
+    lines = shown(show_evaluation, BEFORE.model_copy(update={"formats": formats}))
+    assert lines[-2:] == [
+        "format: 100.0% of 40 answers call tools through execute_code alone at temperature 0",
+        "format: 96.5% of 200 answers call tools through execute_code alone at temperature 0.7, 1 without an answer; "
+        "not those of git-0, git-1, git-2, git-3, git-4, ...",
+    ]
 
 
 def test_the_status_shows_the_matrix_and_its_figures() -> None:

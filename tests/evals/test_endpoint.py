@@ -51,6 +51,13 @@ def test_what_servers_have_different_defaults_for_is_sent() -> None:
     ]
 
 
+def test_a_sampled_question_comes_with_its_temperature_and_seed() -> None:
+    with serving(echo) as server:
+        question = Question("a", [{"role": "user", "content": "a"}], 1, 0.7, 99)
+        Endpoint(server.url, "m").ask([question], Silent())
+    assert (server.bodies[0]["temperature"], server.bodies[0]["seed"]) == (0.7, 99)
+
+
 def test_the_key_is_sent_where_there_is_one() -> None:
     with serving(echo) as server:
         ask(server, key="secret")

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from topcoat.engine.base import GenerateJob, ModelInfo
+from topcoat.engine.base import GenerateJob, ModelInfo, Sampling
 from topcoat.errors import EndpointFault
 from topcoat.evals.run import evaluate, evaluation_key
 from topcoat.evals.source import EngineSource, Question, Reply, Unanswered
 from topcoat.progress import Event, Finished, Silent, Sink
-from topcoat.records import CategoryScore, Completion
+from topcoat.records import CategoryScore, Completion, FormatShare
 from topcoat.spec.catalog import Catalog, parse_catalog
+from topcoat.spec.project import EvalSection
 from topcoat.spec.suite import Case, Suite
 
 CATALOG: Catalog = parse_catalog("def read_file(path: str) -> str: ...\ndef git_status() -> str: ...", Path("t.pyi"))
@@ -29,6 +30,7 @@ class Parrot:
         self.digest = digest
         self.asked: list[str] = []
         self.max_tokens: Sequence[int] = ()
+        self.sampling: Sequence[Sampling] = ()
 
     def locate(self, model: Path | str) -> Path:
         return Path(model)
@@ -62,7 +64,7 @@ class Parrot:
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         self.asked = ["".join(map(chr, prompt)) for prompt in job.prompts]
-        self.max_tokens = job.max_tokens
+        self.max_tokens, self.sampling = job.max_tokens, job.sampling
         answers = [self.answers[asked.split(":")[-2].removesuffix("|assistant")] for asked in self.asked]
         return [Completion(text=text, tokens=len(text), finish="stop") for text in answers]
 
@@ -175,6 +177,37 @@ def test_a_case_without_an_answer_is_an_error_and_not_a_zero() -> None:
     assert [score.case_id for score in result.scores] == ["t1", "g2"]
 
 
+class Wavering:
+    """A source that is right at temperature 0, and calls directly in every other sample."""
+
+    def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
+        self.asked = questions
+        code, native = RIGHT.format("git_status()\nread_file('a')"), "<function=git_status></function>"
+        return [
+            Completion(text=native if "sample 2" in question.id else code, tokens=1, finish="stop")
+            for question in questions
+        ]
+
+
+def test_the_format_is_measured_at_the_temperatures_of_the_project() -> None:
+    source, spec = Wavering(), EvalSection(temperatures=[0.0, 0.7], samples=2)
+    result = evaluate(source, SUITE, CATALOG, "", Silent(), "m", spec)
+    assert result.formats == [
+        FormatShare(temperature=0.0, answers=3, right=3),
+        FormatShare(temperature=0.7, answers=6, right=3, wrong=["g1", "t1", "g2"]),
+    ]
+    assert len(source.asked) == 3 + 6
+    assert len(result.scores) == 3
+    assert result.generated_tokens == 9
+    assert evaluate(source, SUITE, CATALOG, "", Silent(), "m").formats == []
+
+
+def test_the_engine_gets_temperature_and_seed() -> None:
+    engine = Parrot(ANSWERS)
+    EngineSource(engine, Path("m")).ask([Question("a", [{"role": "user", "content": "read a"}], 3, 0.7, 5)], Silent())
+    assert engine.sampling == [Sampling(0.7, 5)]
+
+
 def test_a_category_without_any_answer_voids_the_evaluation() -> None:
     with pytest.raises(EndpointFault, match=r"no case of category text was answered \(t1: gone\)"):
         evaluate(Patchy("g1", "g2"), SUITE, CATALOG, "", Silent(), "far")
@@ -191,6 +224,9 @@ def test_the_key_changes_with_everything_that_determines_the_scores() -> None:
         evaluation_key(Parrot({}), Path("m"), Suite(Path("s"), SUITE.cases[:2]), CATALOG, "Ours."),
         evaluation_key(Parrot({}), Path("m"), SUITE, other_catalog, "Ours."),
         evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Theirs."),
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours.", EvalSection(temperatures=[0.7])),
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours.", EvalSection(temperatures=[0.7], samples=9)),
     ]
-    assert len(set(keys)) == 6
+    assert len(set(keys)) == 8
+    assert evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours.", EvalSection(max_errors=1)) == keys[0]
     assert evaluation_key(Parrot({}), Path("elsewhere"), SUITE, CATALOG, "Ours.") == keys[0]

@@ -13,6 +13,7 @@ from topcoat.records import (
     AttemptResult,
     CategoryScore,
     EvalResult,
+    FormatShare,
     FuseReport,
     ModuleFuse,
     Score,
@@ -250,6 +251,23 @@ def test_categories_show_before_after_and_gate() -> None:
         ("93.5714", "coat"),
         ("100", "base"),
     ]
+
+
+def test_the_format_is_told_where_it_was_measured() -> None:
+    def with_format(result: EvalResult, right: int) -> EvalResult:
+        wrong = ["git-01"] if right < 50 else []
+        found = FormatShare(temperature=0.7, answers=50, right=right, wrong=wrong)
+        return result.model_copy(update={"formats": [found]})
+
+    last = PROMOTED.attempts[-1]
+    assert last.after is not None
+    before, after = with_format(last.before, 50), with_format(last.after, 40)
+    verdict = judge(GateSpec(min_format=0.9), before, after)
+    told = last.model_copy(update={"before": before, "after": after, "verdict": verdict})
+    text = Outline(render(replace(DISCARDED, attempts=[told]))).text
+    assert "Temperature Answers Before After Cases with another format 0.7 50 100.0% 80.0% git-01" in text
+    assert "✗ format at temperature 0.7 0.800 < 0.900 (n=50)" in text
+    assert "Cases with another format" not in Outline(render(PROMOTED)).text
 
 
 def test_the_scores_after_each_phase_are_told() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from topcoat.errors import InvalidInput
-from topcoat.spec.project import find_project, load_project
+from topcoat.spec.project import EvalSection, find_project, load_project
 
 GOOD = """\
 [project]
@@ -104,6 +104,19 @@ def test_missing_keys_and_misspelled_ones(root: Path) -> None:
         (1, "project.suite: is missing"),
         (2, "project.nam: no such key"),
     ]
+
+
+def test_how_to_evaluate_can_be_said(root: Path) -> None:
+    assert load_project(root).spec.eval == EvalSection(max_errors=5, temperatures=[], samples=5)
+    (root / "topcoat.toml").write_text(f"{GOOD}[eval]\ntemperatures = [0, 0.7]\nsamples = 3\nmax_errors = 0\n")
+    assert load_project(root).spec.eval == EvalSection(max_errors=0, temperatures=[0.0, 0.7], samples=3)
+
+
+def test_senseless_ways_to_evaluate_are_mistakes(root: Path) -> None:
+    (root / "topcoat.toml").write_text(f"{GOOD}[eval]\ntemperatures = [-1.0]\nsamples = 0\nmax_errors = -1\n")
+    assert [line for line, _ in mistakes(root)] == [9, 10, 11]
+    (root / "topcoat.toml").write_text(f"{GOOD}[eval]\ntemperatures = [0.7, 0.0, 0.7]\n")
+    assert mistakes(root) == [(9, "eval.temperatures[2]: 0.7 is listed twice")]
 
 
 def test_the_project_is_found_from_inside(root: Path) -> None:

@@ -138,3 +138,33 @@ def test_a_comparison_has_evidence(fake_project: Path) -> None:
     multi = next(category.evidence for category in comparison.categories if category.category == "multi_tool")
     assert multi is not None
     assert multi.families < multi.pairs
+
+
+class Unsteady(FakeEngine):
+    """Models but the base call nothing in every second sampled answer."""
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        answers = super().generate(job, sink)
+        lost = [job.model.name != "phase33b" and one.temperature > 0 and one.seed % 2 for one in job.sampling]
+        return [
+            Completion(text="", tokens=0, finish="stop") if none else answer
+            for answer, none in zip(answers, lost, strict=True)
+        ]
+
+
+def test_the_gate_holds_the_format_at_every_temperature(fake_project: Path) -> None:
+    reserve(fake_project, "git", 6)
+    with (fake_project / "topcoat.toml").open("a") as file:
+        file.write("\n[eval]\ntemperatures = [0.0, 0.7]\nsamples = 2\n")
+    write_phase(fake_project, gate__min_format=0.8, gate__target__domain=0.0, retry__max_attempts=1)
+    outcome = run(fake_project, Unsteady())
+    assert not outcome.promoted
+    after = outcome.last.after
+    assert after is not None
+    assert [(found.temperature, found.answers) for found in outcome.last.before.formats] == [
+        (found.temperature, found.answers) for found in after.formats
+    ]
+    assert after.formats[1].answers == 2 * after.formats[0].answers
+    reasons = " ".join(outcome.last.verdict.reasons)
+    assert "format at temperature 0.7 0." in reasons
+    assert "format at temperature 0 " not in reasons

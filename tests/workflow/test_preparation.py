@@ -68,3 +68,13 @@ def test_split_delimiters_imbalance_and_repeats_are_warnings(fake_project: Path)
     assert {"class-imbalance", "same-template", "split-delimiter"} <= {f.code for f in report.findings}
     assert report.budget.effective is not None
     assert 1.1 < report.budget.effective < 1.2
+
+
+def test_a_gate_on_the_format_needs_temperatures_to_measure_at(fake_project: Path) -> None:
+    write_phase(fake_project, gate__min_format=0.9)
+    with pytest.raises(InvalidInput, match=r"min_format needs temperatures") as caught:
+        checked(fake_project)
+    assert caught.value.hint == "temperatures = [0.0, 0.7] under [eval]"
+    with (fake_project / "topcoat.toml").open("a") as file:
+        file.write("\n[eval]\ntemperatures = [0.7]\n")
+    checked(fake_project)

@@ -35,6 +35,8 @@ __all__ = [
 
 MOST_OF_A_CODE = 5
 """Findings shown of one code; the rest are counted."""
+MOST_CASES = 5
+"""Cases named in one line."""
 MOST_MODELS = 4
 """Models whose scores stand side by side: the newest."""
 
@@ -71,11 +73,22 @@ def show_evaluation(console: Console, result: EvalResult) -> None:
         table.add_row(*cells, *([str(row.errors)] if result.errors else []))
     print_line(console, f"[bold]{escape(result.model)}[/]")
     console.print(table)
+    _show_formats(console, result)
     for error in result.errors:
         print_line(console, f"[red]no answer[/]  {escape(error.case_id)}: {escape(error.reason)}")
     if result.errors:
         count = "1 case has" if len(result.errors) == 1 else f"{len(result.errors)} cases have"
         print_line(console, f"{count} no score: the means are those of the others")
+
+
+def _show_formats(console: Console, result: EvalResult) -> None:
+    """At each temperature, the share of answers that keep to the format, and the cases that don't."""
+    for found in result.formats:
+        line = f"format: {found.share:.1%} of {found.answers} answers call tools through execute_code alone"
+        line += f" at temperature {found.temperature:g}"
+        line += f", {found.errors} without an answer" if found.errors else ""
+        shown = ", ".join(found.wrong[:MOST_CASES]) + (", ..." if len(found.wrong) > MOST_CASES else "")
+        print_line(console, escape(line + (f"; not those of {shown}" if shown else "")))
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
@@ -165,6 +178,7 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     if last.after is not None:
         comparison = compare(last.before, last.after, last.verdict.falls)
         console.print(_before_after(comparison, outcome.gate))
+        _show_formats(console, last.after)
     word = "[bold green]PROMOTED[/]" if outcome.promoted else "[bold red]DISCARDED[/]"
     tries = f"after {len(outcome.results)} attempt{'s' if len(outcome.results) > 1 else ''}"
     print_line(console, f"{word} {escape(last.model if outcome.promoted else outcome.phase)} {tries}")

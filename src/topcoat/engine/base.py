@@ -14,7 +14,7 @@ from topcoat.progress import Sink
 from topcoat.records import Completion, FuseReport, TrainReport
 from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
 
-__all__ = ["Batch", "Engine", "FuseJob", "GenerateJob", "ModelInfo", "Row", "Tokenizer", "TrainJob"]
+__all__ = ["Batch", "Engine", "FuseJob", "GenerateJob", "ModelInfo", "Row", "Sampling", "Tokenizer", "TrainJob"]
 
 Message = Mapping[str, object]
 
@@ -103,12 +103,24 @@ class FuseJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn: the most probable at `temperature` 0, else from the distribution, as `seed` decides."""
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateJob:
-    """Greedy answers to `prompts` (token ids), each at most `max_tokens[i]` tokens long."""
+    """Answers to `prompts` (token ids), each at most `max_tokens[i]` tokens long and drawn as `sampling[i]` says.
+
+    Without `sampling`, all are greedy. An answer depends on its own prompt, length and sampling, on no other one's.
+    """
 
     model: Path
     prompts: Sequence[Sequence[int]]
     max_tokens: Sequence[int]
+    sampling: Sequence[Sampling] = ()
 
 
 class Engine(Protocol):

@@ -46,7 +46,10 @@ class FakeTokenizer:
 
 
 class FakeEngine:
-    """See the module. Learning rates up to `RECKLESS` teach; above it, a share of the old memory is lost."""
+    """See the module. Learning rates up to `RECKLESS` teach; above it, a share of the old memory is lost.
+
+    It is sure of its answers: they are the same at every temperature.
+    """
 
     name = "fake 1"
 

@@ -136,9 +136,11 @@ class Endpoint:
             "model": self.model,
             "messages": question.messages,
             "max_tokens": question.max_tokens,
-            "temperature": 0.0,
+            "temperature": question.temperature,
             "top_p": 1.0,
             "stream": False,
+            # mlx_lm.server answers requests with a seed one by one.
+            **({"seed": question.seed} if question.temperature > 0.0 else {}),
         }
 
     def _void(self, failed: dict[str, str]) -> EndpointFault:

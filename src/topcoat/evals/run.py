@@ -11,36 +11,56 @@ from topcoat.engine.base import Engine
 from topcoat.errors import EndpointFault
 from topcoat.evals.answer import Answer
 from topcoat.evals.calls import parse
+from topcoat.evals.format import Draw, format_shares, samples
 from topcoat.evals.sandbox import Sandbox, sandbox_version
 from topcoat.evals.scorers import NEED_RUN, SCORERS, VERSION
-from topcoat.evals.source import Question, Source, Unanswered
+from topcoat.evals.source import Question, Reply, Source, Unanswered
 from topcoat.progress import Sink, task
 from topcoat.records import CaseError, CategoryScore, Completion, EvalResult, Score
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.catalog import Catalog
+from topcoat.spec.project import EvalSection
 from topcoat.spec.suite import Case, Suite
 
 __all__ = ["evaluate", "evaluation_key"]
 
+_GREEDY = EvalSection()
+
 
 def evaluate(
-    source: Source, suite: Suite, catalog: Catalog, system_prompt: str, sink: Sink, model_name: str
+    source: Source,
+    suite: Suite,
+    catalog: Catalog,
+    system_prompt: str,
+    sink: Sink,
+    model_name: str,
+    spec: EvalSection = _GREEDY,
 ) -> EvalResult:
     """The scores on every case of `suite` that isn't kept in reserve, averaged over the cases that were answered.
 
+    Scores are those of the greedy answers; at the temperatures of `spec`, only the format of the answers is looked at.
     Raises what the source raises, and EndpointFault if a category has no answered case.
     """
     start = perf_counter()
     asked = [case for case in suite.cases if not case.reserve]
-    replies = source.ask([Question(case.id, case.dialogue(system_prompt), case.max_tokens) for case in asked], sink)
-    answered = [(case, reply) for case, reply in zip(asked, replies, strict=True) if isinstance(reply, Completion)]
-    failed = [(case, reply) for case, reply in zip(asked, replies, strict=True) if isinstance(reply, Unanswered)]
+    sampled = samples(asked, system_prompt, spec)
+    questions = [Question(case.id, case.dialogue(system_prompt), case.max_tokens) for case in asked]
+    replies = source.ask([*questions, *(question for _, question in sampled)], sink)
+    drawn = replies[len(asked) :]
+    answered = [(case, reply) for case, reply in zip(asked, replies, strict=False) if isinstance(reply, Completion)]
+    failed = [(case, reply) for case, reply in zip(asked, replies, strict=False) if isinstance(reply, Unanswered)]
     _require_answers(answered, failed)
     cases, texts = [case for case, _ in answered], [reply.text for _, reply in answered]
     with task(sink, f"score {model_name}", total=len(cases), unit="answers") as scoring:
         answers = _answers(cases, texts, catalog)
         scores = [_score(case, answer, text, catalog) for case, answer, text in zip(cases, answers, texts, strict=True)]
         headline = [score for score in scores if score.headline]
+        draws = [Draw(case, 0.0, answer) for case, answer in zip(cases, answers, strict=True)]
+        draws += [Draw(case, 0.0, None) for case, _ in failed]
+        draws += [
+            Draw(case, question.temperature, _parsed(reply, catalog))
+            for (case, question), reply in zip(sampled, drawn, strict=True)
+        ]
         result = EvalResult(
             model=model_name,
             suite_digest=suite.digest,
@@ -55,14 +75,17 @@ def evaluate(
             headline=_sum_up("headline", headline, sum(case.headline for case, _ in failed)) if headline else None,
             scores=scores,
             seconds=perf_counter() - start,
-            generated_tokens=sum(reply.tokens for _, reply in answered),
+            generated_tokens=sum(reply.tokens for reply in replies if isinstance(reply, Completion)),
             errors=[CaseError(case_id=case.id, category=case.category, reason=reply.reason) for case, reply in failed],
+            formats=format_shares(draws, spec),
         )
         scoring.result = f"{sum(c.solved for c in result.categories)} of {len(scores)} solved"
     return result
 
 
-def evaluation_key(engine: Engine, model: Path, suite: Suite, catalog: Catalog, system_prompt: str) -> str:
+def evaluation_key(
+    engine: Engine, model: Path, suite: Suite, catalog: Catalog, system_prompt: str, spec: EvalSection = _GREEDY
+) -> str:
     """A digest of everything that determines the scores: two evaluations with one key have the same result."""
     return digest_of(
         {
@@ -73,6 +96,7 @@ def evaluation_key(engine: Engine, model: Path, suite: Suite, catalog: Catalog, 
             "system_prompt": system_prompt,
             "scorers": VERSION,
             "sandbox": sandbox_version() if any(case.scorer in NEED_RUN for case in suite.cases) else None,
+            **({"format": [spec.temperatures, spec.samples]} if spec.temperatures else {}),
         }
     )
 
@@ -87,6 +111,10 @@ def _answers(cases: Sequence[Case], texts: Sequence[str], catalog: Catalog) -> l
             replace(answer, run=sandbox.run(answer.programs)) if case.scorer in NEED_RUN else answer
             for case, answer in zip(cases, answers, strict=True)
         ]
+
+
+def _parsed(reply: Reply, catalog: Catalog) -> Answer | None:
+    return parse(reply.text, catalog.tools.keys()) if isinstance(reply, Completion) else None
 
 
 def _score(case: Case, answer: Answer, text: str, catalog: Catalog) -> Score:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from topcoat.engine.base import Engine, GenerateJob, Message
+from topcoat.engine.base import Engine, GenerateJob, Message, Sampling
 from topcoat.progress import Sink
 from topcoat.records import Completion
 
@@ -16,11 +16,16 @@ __all__ = ["EngineSource", "Question", "Reply", "Source", "Unanswered"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A dialogue to answer greedily, in at most `max_tokens` tokens. `id` is the case's, for messages."""
+    """A dialogue to answer in at most `max_tokens` tokens; greedily at temperature 0, else as `seed` draws.
+
+    `id` is the case's, for messages.
+    """
 
     id: str
     messages: Sequence[Message]
     max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +56,10 @@ class EngineSource:
     def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
         tokenizer = self.engine.tokenizer(self.model)
         prompts = [tokenizer.chat(question.messages, add_generation_prompt=True) for question in questions]
-        job = GenerateJob(self.model, prompts, [question.max_tokens for question in questions])
+        job = GenerateJob(
+            self.model,
+            prompts,
+            [question.max_tokens for question in questions],
+            [Sampling(question.temperature, question.seed) for question in questions],
+        )
         return [*self.engine.generate(job, sink)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from topcoat.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
 from topcoat.report.chart import bar, curves
-from topcoat.report.html import Html, element, text
+from topcoat.report.html import Html, data_table, element, text
 
 __all__ = ["attempts_table", "fuse_section", "loss_section"]
 
@@ -25,7 +25,7 @@ def loss_section(train: TrainReport) -> Html:
     table = element(
         "details",
         element("summary", "Validations as numbers"),
-        _table("Mean loss per token in nats.", ["Update", "Loss", "Tokens"], rows),
+        data_table("Mean loss per token in nats.", ["Update", "Loss", "Tokens"], rows),
     )
     return element(
         "section",
@@ -62,7 +62,7 @@ def fuse_section(fuse: FuseReport) -> Html:
         return element("section", element("h2", "Fuse"), element("p", "No module was changed."))
     weakest = min(fuse.modules, key=lambda module: module.survival)
     summary = f"{len(fuse.modules)} module{'s' if len(fuse.modules) > 1 else ''}"
-    table = _table(
+    table = data_table(
         "How large the trained change is beside the weight, and how much of it is in the written weight.",
         ["Module", "Bits", "rms(Δ) / rms(W)", "Survival"],
         [_module(module, weakest) for module in fuse.modules],
@@ -87,7 +87,7 @@ def attempts_table(attempts: Sequence[AttemptResult]) -> Html:
     return element(
         "section",
         element("h2", "Attempts"),
-        _table(
+        data_table(
             "Each attempt starts from the same base.",
             columns,
             rows,
@@ -146,7 +146,7 @@ def _trials(train: TrainReport) -> Html | None:
         for trial in train.trials
     ]
     columns = ["Learning rate", "Seed", "Lowest validation loss", ""]
-    return _table("Trials: the one with the lowest validation loss was taken on.", columns, rows, words=(3,))
+    return data_table("Trials: the one with the lowest validation loss was taken on.", columns, rows, words=(3,))
 
 
 def _skipped(skipped: Sequence[str]) -> Html | None:
@@ -154,14 +154,6 @@ def _skipped(skipped: Sequence[str]) -> Html | None:
         return None
     items = [element("li", line) for line in skipped]
     return element("details", element("summary", f"Skipped examples: {len(items)}"), element("ul", *items))
-
-
-def _table(caption: str, columns: Sequence[str], rows: Sequence[Html], words: tuple[int, ...] = ()) -> Html:
-    heads = [element("th", name, scope="col", class_="words" if i in words else None) for i, name in enumerate(columns)]
-    table = element(
-        "table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows)
-    )
-    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
 def _percent(share: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
-__all__ = ["Html", "element", "text"]
+__all__ = ["Html", "data_table", "element", "text"]
 
 
 class Html(str):
@@ -42,3 +43,12 @@ def element(tag: str, *content: Content, **attributes: str | float | bool | None
     if tag in _VOID:
         return Html(opening)
     return Html(f"{opening}{''.join(text(item) for item in content if item is not None)}</{tag}>")
+
+
+def data_table(caption: str, columns: Sequence[str], rows: Sequence[Html], words: tuple[int, ...] = ()) -> Html:
+    """A table that scrolls where it is too wide. `words` are the columns that hold no figures."""
+    heads = [element("th", name, scope="col", class_="words" if i in words else None) for i, name in enumerate(columns)]
+    table = element(
+        "table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows)
+    )
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)

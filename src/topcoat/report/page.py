@@ -12,6 +12,7 @@ from topcoat.records import AttemptResult, Evidence, Interval, Verdict
 from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
 from topcoat.report.chart import before_and_after
+from topcoat.report.formats import format_section
 from topcoat.report.html import Html, element
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
@@ -67,6 +68,8 @@ def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
     comparison = compare(last.before, last.after, last.verdict.falls) if last.after else None
     if comparison:
         yield _categories(comparison, last.verdict)
+    if last.after and last.after.formats:
+        yield format_section(last.before, last.after)
     if last.train and not last.train.adopted:
         yield loss_section(last.train)
     if last.fuse:

@@ -201,17 +201,19 @@ class GateSpec(Section):
     """[gate]: the scores to reach by category, and the categories that may not fall by more than `tolerance`.
 
     `evidence` is what a fall beyond the tolerance needs to block: "any" takes it as it is, "confirmed" asks that the
-    paired test also calls the category confirmed worse.
+    paired test also calls the category confirmed worse. `min_format` is the share of answers that must call tools
+    through execute_code alone, at each of the project's [eval] temperatures.
     """
 
     target: dict[Name, Share] = Field(default_factory=dict)
     no_regression: list[Name] = Field(default_factory=list)
     tolerance: Share = 0.0
     evidence: Literal["any", "confirmed"] = "any"
+    min_format: Share | None = None
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> GateSpec:
-        if not self.target and not self.no_regression:
+        if not self.target and not self.no_regression and self.min_format is None:
             raise cross_check_failed(("", "asks for nothing: name a category under [gate.target] or in no_regression"))
         repeated = [i for i, name in enumerate(self.no_regression) if name in self.no_regression[:i]]
         if repeated:

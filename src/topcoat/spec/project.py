@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from topcoat.errors import InvalidInput, Mistake
 from topcoat.spec.loader import Document, read_text, read_toml
-from topcoat.spec.section import Section
+from topcoat.spec.section import Section, cross_check_failed
 
 __all__ = ["PROJECT_FILE", "EvalSection", "Project", "ProjectSection", "ProjectSpec", "find_project", "load_project"]
 
@@ -41,9 +41,23 @@ class ProjectSection(Section):
 
 
 class EvalSection(Section):
-    """[eval]: with more than `max_errors` cases that a server leaves unanswered, an evaluation is void."""
+    """[eval]: with more than `max_errors` questions that a server leaves unanswered, an evaluation is void.
+
+    `temperatures` are those at which the format of the answers is measured, with `samples` answers a case above 0.
+    """
 
     max_errors: Annotated[int, Field(ge=0)] = 5
+    temperatures: list[Annotated[float, Field(ge=0.0, le=2.0)]] = Field(default_factory=list)
+    samples: Annotated[int, Field(ge=1, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> EvalSection:
+        repeated = [i for i, value in enumerate(self.temperatures) if value in self.temperatures[:i]]
+        if repeated:
+            raise cross_check_failed(
+                *((f"temperatures.{i}", f"{self.temperatures[i]:g} is listed twice") for i in repeated)
+            )
+        return self
 
 
 class ProjectSpec(Section):

@@ -87,7 +87,9 @@ def _evaluate_reserve(workspace: Workspace, model: ModelRow, cases: Sequence[Cas
     result = workspace.lineage.evaluation(key)
     if result is None:
         source = EngineSource(workspace.engine, model.path)
-        result = _ask(workspace, source, suite, model.name).model_copy(update={"reserve": True})
+        prompt = workspace.project.system_prompt
+        result = evaluate(source, suite, workspace.catalog, prompt, workspace.sink, model.name)
+        result = result.model_copy(update={"reserve": True})
         workspace.lineage.put_evaluation(key, model.name, result)
     return _described(result, cases)
 
@@ -112,11 +114,13 @@ def _evaluate_once(workspace: Workspace, key: str, name: str, folder: Path) -> E
 
 
 def _key(workspace: Workspace, folder: Path, suite: Suite) -> str:
-    return evaluation_key(workspace.engine, folder, suite, workspace.catalog, workspace.project.system_prompt)
+    project = workspace.project
+    return evaluation_key(workspace.engine, folder, suite, workspace.catalog, project.system_prompt, project.spec.eval)
 
 
 def _ask(workspace: Workspace, source: Source, suite: Suite, name: str) -> EvalResult:
-    return evaluate(source, suite, workspace.catalog, workspace.project.system_prompt, workspace.sink, name)
+    project = workspace.project
+    return evaluate(source, suite, workspace.catalog, project.system_prompt, workspace.sink, name, project.spec.eval)
 
 
 def _described(result: EvalResult, cases: Sequence[Case]) -> EvalResult:

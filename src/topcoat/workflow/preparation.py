@@ -31,6 +31,7 @@ from topcoat.records import Budget, CheckReport, Finding
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.example import LocatedExample
 from topcoat.spec.phase import PhaseSpec, load_phase, phase_name
+from topcoat.spec.project import PROJECT_FILE
 from topcoat.workflow.workspace import Workspace
 
 __all__ = ["Prepared", "earlier_data", "prepare"]
@@ -63,7 +64,7 @@ def prepare(
     """
     project, suite = workspace.project, workspace.suite
     spec = load_phase(path, project.root)
-    _require_categories(workspace, spec, path)
+    _require_measured(workspace, spec, path)
     base_model = workspace.model(base or spec.phase.base)
     tokenizer = workspace.engine.tokenizer(base_model.path)
 
@@ -149,8 +150,14 @@ def prepare(
     )
 
 
-def _require_categories(workspace: Workspace, spec: PhaseSpec, path: Path) -> None:
-    """Every category that the gate names must have a case that counts: a gate on nothing would always pass."""
+def _require_measured(workspace: Workspace, spec: PhaseSpec, path: Path) -> None:
+    """Everything that the gate names must be measured: a gate on nothing would always pass, or never."""
+    if spec.gate.min_format is not None and not workspace.project.spec.eval.temperatures:
+        raise InvalidInput(
+            f"gate.min_format needs temperatures to measure at, and {PROJECT_FILE} has none",
+            where=Where(path),
+            hint="temperatures = [0.0, 0.7] under [eval]",
+        )
     workspace.suite.require(spec.gate.categories, Where(path))
     counted = {case.category for case in workspace.suite.cases if not case.reserve}
     empty = [name for name in spec.gate.categories if name not in counted]
@@ -225,6 +232,7 @@ def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:
 
 
 def _digest(workspace: Workspace, spec: PhaseSpec, examples: Examples, valid: Examples) -> str:
+    evals = workspace.project.spec.eval
     return digest_of(
         {
             "spec": spec.digest,
@@ -234,5 +242,6 @@ def _digest(workspace: Workspace, spec: PhaseSpec, examples: Examples, valid: Ex
             "catalog": workspace.catalog.digest,
             "system_prompt": workspace.project.system_prompt,
             "engine": workspace.engine.name,
+            **({"format": [evals.temperatures, evals.samples]} if spec.gate.min_format is not None else {}),
         }
     )

@@ -20,6 +20,10 @@ catalog = "tools.pyi"                 # typed stubs of every tool that the model
 suite = "suites/routing.jsonl"        # what it is evaluated on
 system_prompt = "prompts/system.md"   # one text for training and evaluation
 # history = ["data/earlier.jsonl"]    # what the base already learned from: replay draws on it
+
+# [eval]
+# temperatures = [0.0, 0.7]           # where to measure how many answers keep to the format of calls
+# samples = 5                         # answers a case, above 0
 """
 
 CATALOG = '''\

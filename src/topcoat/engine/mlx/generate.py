@@ -1,11 +1,16 @@
-"""Batched greedy generation."""
+"""Batched generation, greedy or sampled."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
+
+import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.generate import BatchGenerator
 
-from topcoat.engine.base import GenerateJob
+from topcoat.engine.base import GenerateJob, Sampling
+from topcoat.engine.mlx.sampling import draw
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
 from topcoat.errors import EngineFault, InvalidInput
 from topcoat.progress import Sink, task
@@ -18,7 +23,7 @@ BATCH = 32
 
 
 def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: Sink) -> list[Completion]:
-    """Greedy answers, a prompt each, through mlx-lm's continuous batching.
+    """Answers, one for each prompt, through mlx-lm's continuous batching.
 
     Prompts are taken longest first, so that a batch pads little; the results are in the order of the prompts.
     """
@@ -35,7 +40,10 @@ def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: 
     tokens: list[list[int]] = [[] for _ in job.prompts]
     finish: dict[int, str] = {}
     try:
-        uids = batch.insert([list(job.prompts[i]) for i in order], [job.max_tokens[i] for i in order])
+        samplers = [_sampler(job.sampling[i]) for i in order] if job.sampling else None
+        uids = batch.insert(
+            [list(job.prompts[i]) for i in order], [job.max_tokens[i] for i in order], samplers=samplers
+        )
         index_of = dict(zip(uids, order, strict=True))
         with task(sink, "answers", total=len(job.prompts), unit="case") as progress:
             while responses := batch.next_generated():
@@ -58,3 +66,11 @@ def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: 
         )
         for index in range(len(job.prompts))
     ]
+
+
+def _sampler(sampling: Sampling) -> Callable[[mx.array], mx.array] | None:
+    """What draws the next token of one answer; None for mlx-lm's own greedy choice, which takes a batch at once."""
+    if sampling.temperature == 0.0:
+        return None
+    positions = count()
+    return lambda logits: draw(logits, [sampling], next(positions))

@@ -1,0 +1,31 @@
+"""The part of a report that tells how firmly the model keeps to the format of calls."""
+
+from __future__ import annotations
+
+from topcoat.records import EvalResult, FormatShare
+from topcoat.report.html import Html, data_table, element
+
+__all__ = ["format_section"]
+
+
+def format_section(before: EvalResult, after: EvalResult) -> Html:
+    """The shares before and after, at each temperature, and the cases whose answers leave the format."""
+    base = {found.temperature: found for found in before.formats}
+    rows = [
+        element(
+            "tr",
+            element("th", f"{found.temperature:g}", scope="row"),
+            element("td", str(found.answers)),
+            element("td", _share(base.get(found.temperature))),
+            element("td", _share(found)),
+            element("td", ", ".join(found.wrong) or "–", class_="words"),
+        )
+        for found in after.formats
+    ]
+    caption = "Share of the answers that call tools through execute_code alone, where a tool has to be called."
+    columns = ["Temperature", "Answers", "Before", "After", "Cases with another format"]
+    return element("section", element("h2", "Format"), data_table(caption, columns, rows, words=(4,)))
+
+
+def _share(found: FormatShare | None) -> str:
+    return "–" if found is None else f"{100 * found.share:.1f}%"
