@@ -33,7 +33,7 @@ check: $(STAMP) ## Formatting, lint, types, layers
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## Training beside mlx-lm (and PEFT, if installed) on this machine
-	$(BIN)/python benchmarks/training.py --rounds 1 --updates 3
+	$(BIN)/python benchmarks/training.py --rounds 1 --updates 2
 
 lock: ## Resolve requirements.lock afresh (needs uv: pip install uv)
 	uv pip compile --universal --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml
