@@ -266,23 +266,37 @@ class TrainReport(Record):
 
 
 class ModuleFuse(Record):
-    """What fusing did to one module. `survival` is the share of the intended delta present in the written weight."""
+    """What fusing did to one module. `survival` is the share of the intended delta present in the written weight.
+
+    `step` is the rms distance of neighbouring values on the written grid, `codes_changed` the share of codes that
+    differ from those of the weight without the delta at the same bits; both None if it is unquantized.
+    """
 
     name: str
     bits: int | None
     delta_rms: float
     weight_rms: float
     survival: float
+    step: float | None = None
+    codes_changed: float | None = None
 
 
 class FuseReport(Record):
-    """What fusing did to a model. `kl`: mean nats per token from base + adapter, on the validation completions."""
+    """What fusing did to a model. `kl`: mean nats per token from base + adapter, on the validation completions.
+
+    `loss_adapter` and `loss_fused` are the mean losses there, in nats per token, before and after fusing.
+    `bytes_written` takes new disk; `size` is all of the model's weight files, in bytes.
+    """
 
     version: Literal[1] = 1
     modules: list[ModuleFuse]
     kl: float = 0.0
+    loss_adapter: float | None = None
+    loss_fused: float | None = None
     copied_tensors: int
     bytes_written: int
+    size: int | None = None
+    bits_per_weight: float | None = None
 
     @property
     def survival(self) -> float:

@@ -118,10 +118,16 @@ def fused(modules: int = 8) -> FuseReport:
                 delta_rms=0.0002 * (i + 1),
                 weight_rms=0.02,
                 survival=0.995 - 0.006 * i,
+                step=0.004 if i else None,
+                codes_changed=0.05 * i if i else None,
             )
             for i in range(modules)
         ],
         kl=0.0031,
+        loss_adapter=0.4361,
+        loss_fused=0.4372,
+        size=201_000_000,
+        bits_per_weight=5.71,
         copied_tensors=412,
         bytes_written=21_400_000,
     )
@@ -291,8 +297,10 @@ def test_training_fuse_and_attempts_are_told() -> None:
     assert "data/phase34a.jsonl:17: longer than 2048 tokens" in text
     assert "At least 95.3% of every module's change survived" in text
     assert "0.0031 nats per token" in text
-    assert "model.layers.23.self_attn.v_proj 8 8.00% 95.3%" in text
-    assert "model.layers.20.self_attn.q_proj unquantized 1.00% 99.5%" in text
+    assert "model.layers.23.self_attn.v_proj 8 8.00% 0.400 35.0% 95.3%" in text
+    assert "model.layers.20.self_attn.q_proj unquantized 1.00% – – 99.5%" in text
+    assert "The validation loss was 0.4361 before fusing and is 0.4372 after it." in text
+    assert "The model takes 201.0 MB, 5.71 bits a weight." in text
     assert "1 5e-05 0.436 update 50 95.3% 0.883 ✗ refused domain 0.760 < 0.800 (n=30)" in text
     assert "2 2.5e-05 0.436 update 50 95.3% 0.933 ✓ passed" in text
 

@@ -64,7 +64,7 @@ def fuse_section(fuse: FuseReport) -> Html:
     summary = f"{len(fuse.modules)} module{'s' if len(fuse.modules) > 1 else ''}"
     table = data_table(
         "How large the trained change is beside the weight, and how much of it is in the written weight.",
-        ["Module", "Bits", "rms(Δ) / rms(W)", "Survival"],
+        ["Module", "Bits", "rms(Δ) / rms(W)", "rms(Δ) / step", "Codes changed", "Survival"],
         [_module(module, weakest) for module in fuse.modules],
     )
     return element(
@@ -74,10 +74,23 @@ def fuse_section(fuse: FuseReport) -> Html:
             "p",
             f"At least {_percent(weakest.survival)} of every module's change survived fusing. "
             f"The fused model differs from base and adapter by {fuse.kl:.2g} nats per token. "
-            f"{fuse.copied_tensors:,} tensors stayed byte for byte; {fuse.bytes_written / 1e6:,.1f} MB were written.",
+            f"{_losses(fuse)}{fuse.copied_tensors:,} tensors stayed byte for byte; "
+            f"{fuse.bytes_written / 1e6:,.1f} MB were written. {_size(fuse)}",
         ),
         element("details", element("summary", summary), table, open=len(fuse.modules) <= 12),
     )
+
+
+def _losses(fuse: FuseReport) -> str:
+    if fuse.loss_adapter is None or fuse.loss_fused is None:
+        return ""
+    return f"The validation loss was {fuse.loss_adapter:.4f} before fusing and is {fuse.loss_fused:.4f} after it. "
+
+
+def _size(fuse: FuseReport) -> str:
+    if fuse.size is None or fuse.bits_per_weight is None:
+        return ""
+    return f"The model takes {fuse.size / 1e6:,.1f} MB, {fuse.bits_per_weight:.2f} bits a weight."
 
 
 def attempts_table(attempts: Sequence[AttemptResult]) -> Html:
@@ -127,6 +140,8 @@ def _module(module: ModuleFuse, weakest: ModuleFuse) -> Html:
         element("th", Html(text(module.name).replace(".", ".<wbr>")), scope="row"),
         element("td", "unquantized" if module.bits is None else str(module.bits)),
         element("td", f"{100 * ratio:.2f}%"),
+        element("td", f"{module.delta_rms / module.step:.3f}" if module.step else "–"),
+        element("td", "–" if module.codes_changed is None else _percent(module.codes_changed)),
         element("td", _percent(module.survival), bar(module.survival, bad=module is weakest and module.survival < 0.5)),
     )
 

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
 from mlx_lm import load as stock_load
-from mlx_lm.utils import load_model
+from mlx_lm.utils import compute_bits_per_weight, load_model
 
 from tests.conftest import MakeModel
 from tests.engine.mlx.test_loss import rows
@@ -214,6 +215,44 @@ def test_bits_none_leaves_the_adapted_modules_unquantized(
     report = fuse(engine, model, [adapter], tmp_path / "fused", bits="none")
     assert {module.bits for module in report.modules} == {None}
     assert mx.allclose(logits(tmp_path / "fused"), logits(model, adapter), atol=2e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("bits", [4, 8, "none"])
+def test_the_report_counts_as_mlx_lm_does(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, bits: object
+) -> None:
+    base = make_model(bits=4)
+    adapter = make_adapter(base, tmp_path / "adapter", size=0.3)
+    valid = rows(3)
+    report = fuse(engine, base, [adapter], tmp_path / "fused", bits=bits, min_survival=0.0, valid=valid)
+    model, _ = load_model(tmp_path / "fused")
+    assert report.bits_per_weight == pytest.approx(compute_bits_per_weight(model), rel=1e-6)
+    assert report.size == sum(path.stat().st_size for path in (tmp_path / "fused").glob("model*.safetensors"))
+
+    def loss(folder: Path, adapter: Path | None = None) -> float:
+        losses = []
+        model, _ = load_model(folder)
+        if adapter is not None:
+            load_adapter(model, adapter)
+        for row in valid:
+            tokens = mx.array(row.tokens[None])
+            each = nn.losses.cross_entropy(model(tokens[:, :-1]).astype(mx.float32), tokens[:, 1:])[0]
+            losses += np.array(each)[row.trained[1:]].tolist()
+        return float(np.mean(losses))
+
+    assert report.loss_fused == pytest.approx(loss(tmp_path / "fused"), rel=2e-3)
+    assert report.loss_adapter == pytest.approx(loss(base, adapter), rel=2e-3)
+    for module in report.modules:
+        if bits == "none":
+            assert (module.step, module.codes_changed) == (None, None)
+        else:
+            assert 0 < (module.step or 0) < 10 * module.weight_rms
+            assert 0 < (module.codes_changed or 0) <= 1
+    if bits == 8:
+        coarse = fuse(engine, base, [adapter], tmp_path / "coarse", bits=4, min_survival=0.0, valid=valid)
+        for fine, rough in zip(report.modules, coarse.modules, strict=True):
+            assert (rough.step or 0) / (fine.step or 1) == pytest.approx(255 / 15, rel=0.1)
+            assert (fine.codes_changed or 0) > (rough.codes_changed or 0)
 
 
 def test_an_adapter_of_another_model_is_refused(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -11,7 +12,7 @@ from mlx_lm.models.switch_layers import SwitchLinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from topcoat.engine.base import FuseJob, Row
-from topcoat.engine.mlx.fused_folder import write_fused
+from topcoat.engine.mlx.fused_folder import weight_sizes, write_fused
 from topcoat.engine.mlx.lora import load_adapter
 from topcoat.engine.mlx.loss import batch_arrays
 from topcoat.engine.mlx.master import AdaptedModule, adapted_modules
@@ -34,17 +35,36 @@ def fuse(loaded: Loaded, job: FuseJob, sink: Sink) -> FuseReport:
     """
     load_adapter(loaded.model, job.adapters[-1])
     modules = adapted_modules(loaded.model, job)
-    kl = 0.0
+    measured = _Divergence()
     with task(sink, "fuse", total=len(modules), unit="module") as progress:
         if job.bits is None:
             for done, module in enumerate(modules, 1):
                 _settle_survival(module, job.spec.min_survival)
                 progress.advance(done)
-            kl = _settle_divergence(loaded.model, modules, job)
+            measured = _settle_divergence(loaded.model, modules, job)
         reports = [_report(module) for module in modules]
-        progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {kl:.5f} nats per token"
+        progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {measured.kl:.5f} nats per token"
     copied, written = write_fused(modules, job)
-    return FuseReport(modules=reports, copied_tensors=copied, bytes_written=written, kl=kl)
+    size, bits_per_weight = weight_sizes(job.output)
+    return FuseReport(
+        modules=reports,
+        kl=measured.kl,
+        loss_adapter=measured.loss_adapter,
+        loss_fused=measured.loss_fused,
+        copied_tensors=copied,
+        bytes_written=written,
+        size=size,
+        bits_per_weight=bits_per_weight,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Divergence:
+    """What fusing changed on the validation rows, in nats per token."""
+
+    kl: float = 0.0
+    loss_adapter: float | None = None
+    loss_fused: float | None = None
 
 
 def _settle_survival(module: AdaptedModule, minimum: float) -> None:
@@ -57,17 +77,18 @@ def _settle_survival(module: AdaptedModule, minimum: float) -> None:
             )
 
 
-def _settle_divergence(model: nn.Module, modules: list[AdaptedModule], job: FuseJob) -> float:
-    """Raise bits until the fused model is within `max_kl` of base + adapter; returns the mean KL in nats per token."""
+def _settle_divergence(model: nn.Module, modules: list[AdaptedModule], job: FuseJob) -> _Divergence:
+    """Raise bits until the fused model's mean KL from base + adapter is within `max_kl`."""
     rows = _first_tokens(job.valid, KL_TOKENS)
     if not rows:
-        return 0.0
+        return _Divergence()
     intended = [_log_probabilities(model, row) for row in rows]
     while True:
         _replace(model, modules)
-        kl = _mean_kl(intended, (_log_probabilities(model, row) for row in rows))
+        fused = [_log_probabilities(model, row) for row in rows]
+        kl = _mean_kl(intended, fused)
         if kl <= job.spec.max_kl:
-            return kl
+            return _Divergence(kl, _mean_loss(intended, rows), _mean_loss(fused, rows))
         if not any([module.raise_bits() for module in modules]):
             raise FuseRefused(
                 f"the fused model differs from base + adapter by {kl:.4f} nats per token, "
@@ -98,13 +119,23 @@ def _log_probabilities(model: nn.Module, row: Row) -> mx.array:
     return result
 
 
-def _mean_kl(intended: list[mx.array], fused: Iterable[mx.array]) -> float:
+def _mean_kl(intended: list[mx.array], fused: list[mx.array]) -> float:
     """Mean over tokens of KL(intended || fused) = sum p (log p - log q), in nats."""
     total, tokens = 0.0, 0
     for p, q in zip(intended, fused, strict=True):
         total += scalar((mx.exp(p) * (p - q)).sum())
         tokens += p.shape[0]
     return max(0.0, total / tokens)
+
+
+def _mean_loss(log_probabilities: list[mx.array], rows: list[Row]) -> float:
+    """Mean over the rows' trained tokens, in nats."""
+    total, tokens = 0.0, 0
+    for log_p, row in zip(log_probabilities, rows, strict=True):
+        targets = mx.array(row.tokens[1:][row.trained[1:]])[:, None]
+        total -= scalar(mx.take_along_axis(log_p, targets, axis=-1).sum())
+        tokens += log_p.shape[0]
+    return total / tokens
 
 
 def _replace(model: nn.Module, modules: list[AdaptedModule]) -> None:
@@ -144,4 +175,6 @@ def _report(module: AdaptedModule) -> ModuleFuse:
         delta_rms=scalar(module.delta.square().mean().sqrt()),
         weight_rms=scalar((module.master - module.delta).square().mean().sqrt()),
         survival=module.survival(),
+        step=module.step(),
+        codes_changed=module.codes_changed(),
     )

@@ -8,6 +8,7 @@ modules, a phase costs the disk of those modules alone.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from topcoat.engine.mlx.model import weight_files
 from topcoat.engine.mlx.shards import Shard, save_tensors, write_without
 from topcoat.store.files import staged_folder, write_json
 
-__all__ = ["write_fused"]
+__all__ = ["weight_sizes", "write_fused"]
 
 
 def write_fused(modules: list[AdaptedModule], job: FuseJob) -> tuple[int, int]:
@@ -76,3 +77,22 @@ def _write_index(staged: Path) -> None:
     total = sum(t["data_offsets"][1] - t["data_offsets"][0] for shard in shards for t in shard.tensors.values())
     index.setdefault("metadata", {})["total_size"] = total
     write_json(path, index)
+
+
+def weight_sizes(folder: Path) -> tuple[int, float]:
+    """Bytes of a model's weight files, and bits per weight: those of its tensors over the number of weights they hold.
+
+    Scales and biases of quantized modules count as bits, not as weights.
+    """
+    quantization = json.loads((folder / "config.json").read_bytes()).get("quantization") or {}
+    tensors = {name: tensor for path in weight_files(folder) for name, tensor in Shard.open(path).tensors.items()}
+    stored = weights = 0
+    for name, tensor in tensors.items():
+        stored += tensor["data_offsets"][1] - tensor["data_offsets"][0]
+        module, _, part = name.rpartition(".")
+        if f"{module}.scales" not in tensors:
+            weights += math.prod(tensor["shape"])
+        elif part == "scales":
+            own = quantization.get(module)
+            weights += math.prod(tensor["shape"]) * (own if isinstance(own, dict) else quantization)["group_size"]
+    return sum(path.stat().st_size for path in weight_files(folder)), 8 * stored / weights

@@ -83,10 +83,32 @@ class AdaptedModule:
         change = self.fused_weight() - (self.master - self.delta)
         return scalar((change * self.delta).sum()) / norm
 
+    def step(self) -> float | None:
+        """The rms of the written grid's steps; None if the module is unquantized."""
+        if self.bits is None:
+            return None
+        return scalar(self._quantized(self.bits)[1].astype(mx.float32).square().mean().sqrt())
+
+    def codes_changed(self) -> float | None:
+        """The share of codes that the delta changed at the chosen bits; None if the module is unquantized."""
+        if self.bits is None:
+            return None
+        with_delta, without = self._codes(self.master, self.bits), self._codes(self.master - self.delta, self.bits)
+        return scalar((with_delta != without).astype(mx.float32).mean())
+
+    def _codes(self, weight: mx.array, bits: int) -> mx.array:
+        """The integers that `weight` is packed as, one a weight."""
+        packed, scales, _ = self._quantize(weight, bits)
+        ones = mx.ones(scales.shape)
+        return mx.dequantize(packed, ones, mx.zeros_like(ones), group_size=self.group_size, bits=bits)
+
     def _quantized(self, bits: int) -> tuple[mx.array, mx.array, mx.array]:
+        return self._quantize(self.master, bits)
+
+    def _quantize(self, plain: mx.array, bits: int) -> tuple[mx.array, mx.array, mx.array]:
         if self.group_size is None:
             raise EngineFault(f"{self.name}: rows of {self.master.shape[-1]} weights can't be quantized in groups")
-        weight, scales, biases = mx.quantize(self.master.astype(self.dtype), group_size=self.group_size, bits=bits)
+        weight, scales, biases = mx.quantize(plain.astype(self.dtype), group_size=self.group_size, bits=bits)
         return weight, scales, biases
 
 
