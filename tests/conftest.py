@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.progress import Event, Silent
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A job in the background ignores Ctrl-C, and so would the processes that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MakeModel = Callable[..., Path]
 
