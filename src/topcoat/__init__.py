@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from topcoat.engine.mlx import open_engine
     from topcoat.errors import TopcoatError
+    from topcoat.flywheel.recording import record
     from topcoat.workflow import open_workspace, prepare, run_phase
 
-__all__ = ["TopcoatError", "open_engine", "open_workspace", "prepare", "run_phase"]
+__all__ = ["TopcoatError", "open_engine", "open_workspace", "prepare", "record", "run_phase"]
 
 _HOMES = {
     "TopcoatError": "topcoat.errors",
     "open_engine": "topcoat.engine.mlx",
     "open_workspace": "topcoat.workflow",
     "prepare": "topcoat.workflow",
+    "record": "topcoat.flywheel.recording",
     "run_phase": "topcoat.workflow",
 }
 

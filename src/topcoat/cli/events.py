@@ -10,6 +10,8 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import err, out, print_line
+from topcoat.errors import InvalidInput
+from topcoat.store.files import json_text
 
 __all__ = ["app"]
 
@@ -34,13 +36,17 @@ def show(json: Json = False) -> None:
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="JSON or JSONL.")],
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="topcoat, chat, pydantic-ai or otel; by its keys if not given."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Keep the events of a file; those that are here already aren't kept twice."""
+    """Keep what a file tells of usage: events, chat logs, pydantic-ai messages, OpenTelemetry GenAI spans."""
     from topcoat.workflow.events import import_events
 
-    done, mistakes = import_events(_start(), source)
+    done, mistakes = import_events(_start(), source, form)
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
         return
@@ -50,18 +56,49 @@ def import_(
 
 
 @app.command("export")
-def export_(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="The JSONL file to write.")],
-    json: Json = False,
-) -> None:
-    """Write every event to a file, one a line."""
+def export_() -> None:
+    """Print every event, one JSON document a line: topcoat events export > FILE."""
     from topcoat.workflow.events import export_events
 
-    count = export_events(_start(), target)
+    sys.stdout.writelines(export_events(_start()))
+
+
+@app.command()
+def outcome(
+    how: Annotated[str, typer.Argument(metavar="OUTCOME", help="merged, closed, accepted or rejected.")],
+    session: Annotated[str, typer.Option(help="The session that ended so.")] = "",
+    branch: Annotated[str, typer.Option(help="Or a branch: all its sessions that haven't ended yet.")] = "",
+    json: Json = False,
+) -> None:
+    """Record how captured work ended."""
+    from topcoat.workflow.outcomes import record_outcome
+
+    ended = record_outcome(_start(), how, session=session, branch=branch)
     if json:
-        sys.stdout.write(f'{{"events": {count}}}\n')
+        sys.stdout.write(json_text({"outcome": how, "sessions": ended}, indent=2) + "\n")
     else:
-        print_line(out, f"{escape(str(target))}: {count} events")
+        print_line(out, f"{how}: {len(ended)} session{'' if len(ended) == 1 else 's'}")
+
+
+@app.command()
+def hook(
+    install: Annotated[bool, typer.Option("--install", help="Write the hooks post-commit and post-merge.")] = False,
+    repository: Annotated[
+        Path, typer.Option("--repo", metavar="DIR", help="The repository, if not this one.")
+    ] = Path(),
+    run: Annotated[str | None, typer.Option(metavar="HOOK", help="What a hook calls: report what git did.")] = None,
+) -> None:
+    """Have git report commits and merges to the sessions on their branches."""
+    from topcoat.workflow.outcomes import install_hooks, run_hook
+
+    if install == (run is not None):
+        raise InvalidInput("say what to do", hint="topcoat events hook --install")
+    if run is not None:
+        for event in run_hook(_start(), run, repository):
+            print_line(out, escape(f"{event.kind} on {event.branch}: session {event.session}"))
+        return
+    for path in install_hooks(_start(), repository):
+        print_line(out, f"wrote {escape(str(path))}")
 
 
 def _start() -> Path:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from topcoat.cli import data, events
 from topcoat.cli.console import err, out
+from topcoat.cli.serve import serve
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(events.app, name="events")
+app.command()(serve)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="A phase's name, or its file.")]

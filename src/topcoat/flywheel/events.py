@@ -72,7 +72,8 @@ class Event(Record):
 
     `code` is the program of an execute_code call; `fields_read` the result fields that it reads. `original` and
     `corrected` are the two sides of a retry or a correction. `finish` is why an answer ended ("stop", "length",
-    "tool_calls"; "cut" if the connection broke). `spec` names what was being worked on. `source` says who captured it.
+    "tool_calls"; "cut" if the connection broke); `reasoning` its thoughts, where the server parts them from the text.
+    `spec` names what was being worked on, `commit` is the hash of a commit. `source` says who captured it.
     """
 
     version: Literal[1] = 1
@@ -87,6 +88,7 @@ class Event(Record):
     query: str | None = None
     answer: str | None = None
     calls: list[ToolCall] = Field(default_factory=list)
+    reasoning: str = ""
     finish: str = ""
     call_id: str = ""
     tool: str = ""
@@ -99,5 +101,6 @@ class Event(Record):
     corrected: str | None = None
     branch: str = ""
     spec: str = ""
+    commit: str = ""
     id: str = Field(default_factory=_digest)
     """A digest of everything above, unless whoever made the event knows it by another name. Equal ids, one event."""

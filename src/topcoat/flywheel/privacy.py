@@ -23,6 +23,8 @@ _NAMED = re.compile(
     """
 )
 """What a name gives away where the value has no form of its own: letters and digits, eight or more, no expression."""
+_NAMES = ("secret", "passw", "passphrase", "token", "key", "authorization", "bearer")
+"""A quick test: the form has nothing fixed to look for, and one of these is in every text that it finds."""
 
 _HOME = re.compile(
     r"""(?x)
@@ -30,6 +32,7 @@ _HOME = re.compile(
     | (?<!\w) [A-Za-z]: [\\/]+ Users [\\/]+ [^\\/\s"'<>:;,()\[\]{}|]+
     """
 )
+_PLACES = ("home/", "Users", "/root")
 
 
 def cleaned(text: str, home: str = "") -> str:
@@ -37,10 +40,12 @@ def cleaned(text: str, home: str = "") -> str:
 
     `home` is this machine's own, in case it lies elsewhere than home folders do.
     """
-    text = _NAMED.sub(_without_value, redacted(text))
-    if len(home) > 1:
+    text, lower = redacted(text), text.lower()
+    if any(name in lower for name in _NAMES):
+        text = _NAMED.sub(_without_value, text)
+    if len(home) > 1 and home in text:
         text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
-    return _HOME.sub("~", text)
+    return _HOME.sub("~", text) if any(place in text for place in _PLACES) else text
 
 
 def cleaned_event(event: Event) -> Event:

@@ -1,0 +1,59 @@
+"""`topcoat serve`: the production model, for agents."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from topcoat.cli.console import err
+
+__all__ = ["serve"]
+
+
+def serve(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="-- OPTIONS", help="Options for mlx_lm.server, after --.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on. Others than this machine's need a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 for a free one.")] = 8080,
+    token: Annotated[
+        str | None, typer.Option(help="What clients must know. Better in TOPCOAT_TOKEN, where no other user sees it.")
+    ] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another OpenAI-compatible server, to serve instead of the production model."),
+    ] = None,
+    repository: Annotated[
+        Path | None, typer.Option("--repo", metavar="DIR", help="Where the agents work, if not in the project.")
+    ] = None,
+) -> None:
+    """The production model behind OpenAI's protocol; what agents do with it is recorded.
+
+    Ctrl-C ends it.
+    """
+    from topcoat.cli.main import common
+    from topcoat.cli.progress_bar import terminal_sink
+    from topcoat.engine.fake import FakeEngine
+    from topcoat.engine.mlx import open_engine
+    from topcoat.workflow import open_workspace, read_workspace
+    from topcoat.workflow.serving import TOKEN_VARIABLE, Serving
+    from topcoat.workflow.serving import serve as serve_model
+
+    serving = Serving(
+        host=host,
+        port=port,
+        token=os.environ.get(TOKEN_VARIABLE, "") if token is None else token,
+        upstream=upstream or "",
+        repository=repository,
+        arguments=arguments or (),
+    )
+    with terminal_sink(err) as sink, read_workspace(common.start, FakeEngine(), sink) as workspace:
+        if workspace.lineage.production() is None and not upstream:
+            with open_workspace(common.start, open_engine(sink), sink, "topcoat serve"):
+                pass  # to open it is to make the project's base the first production model
+        serve_model(workspace, serving)

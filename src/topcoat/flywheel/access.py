@@ -1,0 +1,49 @@
+"""Who may talk to the front: programs on this machine, or whoever knows the token. No page of another host ever."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+__all__ = ["Access", "is_loopback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules of one front, which listens on `host`; `token` is "" if none is asked for."""
+
+    host: str
+    token: str = ""
+
+    def refusal(self, *, host: str, origin: str | None, authorization: str) -> tuple[int, str] | None:
+        """The status and the reason to refuse a request with these headers, or None to let it in.
+
+        A page that was loaded from elsewhere can reach this machine under a name of its own (DNS rebinding), but can't
+        hide that name from `Host`, nor its source from `Origin`.
+        """
+        name = _name(f"//{host}")
+        if is_loopback(self.host) and not (is_loopback(name) or name == self.host):
+            return 403, f"this server is only reached as 127.0.0.1 or localhost, not as {name or 'nothing'}"
+        if origin is not None and not (is_loopback(_name(origin)) or _name(origin) == name != ""):
+            return 403, f"pages of {origin} may not use this server"
+        if self.token and not hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode()):
+            return 401, "the token is missing or wrong: Authorization: Bearer TOKEN"
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine and nobody else can reach it: localhost, 127.*, ::1."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _name(url: str) -> str:
+    """The host's name in a URL, or ""."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,45 @@
+"""Which session an exchange belongs to, and how much of its dialogue is known already."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from secrets import token_hex
+
+__all__ = ["Sessions"]
+
+_MOST = 50_000
+
+
+class Sessions:
+    """The boundaries that dialogues reached, and whose they are: the latest 50,000. For one thread."""
+
+    def __init__(self, ends: Iterable[tuple[str, str]] = ()) -> None:
+        """`ends` are pairs of a boundary and its session, oldest first."""
+        self._of: OrderedDict[str, list[str]] = OrderedDict()
+        for boundary, session in ends:
+            self.learn(boundary, session)
+
+    def learn(self, boundary: str, session: str) -> None:
+        sessions = self._of.setdefault(boundary, [])
+        if session in sessions:
+            sessions.remove(session)
+        sessions.append(session)
+        self._of.move_to_end(boundary)
+        if len(self._of) > _MOST:
+            self._of.popitem(last=False)
+
+    def place(self, reached: Sequence[str], named: str = "") -> tuple[str, int]:
+        """The session of a dialogue with these boundaries, and how many of its turns are known.
+
+        A client that names its session is believed. Else the dialogue belongs to the session that it continues
+        furthest; of several that were alike so far, each is given in turn, the latest first. Else it is a new one.
+        """
+        for known in range(len(reached), 0, -1):
+            sessions = self._of.get(reached[known - 1], []) if reached[known - 1] else []
+            if named and named in sessions:
+                return named, known
+            if sessions and not named:
+                sessions.insert(0, sessions.pop())
+                return sessions[0], known
+        return named or token_hex(8), 0
