@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from topcoat.flywheel.formats import Dialogue, Format, detect, dialogues_in
+from topcoat.flywheel.formats import Dialogue, Format, detect, dialogues_in, failed_calls
 
 CALL = {"type": "tool_call", "id": "c1", "name": "read_file", "arguments": {"path": "x"}}
 QUESTION = {"role": "user", "parts": [{"type": "text", "content": "read x"}]}
@@ -128,6 +128,27 @@ def test_a_request_to_try_again_is_a_failed_call() -> None:
     retry = {"part_kind": "retry-prompt", "tool_name": "read_file", "tool_call_id": "c1", "content": [{"msg": "bad"}]}
     turn = one([*PYDANTIC_AI[:2], {"kind": "request", "parts": [retry]}], "pydantic-ai").turns[-1]
     assert (turn.role, turn.failed, "bad" in turn.content) == ("tool", True, True)
+
+
+def test_a_return_that_did_not_succeed_is_a_failed_call() -> None:
+    part = {"part_kind": "tool-return", "tool_call_id": "c1", "content": "no such file", "outcome": "retried"}
+    turn = one([*PYDANTIC_AI[:2], {"kind": "request", "parts": [part]}], "pydantic-ai").turns[-1]
+    assert (turn.content, turn.failed) == ("no such file", True)
+
+
+@pytest.mark.parametrize("status", [{"status_code": "ERROR"}, {"code": 2}])
+def test_a_tools_own_span_says_that_its_call_failed(status: dict[str, Any]) -> None:
+    error = {"name": "exception", "attributes": {"exception.message": "no such file"}}
+    tool = {"attributes": {"gen_ai.tool.call.id": "c1"}, "status": status, "events": [error]}
+    failed = failed_calls([span("result"), tool])
+    assert failed == {"c1": "no such file"}
+    (found,) = dialogues_in(span("result"), "otel", failed)
+    assert (found.turns[3].content, found.turns[3].failed) == ("no such file", True)
+    assert failed_calls("nonsense") == {}
+
+
+def test_pydantic_ais_conversation_is_the_session() -> None:
+    assert one([{**PYDANTIC_AI[0], "conversation_id": "talk"}, *PYDANTIC_AI[1:]], "pydantic-ai").session == "talk"
 
 
 def test_an_event_is_known_by_its_keys() -> None:

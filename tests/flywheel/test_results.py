@@ -16,7 +16,7 @@ from topcoat.flywheel.results import fields_read, summary_of
         ("", "nothing"),
         ('{"src/private/x.py": 1, "b": 2}', "{2 × str: int}"),
         ([True, None], "[2 × bool]"),
-        ('{"ok": true, "errors": []}', "{ok: bool, errors: []}"),
+        ('{"ok": true, "errors": ["E501"], "error": null}', "{ok: bool, errors: [1 × str], error: null}"),
     ],
 )
 def test_a_result_is_its_shape(content: object, shape: str) -> None:
@@ -29,6 +29,8 @@ def test_a_result_is_its_shape(content: object, shape: str) -> None:
     [
         ('{"error": "no such file"}', "no such file"),
         ('{"error": {"message": "no"}}', "no"),
+        ('{"error": [{"loc": ["path"], "msg": "missing"}]}', '[{"loc": ["path"], "msg": "missing"}]'),
+        ('{"error": true, "message": "no"}', "no"),
         ('{"success": false, "message": "no match"}', "no match"),
         ('{"exit_code": 2, "stderr": "usage"}', "usage"),
         ("Traceback (most recent call last):\n  File x\nKeyError: 'a'", "KeyError: 'a'"),

@@ -12,12 +12,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from topcoat.flywheel.events import KINDS, ToolCall
 from topcoat.flywheel.turns import Spoken, spoken
 
-__all__ = ["FORMATS", "Dialogue", "Format", "detect", "dialogues_in"]
+__all__ = ["FORMATS", "Dialogue", "Format", "detect", "dialogues_in", "failed_calls"]
 
 Format = Literal["topcoat", "chat", "pydantic-ai", "otel"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -54,10 +55,16 @@ def detect(document: object) -> Format | None:
     return None
 
 
-def dialogues_in(document: object, form: Format) -> Iterator[Dialogue]:
-    """The dialogues of a document, none if it holds nothing of the kind. Raises `ValueError` if it isn't of `form`."""
+def dialogues_in(
+    document: object, form: Format, failed: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Dialogue]:
+    """The dialogues of a document, none if it holds nothing of the kind. Raises `ValueError` if it isn't of `form`.
+
+    `failed` are `failed_calls` of the whole file.
+    """
     if form == "otel":
-        yield from _spans(document)
+        for span in _spans(document):
+            yield from _dialogue_of(span, failed)
     elif form == "pydantic-ai":
         yield _pydantic_ai(document)
     else:
@@ -99,7 +106,9 @@ def _pydantic_ai(document: object) -> Dialogue:
     answers = [message for message in messages if message.get("kind") == "response"]
     model = next((str(answer["model_name"]) for answer in answers if answer.get("model_name")), "")
     time = next((time for answer in answers if (time := _time(answer.get("timestamp")))), None)
-    return Dialogue(turns, **{**named, "model": named.get("model") or model}, time=time)
+    talk = next((str(message["conversation_id"]) for message in messages if message.get("conversation_id")), "")
+    session, branch = named.get("session") or talk, named.get("branch", "")
+    return Dialogue(turns, session=session, branch=branch, model=named.get("model") or model, time=time)
 
 
 def _request(message: Json, *, first: bool) -> Iterator[Spoken]:
@@ -113,7 +122,7 @@ def _request(message: Json, *, first: bool) -> Iterator[Spoken]:
         elif kind == "user-prompt":
             yield spoken({"role": "user", "content": content})
         elif kind in ("tool-return", "retry-prompt", "builtin-tool-return"):
-            refused = kind == "retry-prompt" or part.get("outcome") in ("failed", "denied")
+            refused = kind == "retry-prompt" or part.get("outcome") not in (None, "success")
             text = content if isinstance(content, str) or not refused else json.dumps(content, ensure_ascii=False)
             tool, call = str(part.get("tool_name") or ""), str(part.get("tool_call_id") or "")
             yield Spoken("tool", text, tool=tool, call_id=call, failed=True if refused else None)
@@ -139,7 +148,26 @@ def _response(message: Json) -> Iterator[Spoken]:
 # OpenTelemetry
 
 
-def _spans(document: object) -> Iterator[Dialogue]:
+def failed_calls(document: object) -> dict[str, str]:
+    """The calls of tools whose spans ended in an error, by id, and the errors. Spans of models don't tell that."""
+    failed = {}
+    try:
+        for span in _spans(document):
+            attributes = _attributes(span.get("attributes"))
+            status = _object(span.get("status") or {}, "a status")
+            if attributes.get("gen_ai.tool.call.id") and {status.get("status_code"), status.get("code")} & _ERRORS:
+                events = [_attributes(event.get("attributes")) for event in span.get("events") or ()]
+                texts = [str(event["exception.message"]) for event in events if event.get("exception.message")]
+                failed[str(attributes["gen_ai.tool.call.id"])] = texts[-1] if texts else "it failed"
+    except (ValueError, TypeError, AttributeError):
+        return failed  # what is wrong with the document is said where its dialogues are read
+    return failed
+
+
+_ERRORS = {"ERROR", 2, "STATUS_CODE_ERROR"}
+
+
+def _spans(document: object) -> Iterator[Json]:
     if isinstance(document, list):
         for item in document:
             yield from _spans(item)
@@ -147,12 +175,12 @@ def _spans(document: object) -> Iterator[Dialogue]:
         for resource in document["resourceSpans"]:
             for scope in _object(resource, "a resource").get("scopeSpans") or ():
                 for span in _object(scope, "a scope").get("spans") or ():
-                    yield from _span(_object(span, "a span"))
+                    yield _object(span, "a span")
     else:
-        yield from _span(_object(document, "a span"))
+        yield _object(document, "a span")
 
 
-def _span(span: Json) -> Iterator[Dialogue]:
+def _dialogue_of(span: Json, failed: Mapping[str, str]) -> Iterator[Dialogue]:
     attributes = _attributes(span.get("attributes"))
     output = _structured(attributes.get("gen_ai.output.messages"))
     messages = [*_structured(attributes.get("gen_ai.input.messages")), *output]
@@ -162,7 +190,7 @@ def _span(span: Json) -> Iterator[Dialogue]:
     system = "".join(part.get("content", "") for part in _structured(attributes.get("gen_ai.system_instructions")))
     turns = [Spoken("system", system)] if system and messages[0].get("role") != "system" else []
     for message in messages:
-        turns += _otel_turns(message)
+        turns += _otel_turns(message, failed)
     context = span.get("context")
     trace = span.get("traceId") or (context.get("trace_id") if isinstance(context, dict) else "")
     yield Dialogue(
@@ -173,14 +201,15 @@ def _span(span: Json) -> Iterator[Dialogue]:
     )
 
 
-def _otel_turns(message: Json) -> Iterator[Spoken]:
+def _otel_turns(message: Json, failed: Mapping[str, str]) -> Iterator[Spoken]:
     """The turns of a message: what tools returned stands in parts, each of which is a turn of its own."""
     texts, thoughts, calls = [], [], []
     for part in _parts(message):
         kind = part.get("type")
         if kind == "tool_call_response":
-            returned = part.get("response", part.get("result"))
-            yield Spoken("tool", returned, call_id=str(part.get("id") or ""), tool=str(part.get("name") or ""))
+            call, tool = str(part.get("id") or ""), str(part.get("name") or "")
+            returned = failed.get(call, part.get("response", part.get("result")))
+            yield Spoken("tool", returned, call_id=call, tool=tool, failed=True if call in failed else None)
         elif kind == "tool_call":
             calls.append(_call(part.get("id"), part.get("name"), part.get("arguments")))
         elif kind in ("reasoning", "thinking"):

@@ -68,17 +68,19 @@ def _errors(value: object) -> Iterator[str]:
         return
     if not isinstance(value, dict):
         return
-    for key in ("error", "errors", "exception"):
-        if isinstance(said := value.get(key), str) and said:
-            yield said
-            return
-        if isinstance(said, dict) and isinstance(message := said.get("message"), str):
-            yield message
-            return
+    said = value.get("error") or value.get("exception")
+    if said and said is not True:
+        message = said.get("message") if isinstance(said, dict) else said
+        yield message if isinstance(message, str) else json.dumps(said, ensure_ascii=False, default=str)
+        return
     codes = [value.get(key) for key in ("exit_code", "returncode")]
     if any(value.get(key) is False for key in ("success", "ok")) or any(isinstance(c, int) and c != 0 for c in codes):
         yield str(value.get("message") or value.get("stderr") or "it failed")
-    elif value.get("is_error") is True or value.get("isError") is True or value.get("status") in ("error", "failed"):
+    elif (
+        True in (value.get("error"), value.get("is_error"))
+        or value.get("isError") is True
+        or value.get("status") in ("error", "failed")
+    ):
         yield str(value.get("message") or "it failed")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.flywheel.events import Event
-from topcoat.flywheel.formats import FORMATS, Format, detect, dialogues_in
+from topcoat.flywheel.formats import FORMATS, Format, detect, dialogues_in, failed_calls
 from topcoat.flywheel.log import EventLog
 from topcoat.flywheel.sessions import Sessions
 from topcoat.flywheel.turns import boundaries, events_of
@@ -81,11 +81,12 @@ def import_events(start: Path, source: Path, form: str | None = None) -> tuple[I
         if mistakes:
             raise InvalidInput.collect(str(source), mistakes)
         raise InvalidInput("the keys are those of no known format", where=Where(source), hint="--format chat")
+    failed = {call: error for document, _ in documents for call, error in failed_calls(document).items()}
     events: list[Event] = []
     sessions = Sessions()
     for document, where in documents:
         try:
-            events += _events_in(document, chosen, sessions)
+            events += _events_in(document, chosen, sessions, failed)
         except (ValueError, TypeError, AttributeError, KeyError) as error:  # a ValidationError is a ValueError
             mistakes.append(Mistake(f"not {chosen}: {_reason(error)}", where))
     with open_log(start) as log:
@@ -99,7 +100,7 @@ def _detected(documents: Sequence[tuple[object, Where]]) -> Format | None:
     return next((form for document, _ in documents if (form := detect(document))), None)
 
 
-def _events_in(document: object, form: Format, sessions: Sessions) -> list[Event]:
+def _events_in(document: object, form: Format, sessions: Sessions, failed: Mapping[str, str]) -> list[Event]:
     """The events of a document that those before it didn't tell. Raises `ValueError` and its like.
 
     Their ids say where in which dialogue they stand, not when: a file without times can be imported twice, too.
@@ -107,7 +108,7 @@ def _events_in(document: object, form: Format, sessions: Sessions) -> list[Event
     if form == "topcoat":
         return [Event.model_validate(document)]
     events: list[Event] = []
-    for dialogue in dialogues_in(document, form):
+    for dialogue in dialogues_in(document, form, failed):
         reached = boundaries(dialogue.turns)
         session, known = sessions.place(reached, dialogue.session or f"{form}-{reached[-1][:16]}")
         common: dict[str, Any] = {
