@@ -1,22 +1,122 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
 import mlx.core as mx
 import pytest
+from mlx_lm import stream_generate
+from mlx_lm.models import base, qwen3
 
 from tests.conftest import MakeModel
 from topcoat.demo import TEMPLATE
 from topcoat.engine.base import GenerateJob, Sampling
+from topcoat.engine.mlx import generate as module
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.sampling import draw
 from topcoat.engine.mlx.scalar import scalar
+from topcoat.engine.mlx.shared_keys import OwnKeys, shared_attention
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
 
-GREEDY = Sampling()
+SHARED = random.Random(0).sample(range(5, 2000), 40)
+PROMPTS = [[*SHARED, *range(10 + i, 10 + i + 1 + 3 * (i % 5))] for i in range(11)]
+KINDS: dict[str, dict[str, object]] = {
+    "qwen3": {"num_attention_heads": 4, "num_key_value_heads": 2},
+    "qwen3_moe": {},
+    "gemma3_text": {"sliding_window": 16, "sliding_window_pattern": 2, "query_pre_attn_scalar": 32},
+    "mamba": {"state_size": 8, "conv_kernel": 4, "use_bias": False, "use_conv_bias": True, "time_step_rank": 4},
+}
 
 
-def one_by_one(model: object, prompt: list[int], limit: int, stop: set[int], sampling: Sampling = GREEDY) -> list[int]:
+def one_after_another(folder: Path, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> list[str]:
+    """The texts that mlx-lm gives, a prompt at a time."""
+    loaded = load(folder)
+    wrapper = loaded.tokenizer.wrapper
+    answers = []
+    for prompt, limit in zip(prompts, limits, strict=True):
+        responses = list(stream_generate(loaded.model, wrapper, list(prompt), max_tokens=limit))
+        tokens = [int(response.token) for response in responses if response.token not in wrapper.eos_token_ids]
+        answers.append(loaded.tokenizer.decode(tokens))
+    return answers
+
+
+def model_of(make_model: MakeModel, kind: str) -> Path:
+    return make_model(kind, intermediate_size=128, **KINDS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_those_of_one_prompt_after_another(
+    engine: MlxEngine, make_model: MakeModel, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(module, "PREFILL", 16)
+    folder = model_of(make_model, kind)
+    limits = [1 + i % 6 for i in range(len(PROMPTS))]
+    answers = engine.generate(GenerateJob(folder, PROMPTS, limits), Silent())
+    assert [answer.text for answer in answers] == one_after_another(folder, PROMPTS, limits)
+
+
+@pytest.mark.parametrize(("kind", "apart"), [("qwen3", True), ("qwen3_moe", True), ("gemma3_text", False)])
+def test_shared_keys_are_kept_once_where_the_layers_allow_it(make_model: MakeModel, kind: str, apart: bool) -> None:
+    model = load(model_of(make_model, kind)).model
+    with shared_attention(model):
+        caches = module.Prefix(model, PROMPTS).read([prompt[:-1] for prompt in PROMPTS])
+    assert all(isinstance(cache, OwnKeys) for cache in caches) == apart
+
+
+def test_a_batch_keeps_a_bounded_number_of_keys(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", 100)
+    model = load(model_of(make_model, "qwen3")).model
+    with shared_attention(model):
+        assert module.Prefix(model, PROMPTS).batch(PROMPTS[4]) == 100 // 13
+        assert module.Prefix(model, [[1], [2] * 200]).batch([2] * 200) == 1
+
+
+def test_an_attention_that_does_not_see_shared_keys_is_noticed(make_model: MakeModel) -> None:
+    model = load(model_of(make_model, "qwen3")).model
+    caches = module.Prefix(model, PROMPTS).read(PROMPTS)  # outside shared_attention
+    assert not any(isinstance(cache, OwnKeys) for cache in caches)
+
+
+def test_prompts_may_share_nothing_or_all_but_the_last_token(engine: MlxEngine, make_model: MakeModel) -> None:
+    folder = model_of(make_model, "qwen3")
+    for prompts in ([[7], [8, 9]], [SHARED, SHARED], [SHARED[:9], SHARED]):
+        answers = engine.generate(GenerateJob(folder, prompts, [5, 5]), Silent())
+        assert [answer.text for answer in answers] == one_after_another(folder, prompts, [5, 5])
+
+
+@pytest.mark.slow
+def test_the_embedded_model_answers_as_in_mlx_lm(engine: MlxEngine) -> None:
+    folder = TEMPLATE / "models" / "phase33b"
+    tokenizer = engine.tokenizer(folder)
+    asked = ["Show me src/app.py.", "Run the tests.", "What changed since the last commit? I mean in git, please."]
+    prompts = [tokenizer.chat([{"role": "user", "content": text}], add_generation_prompt=True) for text in asked]
+    answers = engine.generate(GenerateJob(folder, prompts, [24, 3, 24]), Silent())
+    for limit, text, answer in zip([24, 3, 24], one_after_another(folder, prompts, [24, 3, 24]), answers, strict=True):
+        assert answer.text == text
+        assert answer.tokens == len(tokenizer.encode(text))
+        assert answer.finish == ("length" if answer.tokens == limit else "stop")
+
+
+def test_an_empty_prompt_is_refused(engine: MlxEngine, make_model: MakeModel) -> None:
+    with pytest.raises(InvalidInput, match="prompt 1 has no tokens"):
+        engine.generate(GenerateJob(make_model(), [[1, 2], []], [4, 4]), Silent())
+
+
+def test_no_prompts_have_no_answers(engine: MlxEngine, make_model: MakeModel) -> None:
+    assert engine.generate(GenerateJob(make_model(), [], []), Silent()) == []
+
+
+def test_the_attention_of_mlx_lm_is_back_afterwards(make_model: MakeModel) -> None:
+    with shared_attention(load(model_of(make_model, "qwen3")).model):
+        assert qwen3.scaled_dot_product_attention is not base.scaled_dot_product_attention
+    assert qwen3.scaled_dot_product_attention is base.scaled_dot_product_attention
+
+
+def token_by_token(model: object, prompt: list[int], limit: int, stop: set[int], sampling: Sampling) -> list[int]:
     """One token after another, without a cache or a batch."""
     tokens: list[int] = []
     while len(tokens) < limit:
@@ -26,27 +126,6 @@ def one_by_one(model: object, prompt: list[int], limit: int, stop: set[int], sam
             break
         tokens.append(token)
     return tokens
-
-
-@pytest.mark.slow
-def test_batched_answers_equal_one_after_another(engine: MlxEngine) -> None:
-    folder = TEMPLATE / "models" / "phase33b"
-    tokenizer = engine.tokenizer(folder)
-    asked = ["Show me src/app.py.", "Run the tests.", "What changed since the last commit? I mean in git, please."]
-    prompts = [tokenizer.chat([{"role": "user", "content": text}], add_generation_prompt=True) for text in asked]
-    answers = engine.generate(GenerateJob(folder, prompts, [24, 3, 24]), Silent())
-    loaded = load(folder)
-    stop = set(loaded.tokenizer.wrapper.eos_token_ids)
-    for prompt, limit, answer in zip(prompts, [24, 3, 24], answers, strict=True):
-        expected = one_by_one(loaded.model, prompt, limit, stop)
-        assert answer.text == tokenizer.decode(expected)
-        assert answer.tokens == len(expected)
-        assert answer.finish == ("length" if len(expected) == limit else "stop")
-
-
-def test_an_empty_prompt_is_refused(engine: MlxEngine, make_model: MakeModel) -> None:
-    with pytest.raises(InvalidInput, match="prompt 1 has no tokens"):
-        engine.generate(GenerateJob(make_model(), [[1, 2], []], [4, 4]), Silent())
 
 
 def test_more_prompts_than_a_batch_are_all_answered_in_order(engine: MlxEngine, make_model: MakeModel) -> None:
@@ -74,7 +153,7 @@ def test_sampled_answers_equal_one_after_another(engine: MlxEngine, make_model: 
     loaded = load(make_model())
     stop = set(loaded.tokenizer.wrapper.eos_token_ids)
     for prompt, one, answer in zip(prompts, sampling, answers, strict=True):
-        assert answer.text == loaded.tokenizer.decode(one_by_one(loaded.model, prompt, 8, stop, one))
+        assert answer.text == loaded.tokenizer.decode(token_by_token(loaded.model, prompt, 8, stop, one))
 
 
 def test_other_seeds_give_other_answers(engine: MlxEngine, make_model: MakeModel) -> None:
