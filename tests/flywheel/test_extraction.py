@@ -123,6 +123,39 @@ def test_an_agent_reports_both_sides_of_a_retry() -> None:
     ]
 
 
+def test_the_code_that_a_user_wrote_answers_the_first_question_as_the_model_would_write_it() -> None:
+    talk = Conversation().user("show a.py").runs(FIND).user("No, I meant the text of a.py").runs("print(1)")
+    talk.reports("user_correction", original="print(1)", corrected=f"\n{READ}\n")
+    found = only(talk)
+    assert (found.kind, found.weight) == ("user_correction", 2.0)
+    assert [m["content"] for m in found.messages] == ["show a.py", code_answer(READ)]
+
+
+def test_after_code_that_a_user_wrote_the_next_question_is_a_new_one() -> None:
+    talk = Conversation().user("show a.py").runs(FIND).reports("user_correction", corrected=READ)
+    talk.user("define Apple").runs('print(define("Apple"))')
+    found = extract(talk.events, TOOLS).candidates
+    assert [(c.kind, c.messages[0]["content"]) for c in found] == [
+        ("user_correction", "show a.py"),
+        ("clean", "define Apple"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '<tool_call>\n{"name": "execute_code", "arguments": {"code": "print(1)"}}\n</tool_call>',
+        f"I see.\n{code_answer('print(1)')}",
+        code_answer("print(1)") * 2,
+        "None.",
+    ],
+)
+def test_reported_code_is_written_in_the_markup_where_no_answer_shows_how(written: str) -> None:
+    talk = Conversation().user("show a.py").answer(written).reports("user_correction", corrected=f"{READ}\n{FIND}")
+    answer = f'<tool_call>\n{{"name": "execute_code", "arguments": {{"code": {json.dumps(READ + chr(10) + FIND)}}}}}'
+    assert trained(only(talk)) == [f"{answer}\n</tool_call>"]
+
+
 def test_calls_that_came_as_structure_are_written_as_the_model_writes_them() -> None:
     call = ToolCall(name="read_file", arguments='{"path": "a.py"}')
     events = [

@@ -52,6 +52,26 @@ def test_what_is_known_is_not_kept_again() -> None:
     assert [(e.kind, e.before, e.after, e.tool) for e in parts] == [(e.kind, e.before, e.after, e.tool) for e in whole]
 
 
+def test_a_result_that_comes_in_a_users_turn_is_a_tools_turn() -> None:
+    """As agents send it to models whose chat template knows no tools."""
+    request, tool, last = events_of(
+        turns(
+            [
+                {"role": "user", "content": "go"},
+                {"role": "assistant", "content": CODE},
+                {"role": "user", "content": "<tool_response>\nNameError: f\n</tool_response>\n"},
+                {"role": "user", "content": "what does <tool_response>x</tool_response> mean?"},
+            ]
+        ),
+        session="s",
+    )
+    assert (request.query, tool.kind, tool.tool, tool.code) == ("go", "tool_call", "execute_code", PROGRAM)
+    assert (tool.result is not None and tool.result.success, tool.errors) == (False, ["NameError: f"])
+    assert last.query == "what does <tool_response>x</tool_response> mean?"
+    several = "<tool_response>\none\n</tool_response>\n<tool_response>\ntwo\n</tool_response>"
+    assert spoken({"role": "user", "content": several}) == Spoken("tool", "one\ntwo")
+
+
 def test_a_program_in_an_answers_text_is_the_call_of_the_tool_turn_after_it() -> None:
     said = turns(
         [

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from tests.workflow.test_phase_run import opened
 from topcoat.demo import TEMPLATE
 from topcoat.errors import InvalidInput
 from topcoat.flywheel.dialogue import dialogues
@@ -125,6 +127,19 @@ def test_a_model_server_that_dies_ends_the_front_with_its_reason(project: Path) 
         os.kill(running.child(), signal.SIGKILL)
         assert running.process.wait(30) == 1
     assert "the model server was killed by signal 9" in "".join(running.printed)
+
+
+@pytest.mark.slow
+def test_a_new_production_model_is_announced_to_whoever_serves_the_old_one(project: Path) -> None:
+    with serving(project) as running, opened(project) as workspace:
+        model = workspace.model("production")
+        workspace.lineage.add_model("better", digest=model.digest, path=model.path, parent=model.name)
+        workspace.lineage.promote("better", "for the test")
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and "better" not in running.printed[-1]:
+            time.sleep(0.1)
+        assert "better is the production model now: Ctrl-C, then topcoat serve" in running.printed[-1]
+        assert running.end() == 0
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
 An **exchange** is a user's turn with the answers to it. Its **steps** are the answers that call tools, each with what
 became of the calls. Of an exchange the steps after its last failure are learned, as the first answer to the query:
 
-    user_correction  2.0  the user corrected the exchange before ("no, I meant ..."), and this one worked
+    user_correction  2.0  the user corrected the exchange before ("no, I meant ..."), and this one worked; or an agent
+                          reported the code that the user wrote instead
     corrected_retry  1.5  a step failed and a later one worked; or an agent reported both sides of a retry
     chain            1.3  worked at once, with several calls
     clean            1.0  worked at once, with one call
@@ -115,6 +116,8 @@ class _Exchange:
     first: int
     steps: list[_Step] = field(default_factory=list)
     corrected: bool = False
+    settled: bool = False
+    """The agent reported what is right."""
     confirmed: bool = False
 
 
@@ -171,9 +174,11 @@ def _exchanges(turns: Iterable[Turn], events: Sequence[Event]) -> list[_Exchange
             exchanges[-1].steps[-1].outcomes.append(turn.event)
     for index, exchange in enumerate(exchanges):
         follower = exchanges[index + 1] if index + 1 < len(exchanges) else None
-        said = {event.kind for event in events[exchange.first + 1 : follower.first + 1 if follower else None]}
+        since = events[exchange.first + 1 : follower.first + 1 if follower else None]
+        said = {event.kind for event in since}
         words = follower.query if follower else ""
         exchange.corrected = "user_correction" in said or bool(_CORRECTION.match(words))
+        exchange.settled = any(event.kind == "user_correction" and event.corrected for event in since)
         exchange.confirmed = "user_confirmation" in said or bool(_CONTENT.match(words))
     return exchanges
 
@@ -188,6 +193,7 @@ def _worked(talk: Sequence[_Exchange]) -> Iterator[_Found | tuple[str, str]]:
         queries.append(exchange.query)
         if exchange.corrected:
             yield exchange.query, "corrected"
+            queries = [] if exchange.settled else queries
             continue
         asked, queries = queries, []
         steps = exchange.steps
@@ -224,23 +230,40 @@ def _ids(steps: Sequence[_Step]) -> list[str]:
 
 
 def _reported(events: Sequence[Event], markup: Markup) -> Iterator[_Found]:
-    """What an agent's own `retry` and `user_correction` events teach."""
-    query = ""
+    """What an agent's own `retry` and `user_correction` events teach: the answer to what the user asked first, before
+    saying it in other words.
+    """
+    queries: list[str] = []
+    written = ""
     for event in events:
-        if event.kind == "request":
-            query = event.query or query
-        asked = event.query or query if event.kind == "retry" else query
+        if event.kind == "request" and event.query:
+            queries = [*queries, event.query] if _CORRECTION.match(event.query) else [event.query]
+        if event.kind == "request" and _program(event.answer or ""):
+            written = event.answer or ""
+        asked = [event.query] if event.kind == "retry" and event.query else queries
         failed = event.result is not None and not event.result.success
         if event.kind in ("retry", "user_correction") and event.corrected and asked and not failed:
             kind: ExampleKind = "corrected_retry" if event.kind == "retry" else "user_correction"
-            answer = [("assistant", _as_answer(event.corrected, markup))]
-            yield _Found(kind, [asked], answer, [event.id], "the agent reported what replaced a wrong answer")
+            answer = [("assistant", _as_answer(event.corrected, markup, written))]
+            yield _Found(kind, asked, answer, [event.id], "the agent reported what replaced a wrong answer")
 
 
-def _as_answer(text: str, markup: Markup) -> str:
-    """`text` as an answer: code alone becomes a call of execute_code."""
+def _as_answer(text: str, markup: Markup, written: str = "") -> str:
+    """`text` as an answer: code alone becomes a call of execute_code, as in `written`, an answer of the model's own."""
+    if blocks(text):
+        return text
+    program = _program(written)
+    if program and _program(answer := written.replace(program, text.strip(), 1)) == text.strip():
+        return answer
     arguments = json.dumps({"code": text}, ensure_ascii=False)
-    return text if blocks(text) else written_calls([ToolCall(name=EXECUTE_CODE, arguments=arguments)], markup)
+    return written_calls([ToolCall(name=EXECUTE_CODE, arguments=arguments)], markup)
+
+
+def _program(answer: str) -> str:
+    """The program of an answer that is one call of execute_code as plain text, and nothing else; "" of any other."""
+    found = blocks(answer)
+    alone = len(found) == 1 and answer.startswith("<tool_call>") and answer.endswith("</tool_call>")
+    return found[0].text.strip() if alone and isinstance(found[0], Code) and "<function=" in answer else ""
 
 
 def _wrong_calls(events: Sequence[Event], exchanges: Iterable[_Exchange], markup: Markup) -> set[str]:

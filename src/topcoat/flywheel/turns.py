@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +25,10 @@ _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
     "function": "tool",
 }
 
+_RESULTS = re.compile(r"\s*<tool_response>(.*)</tool_response>\s*", re.DOTALL)
+"""A user's turn that holds what a tool returned and nothing else: how agents without tool turns send it back."""
+_BETWEEN = re.compile(r"\s*</tool_response>\s*<tool_response>\s*")
+
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
@@ -43,10 +48,13 @@ class Spoken:
 
 
 def spoken(message: Mapping[str, Any]) -> Spoken:
-    """A message in OpenAI's form. Raises `ValueError` if it is none."""
+    """A message in OpenAI's form; a user's may hold a tool's result, as <tool_response>. Raises `ValueError`."""
     role = _ROLES.get(str(message.get("role")))
     if role is None:
         raise ValueError(f"a message's role can't be {message.get('role')!r}")
+    content = _text(message.get("content"))
+    if role == "user" and (returned := _RESULTS.fullmatch(content or "")):
+        return Spoken("tool", _BETWEEN.sub("\n", returned[1]).strip())
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list):
         raise ValueError("a message's tool_calls must be a list")
@@ -54,7 +62,7 @@ def spoken(message: Mapping[str, Any]) -> Spoken:
         calls = [*calls, {"function": message["function_call"]}]
     return Spoken(
         role,
-        _text(message.get("content")),
+        content,
         tuple(_call(call) for call in calls),
         call_id=str(message.get("tool_call_id") or ""),
         tool=str(message.get("name") or "") if role == "tool" else "",

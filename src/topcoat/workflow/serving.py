@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from topcoat.errors import EngineFault, InvalidInput
+from topcoat.errors import EngineFault, InvalidInput, StorageFault
 from topcoat.evals.endpoint import KEY_VARIABLE
 from topcoat.flywheel.access import Access, is_loopback
 from topcoat.flywheel.events import Event
@@ -109,7 +109,7 @@ async def _serve(workspace: Workspace, serving: Serving, recorder: Recorder) -> 
         async with listening(front, serving.port) as port:
             host = f"[{serving.host}]" if ":" in serving.host else serving.host
             workspace.sink.emit(Note(f"serving {model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"))
-            await _until(stop, server, recorder, workspace.sink)
+            await _until(stop, server, recorder, workspace, model)
 
 
 @asynccontextmanager
@@ -138,8 +138,13 @@ async def _upstream(
         yield Upstream(server.url, server.headers, model.name), server
 
 
-async def _until(stop: asyncio.Event, server: ModelServer | None, recorder: Recorder, sink: Sink) -> None:
-    """Wait for the end, and say meanwhile when recording fails and when it goes on. Raises `EngineFault`."""
+async def _until(
+    stop: asyncio.Event, server: ModelServer | None, recorder: Recorder, workspace: Workspace, model: str
+) -> None:
+    """Wait for the end, and say meanwhile when recording fails and when another model than `model` is production.
+
+    The models aren't exchanged: two may not fit into memory, and agents are at work. Raises `EngineFault`.
+    """
     stopped = asyncio.create_task(stop.wait())
     died: asyncio.Task[EngineFault] | None = asyncio.create_task(server.died()) if server else None
     failing = False
@@ -153,12 +158,24 @@ async def _until(stop: asyncio.Event, server: ModelServer | None, recorder: Reco
             figures = recorder.figures()
             now = bool(figures.waiting and figures.problem)
             if now and not failing:
-                sink.emit(Note(f"recording fails: {figures.problem}; {figures.waiting} exchanges wait", warning=True))
+                said = f"recording fails: {figures.problem}; {figures.waiting} exchanges wait"
+                workspace.sink.emit(Note(said, warning=True))
             failing = now
+            if server and (production := _production(workspace) or model) != model:
+                said = f"{production} is the production model now: Ctrl-C, then topcoat serve, to serve it"
+                workspace.sink.emit(Note(said))
+                model = production
     finally:
         stopped.cancel()
         if died is not None:
             died.cancel()
+
+
+def _production(workspace: Workspace) -> str | None:
+    """The production model; None if there is none, or the lineage can't be read now."""
+    with contextlib.suppress(StorageFault):
+        return workspace.lineage.production()
+    return None
 
 
 def _say_what_became(figures: RecordingFigures, sink: Sink) -> None:
