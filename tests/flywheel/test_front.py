@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientSession, web
 
-from tests.flywheel.material import SECRETS
+from tests.made_up_secrets import BY_FORM, BY_NAME
 from topcoat.errors import Refused
 from topcoat.flywheel.access import Access
 from topcoat.flywheel.events import Event
@@ -192,7 +192,7 @@ def test_a_client_may_name_its_session(tmp_path: Path, headers: dict[str, str], 
 
 
 def test_a_secret_in_two_pieces_is_a_secret(tmp_path: Path) -> None:
-    texts = [secret for _, secret in SECRETS]
+    texts = [secret for _, secret in BY_FORM + BY_NAME]
 
     async def scene() -> None:
         answer = streamed(

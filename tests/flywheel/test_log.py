@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flywheel.material import SECRETS
+from tests.made_up_secrets import BY_FORM, BY_NAME
 from topcoat.errors import Refused, StorageFault
 from topcoat.flywheel.events import Event, ToolCall
 from topcoat.flywheel.log import EventLog
@@ -71,7 +71,7 @@ def test_a_stored_event_that_cannot_be_read_is_named(path: Path) -> None:
         list(log.events())
 
 
-@pytest.mark.parametrize(("kind", "secret"), SECRETS, ids=[kind for kind, _ in SECRETS])
+@pytest.mark.parametrize(("kind", "secret"), BY_FORM + BY_NAME, ids=[kind for kind, _ in BY_FORM + BY_NAME])
 def test_no_secret_reaches_the_disk(path: Path, kind: str, secret: str) -> None:
     everywhere = event(
         query=f"use {secret} please",

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pydantic import ValidationError
 
 from topcoat.flywheel.events import Event
 from topcoat.flywheel.privacy import cleaned_event
-from topcoat.store.database import Database
+from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
 
 __all__ = ["EventLog"]
@@ -28,7 +26,7 @@ _TABLES = {
 }
 
 
-class EventLog:
+class EventLog(DatabaseOwner):
     """The captured events, in the order in which they came. For one thread; close it, or use it in a `with` block.
 
     Every method raises `StorageFault` if the file is damaged or the disk full, `Refused` if another program holds it
@@ -37,17 +35,6 @@ class EventLog:
 
     def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
         self._db = Database(path, _TABLES, _VERSION, busy_seconds=busy_seconds)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._db.close()
 
     def add(self, events: Iterable[Event]) -> int:
         """Keep `events`, without their secrets, and say how many were new; none is kept twice."""

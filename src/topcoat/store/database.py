@@ -6,11 +6,13 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from topcoat.errors import Refused, StorageFault, Where
 from topcoat.store.files import no_space
 
-__all__ = ["SCHEMA_VERSION", "Database"]
+__all__ = ["SCHEMA_VERSION", "Database", "DatabaseOwner"]
 
 SCHEMA_VERSION = 1
 """Kept in the file as `PRAGMA user_version`. Raise it with every change of the schema."""
@@ -168,3 +170,20 @@ class Database:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
             return self.damaged(error)
         return StorageFault(f"can't use {self.path}: {error}", where=Where(self.path))
+
+
+class DatabaseOwner:
+    """Keeps its records in `_db`, and closes it at the end of a `with` block."""
+
+    _db: Database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()

@@ -12,15 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from topcoat.errors import InvalidInput, Refused, Where
 from topcoat.records import AttemptResult, EvalResult
 from topcoat.spec.phase import PhaseSpec
-from topcoat.store.database import Database
+from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
 from topcoat.store.paths import ProjectPaths
 
@@ -113,7 +112,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Lineage:
+class Lineage(DatabaseOwner):
     """The project's history. For one thread; close it, or use it in a `with` block.
 
     Every method raises `StorageFault` if the database is damaged or the disk is full, and does nothing then.
@@ -124,17 +123,6 @@ class Lineage:
         self._root = paths.root.absolute()
         self._clock = clock
         self._db = Database(paths.database)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._db.close()
 
     # Models
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 
-__all__ = ["SECRETS"]
+__all__ = ["BY_FORM", "BY_NAME"]
 
 _RNG = random.Random(1)
 
@@ -14,11 +14,10 @@ def _made_up(length: int, characters: str = string.ascii_letters + string.digits
     return "".join(_RNG.choices(characters, k=length))
 
 
-SECRETS = [
+BY_FORM = [
     ("AWS access key", "AKIA" + _made_up(16, "ABCDEFGHJKLMNPQRSTUVWXYZ234567")),
-    ("AWS secret key", "aws_secret_access_key=" + _made_up(40)),
     ("GitHub token", "ghp_" + _made_up(36)),
-    ("GitHub fine-grained token", "github_pat_" + _made_up(22) + "_" + _made_up(59)),
+    ("GitHub token", "github_pat_" + _made_up(22) + "_" + _made_up(59)),
     ("GitLab token", "glpat-" + _made_up(20)),
     ("Hugging Face token", "hf_" + _made_up(34)),
     ("Anthropic key", "sk-ant-api03-" + _made_up(93) + "AA"),
@@ -35,7 +34,12 @@ SECRETS = [
     ("JSON web token", "eyJ" + _made_up(30) + ".eyJ" + _made_up(60) + "." + _made_up(43)),
     ("private key", "-----BEGIN RSA PRIVATE KEY-----\n" + _made_up(64) + "\n-----END RSA PRIVATE KEY-----"),
     ("password in a URL", "postgres://admin:" + _made_up(12) + "@db.internal/app"),
+]
+"""(kind, secret): known by their form, wherever they stand."""
+
+BY_NAME = [
+    ("AWS secret key", "aws_secret_access_key=" + _made_up(40)),
     ("password by its name", "DB_PASSWORD='q7" + _made_up(14) + "'"),
     ("bearer token", "Authorization: Bearer q7" + _made_up(30)),
 ]
-"""(kind, text that holds the secret), of more than twenty kinds."""
+"""(kind, text that holds the secret): known by the name before them."""
