@@ -84,9 +84,9 @@ def _attention(
 
 
 def _softmax(scores: mx.array) -> mx.array:
-    """Softmax over the last axis. MLX's CPU kernels take 12 ns an exponential on x86, numpy's a fraction of one.
+    """Softmax over the last axis. On an x86 CPU an exponential takes MLX 12 ns, `cpu_math.exp2` 2.5, numpy 0.8.
 
-    On a CPU, model weights are float32 and so are the scores.
+    Nothing is differentiated here, so numpy can be used. On a CPU, model weights are float32 and so are the scores.
     """
     if mx.default_device() != mx.cpu:
         return mx.softmax(scores, axis=-1, precise=True)
