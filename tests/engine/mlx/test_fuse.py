@@ -8,6 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from mlx.utils import tree_flatten
 from mlx_lm import load as stock_load
 from mlx_lm.utils import compute_bits_per_weight, load_model
 
@@ -24,9 +25,11 @@ from topcoat.progress import Silent
 from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec
 
 
-def make_adapter(model: Path, folder: Path, *, size: float, seed: int = 0, keys: list[str] | None = None) -> Path:
-    """An adapter with random deltas of about `size` times the rms of the weights, on the last two layers."""
-    spec = TrainSpec(num_layers=2, lora=LoraSpec(rank=4, scale=1.0, keys=keys))
+def make_adapter(
+    model: Path, folder: Path, *, size: float, seed: int = 0, keys: list[str] | None = None, layers: int = 2
+) -> Path:
+    """An adapter with random deltas of about `size` times the rms of the weights, on the last layers."""
+    spec = TrainSpec(num_layers=layers, lora=LoraSpec(rank=4, scale=1.0, keys=keys))
     loaded = load(model)
     mx.random.seed(seed)
     attach(loaded.model, spec)
@@ -195,6 +198,39 @@ def test_the_bits_of_an_earlier_fuse_give_the_same_bytes(
     assert first == second
 
 
+def test_one_master_is_in_memory_at_a_time(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    model = make_model(num_hidden_layers=8, hidden_size=128, intermediate_size=256)
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.02, layers=8)
+    everything = sum(value.nbytes for _, value in tree_flatten(load(model).model.parameters()))
+    largest = 4 * 128 * 256
+    several = 24  # arrays as large as one module: quantizing, comparing and unpacking codes
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    report = fuse(engine, model, [adapter], tmp_path / "fused")
+    assert {module.bits for module in report.modules} != {5}
+    assert mx.get_peak_memory() - before < everything + several * largest
+    mx.reset_peak_memory()
+    bits = {module.name: module.bits for module in report.modules}
+    engine.fuse(FuseJob(model, model, [adapter], FuseSpec(), [], tmp_path / "again", bits=bits), Silent())
+    packed = (tmp_path / "fused" / "model-coat-fused.safetensors").stat().st_size
+    assert mx.get_peak_memory() - before < packed + several * largest
+
+
+@pytest.mark.parametrize("shape", [{}, {"kind": "qwen3_moe"}, {"kind": "qwen2", "bits": None}])
+def test_off_the_cpu_the_packed_modules_themselves_are_compared(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: dict[str, object]
+) -> None:
+    import topcoat.engine.mlx.fuse as module
+
+    model = make_model(**shape)
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.3)
+    here = fuse(engine, model, [adapter], tmp_path / "here", valid=rows(3))
+    monkeypatch.setattr(module, "on_cpu", lambda: False)
+    there = fuse(engine, model, [adapter], tmp_path / "there", valid=rows(3))
+    assert here.modules == there.modules
+    assert there.kl == pytest.approx(here.kl, rel=0.05, abs=1e-6)
+
+
 def test_single_modules_may_have_bits_of_their_own(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
     model = make_model()
     adapter = make_adapter(model, tmp_path / "adapter", size=0.3)
@@ -269,7 +305,7 @@ def test_weights_in_another_layout_are_refused_with_the_command_that_mends_it(
 
     model = make_model()
     adapter = make_adapter(model, tmp_path / "adapter", size=0.1)
-    monkeypatch.setattr(master, "_lazy_tensors", lambda folder: {})
+    monkeypatch.setattr(master.StoredTensors, "__contains__", lambda stored, name: False)
     with pytest.raises(EngineFault) as caught:
         fuse(engine, model, [adapter], tmp_path / "fused")
     assert caught.value.hint is not None

@@ -59,4 +59,4 @@ class MlxEngine:
         adopt(load(model, lazy=True).model, source, target)
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
-        return fuse(load(job.base, lazy=job.bits is not None), job, sink)
+        return fuse(job, sink)

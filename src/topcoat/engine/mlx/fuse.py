@@ -13,13 +13,13 @@ from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from topcoat.engine.base import FuseJob, Row
 from topcoat.engine.mlx.fused_folder import weight_sizes, write_fused
-from topcoat.engine.mlx.lora import load_adapter
+from topcoat.engine.mlx.lora import Weights, load_adapter
 from topcoat.engine.mlx.loss import batch_arrays
-from topcoat.engine.mlx.master import AdaptedModule, adapted_modules
-from topcoat.engine.mlx.model import Loaded
+from topcoat.engine.mlx.master import AdaptedModule, Master, adapted_modules
+from topcoat.engine.mlx.model import load, on_cpu
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import FuseRefused
-from topcoat.progress import Sink, task
+from topcoat.progress import Sink, Task, task
 from topcoat.records import FuseReport, ModuleFuse
 
 __all__ = ["fuse"]
@@ -28,23 +28,29 @@ KL_TOKENS = 1024
 """The fused model is compared on at most this many tokens: its logits are kept for each of them."""
 
 
-def fuse(loaded: Loaded, job: FuseJob, sink: Sink) -> FuseReport:
-    """Write `job.output` from `job.base` and the adapters. `loaded` is the base, which is changed.
+def fuse(job: FuseJob, sink: Sink) -> FuseReport:
+    """Write `job.output` from `job.base` and the adapters. Of the masters, one is in memory at a time.
 
     Raises FuseRefused if no permitted number of bits keeps `min_survival` and `max_kl`; then nothing is written.
     """
-    load_adapter(loaded.model, job.adapters[-1])
-    modules = adapted_modules(loaded.model, job)
+    model = load(job.base, lazy=job.bits is not None).model
+    load_adapter(model, job.adapters[-1])
+    modules = adapted_modules(model, job)
     measured = _Divergence()
     with task(sink, "fuse", total=len(modules), unit="module") as progress:
         if job.bits is None:
-            for done, module in enumerate(modules, 1):
-                _settle_survival(module, job.spec.min_survival)
-                progress.advance(done)
-            measured = _settle_divergence(loaded.model, modules, job)
-        reports = [_report(module) for module in modules]
+            measured = _settle(model, modules, job, progress)
+        del model  # what is written comes from the root and the adapters
+        reports: list[ModuleFuse] = []
+        coat: Weights = {}
+        for module in modules:
+            master = module.master()
+            reports.append(_report(master))
+            packed = master.packed()
+            mx.eval(packed)
+            coat |= packed
         progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {measured.kl:.5f} nats per token"
-    copied, written = write_fused(modules, job)
+    copied, written = write_fused(modules, coat, job)
     size, bits_per_weight = weight_sizes(job.output)
     return FuseReport(
         modules=reports,
@@ -67,33 +73,41 @@ class _Divergence:
     loss_fused: float | None = None
 
 
-def _settle_survival(module: AdaptedModule, minimum: float) -> None:
-    """Raise the module's bits until its delta survives."""
-    while (survival := module.survival()) < minimum:
-        if not module.raise_bits():
-            raise FuseRefused(
-                f"{module.name}: {survival:.3f} of the delta survives at {module.bits} bits, {minimum} is required",
-                hint='bits = "auto" in [fuse], or a higher learning rate',
-            )
-
-
-def _settle_divergence(model: nn.Module, modules: list[AdaptedModule], job: FuseJob) -> _Divergence:
-    """Raise bits until the fused model's mean KL from base + adapter is within `max_kl`."""
+def _settle(model: nn.Module, modules: list[AdaptedModule], job: FuseJob, progress: Task) -> _Divergence:
+    """Choose every module's bits. `model` is base + adapter, and becomes the fused model, module by module."""
     rows = _first_tokens(job.valid, KL_TOKENS)
+    intended = [_log_probabilities(model, row) for row in rows]
+    for done, module in enumerate(modules, 1):
+        master = module.master()
+        _settle_survival(master, job.spec.min_survival)
+        _replace(model, master)
+        progress.advance(done)
     if not rows:
         return _Divergence()
-    intended = [_log_probabilities(model, row) for row in rows]
     while True:
-        _replace(model, modules)
         fused = [_log_probabilities(model, row) for row in rows]
         kl = _mean_kl(intended, fused)
         if kl <= job.spec.max_kl:
             return _Divergence(kl, _mean_loss(intended, rows), _mean_loss(fused, rows))
-        if not any([module.raise_bits() for module in modules]):
+        raised = [module for module in modules if module.raise_bits()]
+        if not raised:
             raise FuseRefused(
                 f"the fused model differs from base + adapter by {kl:.4f} nats per token, "
                 f"max_kl = {job.spec.max_kl} is allowed",
                 hint='bits = "auto" in [fuse]',
+            )
+        for module in raised:
+            _replace(model, module.master())
+
+
+def _settle_survival(master: Master, minimum: float) -> None:
+    """Raise the module's bits until its delta survives."""
+    module = master.module
+    while (survival := master.survival()) < minimum:
+        if not module.raise_bits():
+            raise FuseRefused(
+                f"{module.name}: {survival:.3f} of the delta survives at {module.bits} bits, {minimum} is required",
+                hint='bits = "auto" in [fuse], or a higher learning rate',
             )
 
 
@@ -138,23 +152,26 @@ def _mean_loss(log_probabilities: list[mx.array], rows: list[Row]) -> float:
     return total / tokens
 
 
-def _replace(model: nn.Module, modules: list[AdaptedModule]) -> None:
-    """Put the fused weights, dequantized, where the adapters were."""
-    fused = []
-    for module in modules:
-        current = model
-        for part in module.name.split("."):
-            current = current[int(part)] if isinstance(current, list) else current[part]
-        inner = current
-        if isinstance(current, LoRAEmbedding):
-            inner = current.embedding
-        elif isinstance(current, LoRALinear | LoRASwitchLinear):
-            inner = current.linear
-        plain = _plain_module(inner)
-        plain.weight = module.fused_weight()
-        fused.append((module.name, plain))
-    model.update_modules(tree_unflatten(fused))
-    mx.eval(model.parameters())
+def _replace(model: nn.Module, master: Master) -> None:
+    """Put the fused weight where the adapter was: packed, or on a CPU dequantized, as `load` has all others."""
+    module = master.module
+    current = model
+    for part in module.name.split("."):
+        current = current[int(part)] if isinstance(current, list) else current[part]
+    inner = current
+    if isinstance(current, LoRAEmbedding):
+        inner = current.embedding
+    elif isinstance(current, LoRALinear | LoRASwitchLinear):
+        inner = current.linear
+    fused = _plain_module(inner)
+    if on_cpu():
+        fused.weight = master.fused_weight()
+    else:
+        fused.weight = master.weight.astype(module.dtype)
+        if module.bits is not None:
+            fused = fused.to_quantized(group_size=module.group_size, bits=module.bits)
+    mx.eval(fused.parameters())
+    model.update_modules(tree_unflatten([(module.name, fused)]))
 
 
 def _plain_module(inner: nn.Module) -> nn.Module:
@@ -168,13 +185,13 @@ def _plain_module(inner: nn.Module) -> nn.Module:
     return plain
 
 
-def _report(module: AdaptedModule) -> ModuleFuse:
+def _report(master: Master) -> ModuleFuse:
     return ModuleFuse(
-        name=module.name,
-        bits=module.bits,
-        delta_rms=scalar(module.delta.square().mean().sqrt()),
-        weight_rms=scalar((module.master - module.delta).square().mean().sqrt()),
-        survival=module.survival(),
-        step=module.step(),
-        codes_changed=module.codes_changed(),
+        name=master.module.name,
+        bits=master.module.bits,
+        delta_rms=scalar(master.delta.square().mean().sqrt()),
+        weight_rms=scalar((master.weight - master.delta).square().mean().sqrt()),
+        survival=master.survival(),
+        step=master.step(),
+        codes_changed=master.codes_changed(),
     )

@@ -22,8 +22,11 @@ from topcoat.store.files import staged_folder, write_json
 __all__ = ["weight_sizes", "write_fused"]
 
 
-def write_fused(modules: list[AdaptedModule], job: FuseJob) -> tuple[int, int]:
-    """Write the model folder; returns the number of tensors kept byte for byte and the bytes that take new disk."""
+def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob) -> tuple[int, int]:
+    """Write the model folder; `coat`, the modules' packed tensors, goes into a file of its own.
+
+    Returns the number of tensors kept byte for byte and the bytes that take new disk.
+    """
     old_names = {f"{module.name}.{part}" for module in modules for part in ("weight", "scales", "biases")}
     copied = written = 0
     with staged_folder(job.output) as staged:
@@ -33,9 +36,6 @@ def write_fused(modules: list[AdaptedModule], job: FuseJob) -> tuple[int, int]:
             copied += len(kept)
             if kept:
                 written += write_without(shard, staged / shard.path.name, frozenset(old_names))
-        coat: Weights = {}
-        for module in modules:
-            coat |= module.packed()
         path = staged / f"model-coat-{job.output.name}.safetensors"
         save_tensors(path, coat, {"format": "mlx"})
         written += path.stat().st_size

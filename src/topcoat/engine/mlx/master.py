@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,10 +19,11 @@ from topcoat.engine.base import FuseJob
 from topcoat.engine.mlx.lora import Weights, read_adapter
 from topcoat.engine.mlx.model import weight_files
 from topcoat.engine.mlx.scalar import scalar
+from topcoat.engine.mlx.shards import Shard
 from topcoat.errors import EngineFault
 from topcoat.spec.phase import Bits
 
-__all__ = ["AdaptedModule", "adapted_modules"]
+__all__ = ["AdaptedModule", "Master", "adapted_modules"]
 
 LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
 """Bits per weight in rising order; None is unquantized."""
@@ -31,16 +33,17 @@ AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
 
 @dataclass(slots=True)
 class AdaptedModule:
-    """One adapted module. `master` (float32) holds the last delta; `delta` is that delta alone."""
+    """One adapted module: what it is, and the bits that it is to be packed with. `kind` is the class of its adapter."""
 
     name: str
     kind: type[nn.Module]
-    master: mx.array
-    delta: mx.array
+    width: int
     dtype: mx.Dtype
     group_size: int | None
     base_bits: Bits
     choices: list[Bits]
+    root: StoredTensors
+    adapters: list[tuple[dict[str, Any], Weights]]
     choice: int = 0
 
     @property
@@ -55,24 +58,45 @@ class AdaptedModule:
         self.choice += 1
         return True
 
+    def master(self) -> Master:
+        """The weight at full precision, computed afresh: hold one at a time, for all together are large."""
+        weight = _plain(self.name, self.root.read(self.name), self.width)
+        delta = mx.zeros_like(weight)
+        for config, weights in self.adapters:
+            if f"{self.name}.lora_a" in weights:
+                delta = _delta(self.kind, weights, self.name, float(config["lora_parameters"]["scale"]))
+                weight = weight + delta
+        mx.eval(weight, delta)
+        return Master(self, weight, delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """A module's master, float32. `weight` holds the last delta; `delta` is that delta alone."""
+
+    module: AdaptedModule
+    weight: mx.array
+    delta: mx.array
+
     def packed(self) -> Weights:
         """The module's tensors as they are written."""
-        if self.bits is None:
-            return {f"{self.name}.weight": self.master.astype(self.dtype)}
-        weight, scales, biases = self._quantized(self.bits)
-        return {f"{self.name}.weight": weight, f"{self.name}.scales": scales, f"{self.name}.biases": biases}
+        name, bits = self.module.name, self.module.bits
+        if bits is None:
+            return {f"{name}.weight": self.weight.astype(self.module.dtype)}
+        weight, scales, biases = self._quantize(self.weight, bits)
+        return {f"{name}.weight": weight, f"{name}.scales": scales, f"{name}.biases": biases}
 
     def fused_weight(self) -> mx.array:
         """The weight that the fused model will compute with, float32."""
-        if self.bits is None:
-            return self.master.astype(self.dtype).astype(mx.float32)
-        weight, scales, biases = self._quantized(self.bits)
+        if self.module.bits is None:
+            return self.weight.astype(self.module.dtype).astype(mx.float32)
+        weight, scales, biases = self._quantize(self.weight, self.module.bits)
         return mx.dequantize(
             weight,
             scales.astype(mx.float32),
             biases.astype(mx.float32),
-            group_size=self.group_size,
-            bits=self.bits,
+            group_size=self.module.group_size,
+            bits=self.module.bits,
         )
 
     def survival(self) -> float:
@@ -80,42 +104,62 @@ class AdaptedModule:
         norm = scalar(self.delta.square().sum())
         if norm == 0.0:
             return 1.0
-        change = self.fused_weight() - (self.master - self.delta)
+        change = self.fused_weight() - (self.weight - self.delta)
         return scalar((change * self.delta).sum()) / norm
 
     def step(self) -> float | None:
         """The rms of the written grid's steps; None if the module is unquantized."""
-        if self.bits is None:
+        if self.module.bits is None:
             return None
-        return scalar(self._quantized(self.bits)[1].astype(mx.float32).square().mean().sqrt())
+        return scalar(self._quantize(self.weight, self.module.bits)[1].astype(mx.float32).square().mean().sqrt())
 
     def codes_changed(self) -> float | None:
         """The share of codes that the delta changed at the chosen bits; None if the module is unquantized."""
-        if self.bits is None:
+        bits = self.module.bits
+        if bits is None:
             return None
-        with_delta, without = self._codes(self.master, self.bits), self._codes(self.master - self.delta, self.bits)
+        with_delta, without = self._codes(self.weight, bits), self._codes(self.weight - self.delta, bits)
         return scalar((with_delta != without).astype(mx.float32).mean())
 
     def _codes(self, weight: mx.array, bits: int) -> mx.array:
         """The integers that `weight` is packed as, one a weight."""
         packed, scales, _ = self._quantize(weight, bits)
         ones = mx.ones(scales.shape)
-        return mx.dequantize(packed, ones, mx.zeros_like(ones), group_size=self.group_size, bits=bits)
-
-    def _quantized(self, bits: int) -> tuple[mx.array, mx.array, mx.array]:
-        return self._quantize(self.master, bits)
+        return mx.dequantize(packed, ones, mx.zeros_like(ones), group_size=self.module.group_size, bits=bits)
 
     def _quantize(self, plain: mx.array, bits: int) -> tuple[mx.array, mx.array, mx.array]:
-        if self.group_size is None:
-            raise EngineFault(f"{self.name}: rows of {self.master.shape[-1]} weights can't be quantized in groups")
-        weight, scales, biases = mx.quantize(plain.astype(self.dtype), group_size=self.group_size, bits=bits)
+        module = self.module
+        if module.group_size is None:
+            raise EngineFault(f"{module.name}: rows of {module.width} weights can't be quantized in groups")
+        weight, scales, biases = mx.quantize(plain.astype(module.dtype), group_size=module.group_size, bits=bits)
         return weight, scales, biases
+
+
+class StoredTensors:
+    """A model's tensors on disk; what is read isn't kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = {name: path for path in weight_files(folder) for name in Shard.open(path).tensors}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def read(self, module: str) -> Weights:
+        """The tensors of one module, read when they are computed with."""
+        names = [name for part in ("weight", "scales", "biases") if (name := f"{module}.{part}") in self]
+        tensors: Weights = {}
+        for path in {self._files[name] for name in names}:
+            loaded = mx.load(str(path))
+            assert isinstance(loaded, dict)
+            tensors |= {name: loaded[name] for name in names if name in loaded}
+        return tensors
 
 
 def adapted_modules(model: nn.Module, job: FuseJob) -> list[AdaptedModule]:
     """Every module of `model` that carries an adapter, by name. `model` is the base with the last adapter attached."""
     adapters = [read_adapter(folder) for folder in job.adapters]
-    root, base = _lazy_tensors(job.root), _lazy_tensors(job.base)
+    root, base = StoredTensors(job.root), StoredTensors(job.base)
     wrapped = {
         name: module
         for name, module in model.named_modules()
@@ -123,40 +167,30 @@ def adapted_modules(model: nn.Module, job: FuseJob) -> list[AdaptedModule]:
     }
     modules = []
     for name, module in sorted(wrapped.items()):
-        inner = module.embedding if isinstance(module, LoRAEmbedding) else module.linear
-        width = _input_width(module)
-        for tensors, folder in ((root, job.root), (base, job.base)):
-            if f"{name}.weight" not in tensors:
+        for stored in (root, base):
+            if f"{name}.weight" not in stored:
                 raise EngineFault(
-                    f"{folder.name} stores no {name}.weight: its weights are not in MLX's layout",
-                    hint=f"python -m mlx_lm convert --hf-path '{folder}' --mlx-path NEW_FOLDER",
+                    f"{stored.folder.name} stores no {name}.weight: its weights are not in MLX's layout",
+                    hint=f"python -m mlx_lm convert --hf-path '{stored.folder}' --mlx-path NEW_FOLDER",
                 )
-        master = _plain(name, root, width)
-        deltas = [
-            _delta(type(module), weights, name, float(config["lora_parameters"]["scale"]))
-            for config, weights in adapters
-            if f"{name}.lora_a" in weights
-        ]
-        for delta in deltas:
-            master = master + delta
-        bits, group_size = _quantization(name, base, width)
-        dtype = base[f"{name}.scales"].dtype if bits else base[f"{name}.weight"].dtype
-        choices = _choices(name, job, bits)
-        mx.eval(master, deltas[-1])
+        width = _input_width(module)
+        tensors = base.read(name)
+        bits, group_size = _quantization(name, tensors, width)
+        dtype = tensors[f"{name}.scales" if bits else f"{name}.weight"].dtype
         modules.append(
-            AdaptedModule(name, type(inner), master, deltas[-1], dtype, group_size or _group(width), bits, choices)
+            AdaptedModule(
+                name,
+                type(module),
+                width,
+                dtype,
+                group_size or _group(width),
+                bits,
+                _choices(name, job, bits),
+                root,
+                adapters,
+            )
         )
     return modules
-
-
-def _lazy_tensors(folder: Path) -> Weights:
-    """All tensors of a model, read from disk only when used."""
-    tensors: Weights = {}
-    for path in weight_files(folder):
-        loaded = mx.load(str(path))
-        assert isinstance(loaded, dict)
-        tensors.update(loaded)
-    return tensors
 
 
 def _input_width(module: nn.Module) -> int:

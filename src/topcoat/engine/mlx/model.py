@@ -135,6 +135,8 @@ def load(folder: Path, *, lazy: bool = False, held: int = -1) -> Loaded:
         fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= _memory() // 2
         _dequantize(model, experts=fits)
     if not lazy:
+        for _, module in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module):
+            mx.eval(module.parameters())  # one by one: dequantizing takes twice the result's memory on its way
         mx.eval(model.parameters())
     return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
 
