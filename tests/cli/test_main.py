@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,8 @@ def test_a_discarded_phase_ends_with_3_and_names_the_category(fake_project: Path
         (["plan", "--target", "domian"], "did you mean"),
         (["plan", "--target", "domain=high"], '"high" is no score'),
         (["plan", "--write", "phases/phase34a.toml"], "exists already"),
+        (["plan", "--write", "phases"], "ends in .toml"),
+        (["plan", "--write", "phases/next"], "hint: topcoat plan --write phases/next.toml"),
     ],
 )
 def test_wrong_use_ends_with_2_and_a_hint(fake_project: Path, arguments: list[str], expected: str) -> None:
@@ -188,7 +191,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(fake_project: Path) -
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on" in errors
+    assert "interrupted; what was finished is kept, and the same command goes on from there\n" in errors
     assert "Traceback" not in errors
 
 
@@ -212,6 +215,13 @@ def test_a_plan_says_what_to_write_and_its_phase_can_be_checked(fake_project: Pa
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_plan_can_go_into_a_pipe(fake_project: Path) -> None:
+    done = fake(fake_project, "plan", "--target", "domain=0.8", "--write", "/dev/stdout")
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(done.stdout)["gate"]["target"] == {"domain": 0.8}
+    assert "wrote /dev/stdout" in done.stderr
+
+
 def test_a_folder_that_can_t_be_written_is_named(fake_project: Path) -> None:
     fake_project.chmod(0o500)
     try:

@@ -20,7 +20,10 @@ from topcoat.store import files
 from topcoat.store.files import (
     digest_bytes,
     digest_file,
+    is_stream,
+    jsonl_text,
     read_record,
+    require_new,
     staged_folder,
     write_bytes,
     write_json,
@@ -73,6 +76,60 @@ def test_a_broken_character_in_an_answer_does_not_lose_the_answer(tmp_path: Path
     score = Score(case_id="a", category="b", value=1, reason="", scorer="calls", answer="x\ud800y")
     write_json(tmp_path / "f", score)
     assert read_record(tmp_path / "f", Score).answer == "x?y"
+
+
+def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("there", "not-there"):
+        target = tmp_path / "folder" / name
+        link = tmp_path / name
+        link.symlink_to(target)
+        write_text(link, "new")
+        assert link.is_symlink()
+        assert target.read_text() == "new"
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True)
+    require_new(pipe, "hint")
+    write_text(pipe, "é\n")
+    assert reader.communicate(timeout=60)[0] == "é\n"
+    assert is_stream(pipe)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_what_goes_to_an_open_descriptor_is_added_to_it(tmp_path: Path, name: str) -> None:
+    script = (
+        "import sys; from pathlib import Path; from topcoat.store.files import require_new, write_text\n"
+        f"require_new(Path({name!r}), ''); write_text(Path({name!r}), 'a'); write_text(Path({name!r}), 'b')"
+    )
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-c", script], stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "ab"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_new_file_needs_a_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name, message in [("file", "exists"), ("link", "exists"), (".", "a folder"), ("file/a/b", "file is a file")]:
+        with pytest.raises(Refused, match=message) as caught:
+            require_new(tmp_path / name, "do this")
+        assert caught.value.hint == "do this"
+    require_new(tmp_path / "new" / "folder" / "file", "")
+    assert names(tmp_path) == ["file", "link"]
+
+
+def test_a_read_only_folder_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may write anywhere
+    with pytest.raises(Refused, match="is read-only"):
+        require_new(tmp_path / "new" / "file", "")
+
+
+def test_json_lines_hold_what_was_set() -> None:
+    assert jsonl_text([SCORE, SCORE]) == '{"category": "é", "n": 2, "mean": 0.5, "solved": 1}\n' * 2
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"category": "a"}', '{"category": "a", "n": 1, "mean": 2, "solved": 1}'])

@@ -15,7 +15,7 @@ from topcoat.errors import InvalidInput, Refused
 from topcoat.plan import Plan
 from topcoat.progress import Silent
 from topcoat.spec.phase import load_phase
-from topcoat.workflow import open_workspace, plan_phase, prepare, write_plan
+from topcoat.workflow import open_workspace, plan_phase, prepare, require_phase_file, write_plan
 
 
 def planned(project: Path, **changes: object) -> Plan:
@@ -78,6 +78,20 @@ def test_nothing_is_overwritten(fake_project: Path) -> None:
     with pytest.raises(Refused, match="exists already"):
         write_plan(planned(fake_project), path)
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("next", "ends in .toml"),
+        ("phases", "ends in .toml"),
+        ("a b.toml", "phase's name"),
+        ("topcoat.toml/x.toml", "is a f"),
+    ],
+)
+def test_a_phase_file_is_refused_by_its_name(fake_project: Path, name: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        require_phase_file(fake_project / name)
 
 
 def test_a_plan_of_nothing_is_not_written(fake_project: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 
-__all__ = ["err", "out", "print_line"]
+from topcoat.store.files import is_stream
+
+__all__ = ["beside", "err", "out", "print_line"]
 
 out = Console()
 err = Console(stderr=True)
@@ -13,3 +17,8 @@ err = Console(stderr=True)
 def print_line(console: Console, text: str) -> None:
     """One line of markup, not wrapped; a place like x.jsonl:100: is no emoji."""
     console.print(text, highlight=False, soft_wrap=True, emoji=False)
+
+
+def beside(written: Path | None) -> Console:
+    """Where to say what was done: on stderr if the result itself went into a stream, as /dev/stdout."""
+    return err if written is not None and is_stream(written) else out

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from topcoat.cli import data, events
-from topcoat.cli.console import err, out
+from topcoat.cli.console import beside, err, out, print_line
 from topcoat.cli.serve import serve
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 
@@ -31,6 +31,14 @@ __all__ = ["app", "main"]
 INTERRUPTED = 130
 """The exit code that shells give a command ended by Ctrl-C."""
 
+_GOES_ON = "what was finished is kept, and the same command goes on from there"
+_AFTER_INTERRUPTION = {
+    **dict.fromkeys(("run", "demo", "cycle"), _GOES_ON),
+    "eval": "the answers so far are not kept: the same command asks every case again",
+    "review": "what was decided is kept",
+}
+"""What an interrupted command leaves behind, where there is more to say than to run it again."""
+
 
 class Commands(TyperGroup):
     """Ends every error that topcoat raises on purpose in its message and its exit code."""
@@ -46,7 +54,8 @@ class Commands(TyperGroup):
             where = Where(Path(error.filename)) if isinstance(error.filename, str) else None
             raise _ended(StorageFault(f"the system refused: {error.strerror or error}", where=where)) from error
         except KeyboardInterrupt:
-            err.print("interrupted; the same command goes on from here", highlight=False)
+            kept = _AFTER_INTERRUPTION.get(ctx.invoked_subcommand or "", "run the same command again")
+            print_line(err, f"interrupted; {kept}")
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -225,14 +234,16 @@ def plan(
 ) -> None:
     """The weak categories of the last evaluation, what they need, and the next phase."""
     from topcoat.cli.display import show_plan
-    from topcoat.workflow import plan_phase, write_plan
+    from topcoat.workflow import plan_phase, require_phase_file, write_plan
 
+    if write is not None:
+        require_phase_file(write)
     with open_project("plan") as workspace:
         name = write.stem if write else "next"
         found = plan_phase(workspace, name=name, goal=goal, examples=examples, targets=_targets(target))
         if write is not None:
             write_plan(found, write)
-    _show(found, json, lambda: show_plan(out, found, write))
+    _show(found, json, lambda: show_plan(beside(write), found, write))
 
 
 @app.command()

@@ -5,6 +5,8 @@ a folder is atomic. What this trades: each write costs two flushes (milliseconds
 where the drive itself is told to flush), and for a moment the disk holds the old and the new content. The last writer
 wins; that two runs don't write at once is what the project lock is for.
 
+A link is followed: what it points at is replaced. A stream (/dev/stdout, a pipe) is written to instead.
+
 A killed run leaves its hidden name behind. The next write of the same name removes it: a writer holds a kernel lock on
 what it is building, so a leftover is one that nobody holds. Needs a file system with `flock`.
 """
@@ -19,8 +21,9 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -35,9 +38,12 @@ __all__ = [
     "digest_bytes",
     "digest_file",
     "digest_of",
+    "is_stream",
     "json_text",
+    "jsonl_text",
     "no_space",
     "read_record",
+    "require_new",
     "staged_folder",
     "write_bytes",
     "write_json",
@@ -48,6 +54,7 @@ R = TypeVar("R", bound=BaseModel)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FILE, _FOLDER = ".tmp", ".staging"
+_DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
 _TOKEN = 12  # random hex digits in a hidden name
 
 
@@ -78,9 +85,50 @@ def json_text(value: object, *, indent: int | None = None) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def jsonl_text(values: Iterable[BaseModel]) -> str:
+    """JSON lines of what users write and edit: only the fields that were set."""
+    lines = (json.dumps(value.model_dump(mode="json", exclude_unset=True), ensure_ascii=False) for value in values)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether `path` is a way to a reader, not a place to keep something: a terminal, a pipe, an open descriptor."""
+    if str(path).startswith(_DESCRIPTORS):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def require_new(path: Path, hint: str) -> None:
+    """Raise `Refused` unless `path` can become a file: called before the work whose result is to stand there.
+
+    A stream can always be written to. `hint` says what to do if there is something already.
+    """
+    if is_stream(path):
+        return
+    with _faults("write", path, every=True):
+        if path.is_dir():
+            raise Refused(f"{path} is a folder, not a file", where=Where(path), hint=hint)
+        if os.path.lexists(path):
+            raise Refused(f"{path} exists already", where=Where(path), hint=hint)
+        parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+        if not parent.is_dir():
+            raise Refused(f"can't write {path}: {parent} is a file", where=Where(parent), hint=hint)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise Refused(f"can't write {path}: {parent} is read-only", where=Where(parent), hint=hint)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data`, making the folder if need be. Raises `StorageFault`; then `path` is as it was."""
     with _faults("write", path, every=True):
+        if is_stream(path):
+            with path.open("ab") as stream:
+                stream.write(data)
+            return
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path, _FILE)
         temporary, descriptor = _claim_file(path)

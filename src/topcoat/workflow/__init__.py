@@ -5,7 +5,7 @@ from topcoat.workflow.estimation import estimate
 from topcoat.workflow.evaluation import compare_models, evaluate_endpoint, evaluate_folder, evaluate_model
 from topcoat.workflow.history import ProjectStatus, history, project_status
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
-from topcoat.workflow.planning import plan_phase, plan_text, write_plan
+from topcoat.workflow.planning import plan_phase, plan_text, require_phase_file, write_plan
 from topcoat.workflow.preparation import Prepared, prepare
 from topcoat.workflow.production import promote, rollback
 from topcoat.workflow.rebuilding import Freed, collect_garbage, rebuild
@@ -38,6 +38,7 @@ __all__ = [
     "read_workspace",
     "rebuild",
     "replay_from_base",
+    "require_phase_file",
     "rollback",
     "run_phase",
     "write_plan",

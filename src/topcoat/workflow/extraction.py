@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from topcoat.records import Record
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.loader import read_text
 from topcoat.spec.suite import Case, Suite
+from topcoat.store.files import jsonl_text
 from topcoat.workflow.owned_files import write_owned
 from topcoat.workflow.preparation import earlier_data
 from topcoat.workflow.review import reviewed
@@ -119,8 +119,8 @@ def extract_examples(
     for item in good:
         rejected["quota" if item.example.example.category in wanted else "not-weak"] += 1
     rejected["quota"] -= len(chosen)
-    written = [(data, _lines(item.example.example for item in chosen))] if chosen else []
-    written += [(suite_path, _lines(cases))] if cases else []
+    written = [(data, jsonl_text(item.example.example for item in chosen))] if chosen else []
+    written += [(suite_path, jsonl_text(cases))] if cases else []
     write_owned(workspace, written, overwrite=overwrite)
     return Extraction(
         sessions=sessions,
@@ -228,9 +228,3 @@ def _checked(workspace: Workspace, items: Sequence[_Sorted], rejected: Counter[s
 
 def _question(item: _Sorted) -> str:
     return next(m.content or "" for m in item.example.example.messages if m.role == "user")
-
-
-def _lines(items: Iterable[Example | Case]) -> str:
-    return "".join(
-        json.dumps(item.model_dump(mode="json", exclude_unset=True), ensure_ascii=False) + "\n" for item in items
-    )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from topcoat.errors import InvalidInput, Refused, Where
+from topcoat.errors import InvalidInput, Where
 from topcoat.plan import EXAMPLES, GOAL, LEAST, Plan, Settings, make_plan
 from topcoat.spec.phase import phase_name
 from topcoat.spec.phase_text import phase_text
-from topcoat.store.files import write_text
+from topcoat.store.files import is_stream, require_new, write_text
 from topcoat.store.lineage import ModelRow
 from topcoat.workflow.evaluation import evaluate_model
 from topcoat.workflow.preparation import earlier_data
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["plan_phase", "plan_text", "write_plan"]
+__all__ = ["plan_phase", "plan_text", "require_phase_file", "write_plan"]
 
 
 def plan_phase(
@@ -45,12 +46,18 @@ def plan_phase(
     )
 
 
+def require_phase_file(path: Path) -> None:
+    """Raise `InvalidInput` unless a planned phase can be written to `path`: for asking before a plan is made."""
+    if not is_stream(path) and path.suffix != ".toml":
+        hint = f"topcoat plan --write {shlex.quote(str(path / 'next.toml' if path.is_dir() else f'{path}.toml'))}"
+        raise InvalidInput("a phase's file ends in .toml", where=Where(path), hint=hint)
+    phase_name(path)
+    require_new(path, f"topcoat plan --write {shlex.quote(str(path.with_stem(f'{path.stem}-2')))}")
+
+
 def write_plan(plan: Plan, path: Path) -> None:
     """Write the planned phase to `path`. Raises Refused if the file exists, InvalidInput if nothing is planned."""
-    phase_name(path)
-    if path.exists():
-        again = path.with_stem(f"{path.stem}-2")
-        raise Refused(f"{path} exists already", where=Where(path), hint=f"topcoat plan --write '{again}'")
+    require_phase_file(path)
     write_text(path, plan_text(plan))
 
 

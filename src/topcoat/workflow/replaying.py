@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
 from typing import Literal
 
 from topcoat.data.check import check_examples
 from topcoat.data.replay_prompts import replay_prompts
 from topcoat.engine.base import GenerateJob
-from topcoat.errors import InvalidInput, Refused, Where
+from topcoat.errors import InvalidInput, Where
 from topcoat.evals.calls import parse
 from topcoat.evals.sandbox import Sandbox
 from topcoat.records import Record
 from topcoat.spec.example import Example, LocatedExample
-from topcoat.store.files import write_text
+from topcoat.store.files import jsonl_text, require_new, write_text
 from topcoat.workflow.workspace import Workspace
 
 __all__ = ["Replayed", "replay_from_base"]
@@ -39,8 +39,7 @@ def replay_from_base(workspace: Workspace, target: Path, each: int = 8) -> Repla
     runs in the sandbox, and no check finds anything: so nothing of the suite gets in. The category is that of the
     suite's cases for the tool. Raises Refused if `target` exists, InvalidInput if nothing is kept.
     """
-    if target.exists():
-        raise Refused(f"{target} exists already", where=Where(target), hint=f"rm '{target}'")
+    require_new(target, f"topcoat data replay --to {shlex.quote(str(target.with_stem(f'{target.stem}-2')))}")
     catalog, suite, system = workspace.catalog, workspace.suite, workspace.project.system_prompt
     model = workspace.model("production")
     tokenizer = workspace.engine.tokenizer(model.path)
@@ -68,6 +67,5 @@ def replay_from_base(workspace: Workspace, target: Path, each: int = 8) -> Repla
     if not kept:
         hint = "write the earlier data by hand, or set replay = 0.0 under [data]"
         raise InvalidInput(f"{model.name} answered none of {len(asked)} made-up requests well", hint=hint)
-    lines = [json.dumps(example.model_dump(mode="json", exclude_unset=True), ensure_ascii=False) for example in kept]
-    write_text(target, "".join(f"{line}\n" for line in lines))
+    write_text(target, jsonl_text(kept))
     return Replayed(path=str(target), model=model.name, asked=len(asked), kept=len(kept))
