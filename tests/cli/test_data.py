@@ -46,6 +46,14 @@ def test_import_and_stats(tmp_path: Path) -> None:
     assert json.loads(imported.stdout)["examples"] == 1
 
 
+def test_an_import_can_go_into_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "chat.jsonl").write_text(json.dumps(dialogue("a", "b")) + "\n")
+    done = topcoat("data", "import", "chat.jsonl", "--to", "/dev/stdout", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "/dev/stdout: 1 examples, read as chat\n")
+    assert json.loads(done.stdout) == dialogue("a", "b")
+    assert Path("/dev/stdout").is_symlink()
+
+
 def test_new_is_checked_on_save(project: Path, tmp_path: Path) -> None:
     arguments = ("data", "new", "--category", "files")
     filled = "=code>\nprint(read_file('a.txt').text)"

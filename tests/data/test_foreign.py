@@ -53,6 +53,12 @@ def test_calls_become_text_that_the_scorer_reads(line: dict[str, Any], form: Any
     assert "call_1" not in example.model_dump_json()
 
 
+def test_conversations_of_roles_and_contents_are_read_too() -> None:
+    line = {"conversations": OPENAI["messages"], "source": "x"}
+    assert detect([line]) == "sharegpt"
+    assert convert(line, "sharegpt") == {"messages": convert(OPENAI, "openai")["messages"], "source": "x"}
+
+
 @pytest.mark.parametrize(
     ("line", "form", "message"),
     [
@@ -65,6 +71,7 @@ def test_calls_become_text_that_the_scorer_reads(line: dict[str, Any], form: Any
             "are not JSON",
         ),
         ({"conversations": [{"from": "alien", "value": "x"}]}, "sharegpt", "must be one of human"),
+        ({"conversations": [{"role": "user", "content": 3}]}, "sharegpt", r"conversations\[0\]\.content: only text"),
         ({"conversations": [{"from": "gpt", "value": 3}]}, "sharegpt", "must be text"),
         ({"conversations": [{"from": "function_call", "value": "{"}]}, "sharegpt", "not JSON"),
     ],

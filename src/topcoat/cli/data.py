@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from topcoat.cli.console import err, out, print_line
+from topcoat.cli.console import beside, err, out, print_line
 from topcoat.errors import InvalidInput, Where
 
 if TYPE_CHECKING:
@@ -28,21 +28,32 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="JSONL, or one JSON list.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="JSONL, one JSON list, Parquet, a folder of save_to_disk, or hf:OWNER/NAME[:[CONFIG/]SPLIT].",
+        ),
+    ],
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file of examples to write.")],
     form: Annotated[
         str | None, typer.Option("--format", help="chat (mlx-lm), openai or sharegpt; by its keys if not given.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Turn dialogues in another format into examples."""
-    from topcoat.workflow.data_files import import_examples
+    """Turn dialogues in another format into examples.
 
+    Data sets of Hugging Face, here or on the hub, need the extra: pip install "topcoat[datasets]".
+    """
+    from topcoat.workflow.importing import import_examples
+
+    if not err.is_terminal:
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     done = import_examples(source, to, form)
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
     else:
-        print_line(out, f"{escape(str(done.path))}: {done.examples} examples, read as {done.format}")
+        print_line(beside(to), f"{escape(str(done.path))}: {done.examples} examples, read as {done.format}")
 
 
 @app.command()
@@ -63,8 +74,8 @@ def replay(
         return
     path = Path(done.path)
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    print_line(out, f"{escape(str(to))}: {done.kept} of {done.asked} answers of {escape(done.model)} kept")
-    print_line(out, f'[cyan]hint:[/] history = ["{escape(str(shown))}"] under \\[project] in topcoat.toml')
+    print_line(beside(to), f"{escape(str(to))}: {done.kept} of {done.asked} answers of {escape(done.model)} kept")
+    print_line(beside(to), f'[cyan]hint:[/] history = ["{escape(str(shown))}"] under \\[project] in topcoat.toml')
 
 
 @app.command()

@@ -3,6 +3,7 @@
     chat       {"messages": [{"role": "user", "content": "..."}, ...]}                        mlx-lm
     openai     the same, with "tool_calls" in assistant turns and "tool_call_id" in tool turns   OpenAI
     sharegpt   {"conversations": [{"from": "human", "value": "..."}, ...]}                    ShareGPT, LLaMA-Factory
+               turns under "conversations" that have a role and content instead are read as OpenAI's
 
 Tool calls become text in the assistant's turn, as `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: the form
 that needs no chat template to be read. Ids of calls are dropped; keys that mean nothing here are kept.
@@ -54,7 +55,7 @@ def convert(line: Mapping[str, Any], form: Format) -> dict[str, Any]:
     if form == "chat":
         return dict(line)
     if form == "openai":
-        turns = [_openai_turn(turn, index) for index, turn in enumerate(_turns(line, "messages"))]
+        turns = [_openai_turn(turn, "messages", index) for index, turn in enumerate(_turns(line, "messages"))]
         return {**line, "messages": turns}
     turns = [_sharegpt_turn(turn, index) for index, turn in enumerate(_turns(line, "conversations"))]
     system = line.get("system")
@@ -79,13 +80,13 @@ def _turns(line: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return turns
 
 
-def _openai_turn(turn: Mapping[str, Any], index: int) -> dict[str, Any]:
+def _openai_turn(turn: Mapping[str, Any], key: str, index: int) -> dict[str, Any]:
     role = {"developer": "system", "function": "tool"}.get(str(turn.get("role")), turn.get("role"))
     kept = {key: value for key, value in turn.items() if key not in ("role", "content", *_OPENAI_ONLY)}
-    calls = [_function(call, f"messages[{index}].tool_calls") for call in _list(turn.get("tool_calls"))]
+    calls = [_function(call, f"{key}[{index}].tool_calls") for call in _list(turn.get("tool_calls"))]
     if turn.get("function_call"):
-        calls.append(_function({"function": turn["function_call"]}, f"messages[{index}].function_call"))
-    text = _text(turn.get("content"), f"messages[{index}].content")
+        calls.append(_function({"function": turn["function_call"]}, f"{key}[{index}].function_call"))
+    text = _text(turn.get("content"), f"{key}[{index}].content")
     return {"role": role, "content": "\n".join(filter(None, [text, *calls])), **kept}
 
 
@@ -115,6 +116,8 @@ def _function(call: object, place: str) -> str:
 
 
 def _sharegpt_turn(turn: Mapping[str, Any], index: int) -> dict[str, Any]:
+    if "from" not in turn and "role" in turn:
+        return _openai_turn(turn, "conversations", index)
     speaker, value = turn.get("from"), turn.get("value")
     role = _ROLES.get(speaker) if isinstance(speaker, str) else None
     if role is None:
