@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 from mlx_lm import load as stock_load
+from mlx_lm import stream_generate
 from mlx_lm.utils import compute_bits_per_weight, load_model
 
 from tests.conftest import MakeModel
@@ -74,6 +75,7 @@ def logits(folder: Path, adapter: Path | None = None) -> mx.array:
 
 KINDS = [
     {"kind": "qwen3"},
+    {"kind": "qwen3", "tie_word_embeddings": False},
     {"kind": "qwen3_moe", "tie_word_embeddings": False},
     {"kind": "qwen3", "bits": None},
     {"kind": "qwen3", "bits": 4, "group_size": 32},
@@ -83,7 +85,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(
-    "shape", KINDS, ids=["dense", "experts", "unquantized", "groups-of-32", "groups-of-128", "biases"]
+    "shape", KINDS, ids=["dense", "untied", "experts", "unquantized", "groups-of-32", "groups-of-128", "biases"]
 )
 def test_the_fused_model_is_base_and_adapter_in_stock_mlx_lm(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: dict[str, object]
@@ -104,7 +106,13 @@ def test_the_fused_model_is_base_and_adapter_in_stock_mlx_lm(
     meant, plain, fused = logits(model, adapter), logits(model), logits(tmp_path / "fused")
     moved = scalar(mx.abs(meant - plain).mean())
     assert scalar(mx.abs(meant - fused).mean()) < 0.1 * moved
-    stock_load(str(tmp_path / "fused"))  # with its tokenizer
+    if shape["kind"] == "qwen3_moe":
+        assert {name.partition(".mlp.")[2] for name in adapted} >= {"gate", "switch_mlp.up_proj"}
+
+    stock, tokenizer = stock_load(str(tmp_path / "fused"))
+    answer = stream_generate(stock, tokenizer, list(range(5, 45)), max_tokens=3)
+    assert next(answer).token == int(fused[0, -1].argmax())
+    assert len(list(answer)) == 2
 
 
 def test_small_deltas_survive_where_a_plain_fuse_rounds_them_away(
