@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from topcoat.flywheel.events import Event
+from topcoat.flywheel.events import Event, ToolCall
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -25,3 +26,19 @@ def test_an_event_survives_json() -> None:
 def test_what_is_no_event_is_refused(field: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Event.model_validate({"session": "s", "kind": "request", **field})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "meant"),
+    [
+        ('{"a": "é"}', '{"a": "é"}', {"a": "é"}),
+        ({"a": "é"}, '{"a": "é"}', {"a": "é"}),
+        (None, "{}", {}),
+        (" ", " ", {}),
+        ('{"a": ', '{"a": ', '{"a": '),
+        ("[" * 100_000, "[" * 100_000, "[" * 100_000),
+    ],
+)
+def test_a_call_keeps_its_arguments_as_text_and_knows_what_they_mean(arguments: object, text: str, meant: Any) -> None:
+    call = ToolCall.given(None, "read", arguments)
+    assert (call.id, call.name, call.arguments, call.meant) == ("", "read", text, meant)

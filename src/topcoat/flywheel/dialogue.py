@@ -72,11 +72,11 @@ def _outcome(event: Event) -> str:
 
 
 def _as_json(call: ToolCall) -> str:
-    return json.dumps({"name": call.name, "arguments": _arguments(call)}, ensure_ascii=False)
+    return json.dumps({"name": call.name, "arguments": call.meant}, ensure_ascii=False)
 
 
 def _as_function(call: ToolCall) -> str:
-    arguments = _arguments(call)
+    arguments = call.meant
     items = arguments.items() if isinstance(arguments, dict) else [("arguments", arguments)]
     parameters = "".join(f"<parameter={key}>\n{_plain(value)}\n</parameter>\n" for key, value in items)
     return f"<function={call.name}>\n{parameters}</function>"
@@ -84,11 +84,3 @@ def _as_function(call: ToolCall) -> str:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _arguments(call: ToolCall) -> object:
-    """What the arguments stand for; broken JSON stays the text that it is."""
-    try:
-        return json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        return call.arguments

@@ -16,6 +16,7 @@ its session by them. `topcoat.flywheel.dialogue` rebuilds dialogues.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
@@ -51,6 +52,20 @@ class ToolCall(Record):
     id: str = ""
     name: str
     arguments: str = "{}"
+
+    @classmethod
+    def given(cls, call_id: object, name: object, arguments: object) -> ToolCall:
+        """A call as clients and logs tell it; arguments that aren't text already are written as JSON."""
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+        return cls(id=str(call_id or ""), name=str(name or ""), arguments=text)
+
+    @property
+    def meant(self) -> Any:
+        """What the arguments stand for; broken JSON stays the text that it is."""
+        try:
+            return json.loads(self.arguments) if self.arguments.strip() else {}
+        except (ValueError, RecursionError):
+            return self.arguments
 
 
 class ToolResult(Record):

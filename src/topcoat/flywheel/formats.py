@@ -135,7 +135,7 @@ def _response(message: Json) -> Iterator[Spoken]:
     texts = [str(part.get("content") or "") for part in parts if part.get("part_kind") == "text"]
     thoughts = [str(part.get("content") or "") for part in parts if part.get("part_kind") == "thinking"]
     calls = [
-        _call(part.get("tool_call_id"), part.get("tool_name"), part.get("args"))
+        ToolCall.given(part.get("tool_call_id"), part.get("tool_name"), part.get("args"))
         for part in parts
         if part.get("part_kind") in ("tool-call", "builtin-tool-call")
     ]
@@ -211,7 +211,7 @@ def _otel_turns(message: Json, failed: Mapping[str, str]) -> Iterator[Spoken]:
             returned = failed.get(call, part.get("response", part.get("result")))
             yield Spoken("tool", returned, call_id=call, tool=tool, failed=True if call in failed else None)
         elif kind == "tool_call":
-            calls.append(_call(part.get("id"), part.get("name"), part.get("arguments")))
+            calls.append(ToolCall.given(part.get("id"), part.get("name"), part.get("arguments")))
         elif kind in ("reasoning", "thinking"):
             thoughts.append(str(part.get("content") or ""))
         else:
@@ -266,11 +266,6 @@ def _parts(message: Json) -> Sequence[Json]:
     if not isinstance(parts, list):
         raise ValueError("parts: must be a list")
     return [_object(part, "a part") for part in parts]
-
-
-def _call(call_id: object, name: object, arguments: object) -> ToolCall:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    return ToolCall(id=str(call_id or ""), name=str(name or ""), arguments=text)
 
 
 def _time(value: object) -> datetime | None:

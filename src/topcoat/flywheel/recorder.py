@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from topcoat.errors import TopcoatError
 from topcoat.flywheel.events import Event
@@ -31,7 +32,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 class RecordingFigures(Record):
     """What became of everything that was to be recorded. `problem` is the last one, "" if there was none."""
 
-    version: int = 1
+    version: Literal[1] = 1
     kept: int = 0
     waiting: int = 0
     lost: int = 0

@@ -79,7 +79,7 @@ def boundaries(turns: Sequence[Spoken]) -> list[str]:
     chain, reached = "", []
     for turn in turns:
         if turn.role != "system":
-            calls = [[call.name, _arguments(call.arguments)] for call in turn.calls]
+            calls = [[call.name, call.meant] for call in turn.calls]
             text = turn.content.strip() if isinstance(turn.content, str) else turn.content or ""
             said = canonical_json([chain, turn.role, text, calls])
             chain = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
@@ -150,7 +150,7 @@ def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Ev
 
 
 def _outcome(call: ToolCall, turn: Spoken) -> dict[str, Any]:
-    arguments = _arguments(call.arguments)
+    arguments = call.meant
     arguments = arguments if isinstance(arguments, dict) else {"arguments": arguments}
     code = arguments.get("code") if call.name == EXECUTE_CODE else None
     result, errors = summary_of(turn.content)
@@ -183,16 +183,7 @@ def _call(call: object) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(call, dict) or not isinstance(function, dict) or not function.get("name"):
         raise ValueError("a call without a function's name")
-    arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    return ToolCall(id=str(call.get("id") or ""), name=str(function["name"]), arguments=text)
-
-
-def _arguments(text: str) -> Any:
-    try:
-        return json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError):
-        return text
+    return ToolCall.given(call.get("id"), function["name"], function.get("arguments"))
 
 
 def _text(content: object) -> str | None:

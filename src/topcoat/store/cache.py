@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from topcoat.errors import StorageFault, Where
+from topcoat.store.tensor_file import read_header
 
 __all__ = ["ArrayCache"]
 
@@ -47,9 +46,7 @@ class ArrayCache:
                 if _digest(array) != expected:
                     raise ValueError("checksum")
                 os.utime(path)
-            except FileNotFoundError:
-                return None
-            except (OSError, ValueError, KeyError, TypeError, struct.error):
+            except (StorageFault, OSError, ValueError, KeyError, TypeError):
                 path.unlink(missing_ok=True)
                 return None
             self._open[key] = array
@@ -106,11 +103,9 @@ def _digest(array: NDArray[np.generic]) -> str:
 
 def _map(path: Path) -> tuple[NDArray[np.generic], str]:
     """The array of a file, mapped read-only, and the checksum that it should have."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > path.stat().st_size:
-            raise ValueError("the header is longer than the file")
-        header = json.loads(file.read(length))
-    kind, shape = _TYPES[header["states"]["dtype"]], tuple(header["states"]["shape"])
-    mapped: NDArray[np.generic] = np.memmap(path, dtype=kind, mode="r", offset=8 + length, shape=shape)
-    return mapped, str(header["__metadata__"]["sha256"])
+    header = read_header(path)
+    states = header.tensors["states"]
+    mapped: NDArray[np.generic] = np.memmap(
+        path, dtype=_TYPES[states["dtype"]], mode="r", offset=header.start, shape=tuple(states["shape"])
+    )
+    return mapped, str((header.metadata or {})["sha256"])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 from topcoat.engine.base import Row, TrainJob
 from topcoat.progress import Event, Finished, Note, Started
@@ -33,7 +34,7 @@ class _Measured(Record):
     `folder_bytes` are adapter and checkpoints.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     trunk_seconds: float
     train_seconds: float
     trunk_bytes: float

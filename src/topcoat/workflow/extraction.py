@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from topcoat.data.check import check_examples
 from topcoat.data.check_overlap import near_cases, said, same_words
@@ -52,7 +53,7 @@ class Extraction(Record):
     `kinds` counts them by kind, `rejected` everything that wasn't taken, by code; `cases` are in `suite`.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     sessions: int
     held_out: int
     candidates: int

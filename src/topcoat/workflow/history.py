@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from topcoat.evals.matrix import ScoreMatrix, Stage, score_matrix
 from topcoat.records import CategoryScore, EvalResult, Record
 from topcoat.store.lineage import Lineage, ModelRow
@@ -33,7 +35,7 @@ class PhaseStatus(Record):
 class ProjectStatus(Record):
     """What `topcoat status` shows. `matrix` follows the production model's line; None without any evaluation."""
 
-    version: int = 1
+    version: Literal[1] = 1
     project: str
     production: str | None
     models: list[ModelStatus]

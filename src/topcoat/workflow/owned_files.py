@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,7 +19,7 @@ __all__ = ["write_owned"]
 class _Written(Record):
     """The digest of each file as extraction left it, by its path in the project."""
 
-    version: int = 1
+    version: Literal[1] = 1
     files: dict[str, str] = Field(default_factory=dict)
 
 

@@ -1,7 +1,4 @@
-"""Safetensors files of a model as raw bytes: to leave some tensors out and keep every other byte for byte.
-
-The format: 8 bytes of header length (little endian), a JSON header of name -> {dtype, shape, data_offsets}, the data.
-"""
+"""Safetensors files of a model as raw bytes: to leave some tensors out and keep every other byte for byte."""
 
 from __future__ import annotations
 
@@ -17,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 
 from topcoat.errors import StorageFault, Where
+from topcoat.store.tensor_file import read_header
 
 __all__ = ["Shard", "save_tensors", "write_without"]
 
@@ -35,19 +33,8 @@ class Shard:
     @classmethod
     def open(cls, path: Path) -> Shard:
         """Read the header. Raises StorageFault if the file isn't whole."""
-        try:
-            with path.open("rb") as file:
-                (length,) = struct.unpack("<Q", file.read(8))
-                if length > path.stat().st_size - 8:
-                    raise ValueError("the header is longer than the file")
-                header = json.loads(file.read(length))
-                metadata = header.pop("__metadata__", None)
-                end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-            if path.stat().st_size != 8 + length + end:
-                raise ValueError(f"{8 + length + end} bytes expected, {path.stat().st_size} found")
-        except (OSError, ValueError, KeyError, TypeError, struct.error, RecursionError) as error:
-            raise StorageFault(f"not a whole safetensors file: {error}", where=Where(path)) from error
-        return cls(path, header, metadata, 8 + length)
+        header = read_header(path)
+        return cls(path, header.tensors, header.metadata, header.start)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The bytes of one tensor, a piece at a time. Raises StorageFault if the file ends before they do."""
