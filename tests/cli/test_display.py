@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from topcoat.cli.display import show_comparison, show_evaluation, show_status
+from topcoat.cli.display import show_comparison, show_error, show_evaluation, show_status
+from topcoat.errors import InvalidInput, Mistake
 from topcoat.evals.compare import compare
 from topcoat.evals.matrix import Stage, score_matrix
 from topcoat.records import CategoryScore, EvalResult, FormatShare, Score
@@ -93,3 +94,10 @@ def test_the_status_shows_the_matrix_and_its_figures() -> None:
     assert lines[-1] == "average 62.2%, backward transfer -15.7%, forward transfer -, forgetting +15.7%"
     alone = status.model_copy(update={"matrix": score_matrix(stages[:1])})
     assert "average" not in "".join(shown(show_status, alone))
+
+
+def test_of_very_many_mistakes_the_first_are_shown() -> None:
+    mistakes = [Mistake(f"mistake {number}.") for number in range(1, 1001)]
+    lines = shown(show_error, InvalidInput.collect("f", mistakes))
+    assert (lines[0], lines[1], lines[-2]) == ("error: f: 1000 mistakes", "mistake 1.", "mistake 100.")
+    assert lines[-1] == "... and 900 more"

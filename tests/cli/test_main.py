@@ -102,11 +102,17 @@ def test_a_discarded_phase_ends_with_3_and_names_the_category(fake_project: Path
         (["plan", "--target", "domian"], "did you mean"),
         (["plan", "--target", "domain=high"], '"high" is no score'),
         (["plan", "--write", "phases/phase34a.toml"], "exists already"),
+        (["plan", "--write", "phases/my next.toml"], "hint: topcoat plan --write phases/next.toml"),
+        (["--engine", "torch", "status"], 'no engine "torch"'),
+        (["--project", "elsewhere", "status"], "no such folder: elsewhere"),
+        (["demo", "data"], "is not empty, and not the embedded project"),
+        (["events", "import", "empty.jsonl"], "the file is empty"),
         (["plan", "--write", "phases"], "ends in .toml"),
         (["plan", "--write", "phases/next"], "hint: topcoat plan --write phases/next.toml"),
     ],
 )
 def test_wrong_use_ends_with_2_and_a_hint(fake_project: Path, arguments: list[str], expected: str) -> None:
+    (fake_project / "empty.jsonl").touch()
     done = fake(fake_project, *arguments)
     assert done.returncode == 2
     assert expected in done.stderr.lower() or expected in done.stderr
@@ -230,6 +236,26 @@ def test_a_folder_that_can_t_be_written_is_named(fake_project: Path) -> None:
         fake_project.chmod(0o700)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_the_characters_shows_others(fake_project: Path, encoding: str) -> None:
+    project = fake_project.rename(fake_project.with_name("proj→é"))
+    toml = project / "topcoat.toml"
+    toml.write_text(toml.read_text().replace('name = "', 'name = "→ ', 1))
+    done = topcoat("--engine", "fake", "status", cwd=project, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("? ")
+    assert json.loads(topcoat("--engine", "fake", "status", "--json", cwd=project, PYTHONIOENCODING=encoding).stdout)
+
+
+@pytest.mark.parametrize("base", ["nothing", "models/nothing", "./nothing", "a/b/c"])
+def test_init_needs_a_model(tmp_path: Path, base: str) -> None:
+    done = topcoat("init", "--base", base, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error: no such folder: " in done.stderr
+    assert "hint: topcoat init --base OWNER/NAME" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:

@@ -128,4 +128,11 @@ def test_outside_a_project_the_hint_is_init(tmp_path: Path) -> None:
     for search in (find_project, load_project):
         with pytest.raises(InvalidInput, match=r"no topcoat\.toml") as caught:
             search(tmp_path)
-        assert caught.value.hint == "topcoat init"
+        assert caught.value.hint == "topcoat init --base MODEL"
+
+
+def test_a_start_that_does_not_exist_finds_no_project_above_it(tmp_path: Path) -> None:
+    (tmp_path / "topcoat.toml").touch()
+    assert find_project(tmp_path) == find_project(tmp_path / "topcoat.toml") == tmp_path
+    with pytest.raises(InvalidInput, match="no such folder"):
+        find_project(tmp_path / "mistyped")

@@ -70,3 +70,4 @@ def test_a_folder_that_is_no_adapter_changes_nothing(fake_project: Path, tmp_pat
         with pytest.raises(InvalidInput):
             adopt_adapter(workspace, fake_project / "phases" / "phase34a.toml", tmp_path)
         assert workspace.lineage.production() == "phase33b"
+        assert workspace.lineage.latest_phase("phase34a") is None

@@ -40,6 +40,7 @@ MOST_CASES = 5
 MOST_MODELS = 4
 """Models whose scores stand side by side: the newest."""
 
+_MOST_MISTAKES = 100
 _EVIDENCE = ("evidence", "shows")
 _WORDS = ("evidence", "gate")
 _CALLS: dict[Call, str] = {
@@ -51,16 +52,18 @@ _CALLS: dict[Call, str] = {
 
 
 def show_error(console: Console, error: TopcoatError) -> None:
-    """What, where, hint: a line each, for every mistake."""
+    """What, where, hint: a line each, for every mistake; of very many, the first."""
     if len(error.mistakes) > 1:
         print_line(console, f"[bold red]error:[/] {escape(error.message)}")
-    for mistake in error.mistakes:
+    for mistake in error.mistakes[:_MOST_MISTAKES]:
         lead = "[bold red]error:[/] " if len(error.mistakes) == 1 else ""
         print_line(console, f"{lead}{escape(mistake.message)}")
         if mistake.where:
             print_line(console, f"  at {escape(str(mistake.where))}")
         if mistake.hint:
             print_line(console, f"  [cyan]hint:[/] {escape(mistake.hint)}")
+    if len(error.mistakes) > _MOST_MISTAKES:
+        print_line(console, f"... and {len(error.mistakes) - _MOST_MISTAKES} more")
 
 
 def show_evaluation(console: Console, result: EvalResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -104,6 +105,8 @@ def before_the_command(
     ] = Path(),
     engine: Annotated[str, typer.Option(help="mlx, or fake: for trying a workflow without a model.")] = "mlx",
 ) -> None:
+    if engine not in ("mlx", "fake"):
+        raise InvalidInput(f'there is no engine "{engine}"', hint="--engine mlx")
     common.start, common.engine = project, engine
 
 
@@ -113,11 +116,11 @@ def demo(
     json: Json = False,
 ) -> None:
     """The embedded project: phase 34a from start to verdict."""
-    from topcoat.workflow import copy_demo
+    from topcoat.workflow.starting import DEMO_PHASE, copy_demo
 
     if copy_demo(folder):
         err.print(f"copied the embedded project to {folder}", highlight=False)
-    _run(folder, "phase34a", json)
+    _run(folder, DEMO_PHASE, json)
 
 
 @app.command()
@@ -454,7 +457,10 @@ def gc(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What the terminal's encoding doesn't have is shown as "?"."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     app()
 
 
@@ -520,8 +526,6 @@ def _engine(sink: Sink) -> Engine:
         from topcoat.engine.fake import FakeEngine
 
         return FakeEngine()
-    if common.engine != "mlx":
-        raise InvalidInput(f'there is no engine "{common.engine}"', hint="--engine mlx")
     from topcoat.engine.mlx import open_engine
 
     return open_engine(sink)

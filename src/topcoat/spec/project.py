@@ -10,11 +10,20 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from topcoat.errors import InvalidInput, Mistake
+from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.loader import Document, read_text, read_toml
 from topcoat.spec.section import Section, cross_check_failed
 
-__all__ = ["PROJECT_FILE", "EvalSection", "Project", "ProjectSection", "ProjectSpec", "find_project", "load_project"]
+__all__ = [
+    "PROJECT_FILE",
+    "EvalSection",
+    "Project",
+    "ProjectSection",
+    "ProjectSpec",
+    "find_project",
+    "is_hub_id",
+    "load_project",
+]
 
 PROJECT_FILE = "topcoat.toml"
 
@@ -89,12 +98,17 @@ class Project:
 
 
 def find_project(start: Path) -> Path:
-    """The nearest folder with a `topcoat.toml`, from `start` upwards. Raises `InvalidInput` if there is none."""
+    """The nearest folder with a `topcoat.toml`, from `start` upwards. Raises `InvalidInput` if there is none.
+
+    A `start` that doesn't exist is refused too: a mistyped one would find the project that it was meant to leave.
+    """
     begin = start.absolute()
+    if not begin.exists():
+        raise InvalidInput(f"no such folder: {start}", where=Where(begin), hint=f"ls '{begin.parent}'")
     for folder in (begin, *begin.parents):
         if (folder / PROJECT_FILE).is_file():
             return folder
-    raise InvalidInput(f"no {PROJECT_FILE} in {begin} or above it", hint="topcoat init")
+    raise InvalidInput(f"no {PROJECT_FILE} in {begin} or above it", hint="topcoat init --base MODEL")
 
 
 def load_project(folder: Path) -> Project:
@@ -102,7 +116,7 @@ def load_project(folder: Path) -> Project:
     root = folder.absolute()
     path = root / PROJECT_FILE
     if root.is_dir() and not path.exists():
-        raise InvalidInput(f"no {PROJECT_FILE} in {root}", hint="topcoat init")
+        raise InvalidInput(f"no {PROJECT_FILE} in {root}", hint="topcoat init --base MODEL")
     document = read_toml(path, ProjectSpec)
     section = document.value.project
     files = _Files(root, document)
@@ -137,7 +151,7 @@ class _Files:
             return folder
         if os.path.exists(folder):
             self._mistake("base", f"{folder} is a file, not a model folder", "name the folder that holds config.json")
-        elif self._looks_like_a_path(value):
+        elif _looks_like_a_path(value, self.root):
             self._mistake("base", f"no such folder: {folder}", _RELATIVE)
         elif not _HUB_ID.fullmatch(value):
             self._mistake("base", f'"{value}" is neither a folder nor a Hugging Face id', 'base = "owner/name"')
@@ -168,12 +182,18 @@ class _Files:
     def _resolve(self, value: str) -> Path:
         return self.root / os.path.expanduser(value)
 
-    def _looks_like_a_path(self, value: str) -> bool:
-        if value.startswith((".", "/", "~")) or value.endswith("/") or "\\" in value:
-            return True
-        first, slash, _ = value.partition("/")
-        return bool(slash) and (first in _MODEL_FOLDERS or os.path.isdir(self.root / first))
-
     def _mistake(self, key: str, message: str, hint: str, *index: int) -> None:
         name = "".join([f"project.{key}", *(f"[{i}]" for i in index)])
         self.mistakes.append(Mistake(f"{name}: {message}", self.document.where("project", key, *index), hint))
+
+
+def is_hub_id(value: str, root: Path) -> bool:
+    """Whether `value` reads as OWNER/NAME on the Hugging Face hub, and not as a path from `root`."""
+    return "/" in value and bool(_HUB_ID.fullmatch(value)) and not _looks_like_a_path(value, root)
+
+
+def _looks_like_a_path(value: str, root: Path) -> bool:
+    if value.startswith((".", "/", "~")) or value.endswith("/") or "\\" in value:
+        return True
+    first, slash, _ = value.partition("/")
+    return bool(slash) and (first in _MODEL_FOLDERS or os.path.isdir(root / first))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from topcoat.errors import Refused, Where
 from topcoat.progress import Note
 from topcoat.records import TrainReport
+from topcoat.store.files import staged_folder
 from topcoat.store.lineage import AttemptRow, PhaseRow
 from topcoat.workflow.evaluation import evaluate_model
 from topcoat.workflow.phase_run import PhaseOutcome, end_phase, run_attempt
@@ -36,13 +38,24 @@ def adopt_adapter(workspace: Workspace, path: Path, source: Path) -> PhaseOutcom
             hint=f"cp '{path}' '{path.with_name(f'{earlier.name}-2.toml')}'; topcoat adopt {earlier.name}-2 '{source}'",
         )
     prepared = prepare(workspace, path, base=earlier.base if earlier and outcome is None else None)
-    phase = _open_phase(workspace, earlier if outcome is None else None, prepared)
+    base = workspace.model(prepared.base)
+    with tempfile.TemporaryDirectory(dir=workspace.paths.state) as scratch:
+        adapter = Path(scratch) / "adapter"
+        workspace.engine.adopt(base.path, source, adapter)  # what is no adapter doesn't begin an attempt
+        phase = _open_phase(workspace, earlier if outcome is None else None, prepared)
+        return _judge(workspace, phase, prepared, source, adapter)
+
+
+def _judge(workspace: Workspace, phase: PhaseRow, prepared: Prepared, source: Path, adapter: Path) -> PhaseOutcome:
+    """One attempt with `adapter`, which was `source` before it had mlx-lm's format."""
+    lineage = workspace.lineage
     base = workspace.model(phase.base)
     attempt = _open_attempt(workspace, phase)
     workspace.sink.emit(Note(f"attempt {attempt.number}: the adapter in {source}"))
 
     def get_adapter(folder: Path) -> TrainReport:
-        workspace.engine.adopt(base.path, source, folder / "adapter")
+        with staged_folder(folder / "adapter") as staged:
+            shutil.copytree(adapter, staged, dirs_exist_ok=True)
         return TrainReport(
             steps=[],
             validations=[],

@@ -80,6 +80,8 @@ def import_events(start: Path, source: Path, form: str | None = None) -> tuple[I
     if chosen is None:
         if mistakes:
             raise InvalidInput.collect(str(source), mistakes)
+        if not documents:
+            raise InvalidInput("the file is empty", where=Where(source), hint=f"ls -l '{source}'")
         raise InvalidInput("the keys are those of no known format", where=Where(source), hint="--format chat")
     failed = {call: error for document, _ in documents for call, error in failed_calls(document).items()}
     events: list[Event] = []

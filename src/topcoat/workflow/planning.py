@@ -51,7 +51,11 @@ def require_phase_file(path: Path) -> None:
     if not is_stream(path) and path.suffix != ".toml":
         hint = f"topcoat plan --write {shlex.quote(str(path / 'next.toml' if path.is_dir() else f'{path}.toml'))}"
         raise InvalidInput("a phase's file ends in .toml", where=Where(path), hint=hint)
-    phase_name(path)
+    try:
+        phase_name(path)
+    except InvalidInput as error:
+        hint = f"topcoat plan --write {shlex.quote(str(path.with_name('next.toml')))}"
+        raise InvalidInput(error.message, where=Where(path), hint=hint) from None
     require_new(path, f"topcoat plan --write {shlex.quote(str(path.with_stem(f'{path.stem}-2')))}")
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from topcoat.demo import TEMPLATE
 from topcoat.errors import InvalidInput, Where
-from topcoat.spec.project import PROJECT_FILE
+from topcoat.spec.project import PROJECT_FILE, is_hub_id
 from topcoat.store.files import staged_folder, write_text
 
-__all__ = ["copy_demo", "init_project"]
+__all__ = ["DEMO_PHASE", "copy_demo", "init_project"]
+
+DEMO_PHASE = "phase34a"
+"""The phase of the embedded project."""
 
 PROJECT = """\
 [project]
@@ -61,13 +64,16 @@ files = 0.8
 def init_project(folder: Path, base: str) -> list[Path]:
     """Write a project with one tool, one case and one example around `base`; returns the files, in reading order.
 
-    Raises InvalidInput if there is a project already: nothing is overwritten.
+    `base` is a model's folder, seen from here, or a Hugging Face id. Raises InvalidInput if it is neither, or if there
+    is a project already: nothing is overwritten.
     """
     if (folder / PROJECT_FILE).exists():
         raise InvalidInput(
             f"there is a project already: {folder / PROJECT_FILE}", hint=f"cd '{folder}' && topcoat status"
         )
     local = Path(base).expanduser()
+    if not local.is_dir() and not is_hub_id(base, Path()):
+        raise InvalidInput(f"no such folder: {local}", where=Where(local), hint="topcoat init --base OWNER/NAME")
     written = str(local.absolute()) if local.is_dir() else base
     files = {
         PROJECT_FILE: PROJECT.format(name=folder.absolute().name, base=_toml(written)),
@@ -89,10 +95,12 @@ def init_project(folder: Path, base: str) -> list[Path]:
 
 def copy_demo(folder: Path) -> bool:
     """Copy the embedded project to `folder`; False if it is there already. Raises InvalidInput for another's folder."""
-    if (folder / PROJECT_FILE).exists():
+    if (folder / PROJECT_FILE).exists() and (folder / "phases" / f"{DEMO_PHASE}.toml").exists():
         return False
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidInput(f"{folder} is not empty and holds no project", hint="topcoat demo NEW_FOLDER")
+        raise InvalidInput(
+            f"{folder} is not empty, and not the embedded project", where=Where(folder), hint="topcoat demo NEW_FOLDER"
+        )
     with staged_folder(folder) as staged:
         shutil.copytree(TEMPLATE, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     return True
