@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,12 +48,18 @@ def test_import_and_stats(tmp_path: Path) -> None:
     assert json.loads(imported.stdout)["examples"] == 1
 
 
-def test_an_import_can_go_into_a_pipe(tmp_path: Path) -> None:
-    (tmp_path / "chat.jsonl").write_text(json.dumps(dialogue("a", "b")) + "\n")
-    done = topcoat("data", "import", "chat.jsonl", "--to", "/dev/stdout", cwd=tmp_path)
+def test_an_import_can_come_from_a_pipe_and_go_into_one(tmp_path: Path) -> None:
+    (tmp_path / "chat.jsonl").write_text("\n" + json.dumps(dialogue("a", "b")) + "\n")
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["sh", "-c", "cat chat.jsonl > pipe"], cwd=tmp_path):
+        done = topcoat("data", "import", "pipe", "--to", "/dev/stdout", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "/dev/stdout: 1 examples, read as chat\n")
     assert json.loads(done.stdout) == dialogue("a", "b")
     assert Path("/dev/stdout").is_symlink()
+    (tmp_path / "chat.jsonl").write_text("\n\n{}\n")
+    with subprocess.Popen(["sh", "-c", "cat chat.jsonl > pipe"], cwd=tmp_path):
+        done = topcoat("data", "import", "pipe", "--format", "chat", "--to", "data.jsonl", cwd=tmp_path)
+    assert "at pipe:3\n" in done.stderr
 
 
 def test_new_is_checked_on_save(project: Path, tmp_path: Path) -> None:

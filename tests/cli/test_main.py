@@ -201,6 +201,14 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(fake_project: Path) -
     assert "Traceback" not in errors
 
 
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "rich").mkdir()
+    (tmp_path / "rich" / "__init__.py").write_text("raise KeyboardInterrupt\n")
+    done = topcoat("status", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    assert done.returncode == 130
+    assert done.stderr == "interrupted; run the same command again\n"
+
+
 def test_the_page_of_commands_is_what_help_prints() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "make_commands.py")], capture_output=True, text=True, check=True

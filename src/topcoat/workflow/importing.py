@@ -71,7 +71,10 @@ def _objects(source: Path) -> tuple[list[Line[_AnyObject]], list[Mistake]]:
     """The objects of a JSONL file or of a JSON list, with their lines in it."""
     text = read_text(source)
     if not text.lstrip().startswith("["):
-        return read_jsonl(source, _AnyObject)
+        if source.is_file():
+            return read_jsonl(source, _AnyObject)
+        lines = text.split("\n")  # of a pipe, which can be read only once
+        return _placed(lines, [Where(source, number) for number in range(1, len(lines) + 1)], source)
     items = _items(text, source)
     places = [Where(source, line) for line in _lines_of([begin for begin, _ in items], text)]
     return _placed((_one_line(text[begin:end]) for begin, end in items), places, source)
