@@ -184,7 +184,7 @@ def run_peft(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
 
     torch.manual_seed(0)
     begin = time.perf_counter()
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, torch_dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     config = peft.LoraConfig(
         r=RANK,
@@ -208,7 +208,7 @@ def run_peft(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
             labels[:, :-COMPLETION] = -100
             loss = model(input_ids=ids, labels=labels).loss / ACCUMULATE
             loss.backward()
-            mean += float(loss)
+            mean += loss.item()
         optimizer.step()
         optimizer.zero_grad()
         seconds.append(time.perf_counter() - tick)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from topcoat.data import check_runs
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.progress import Event, Silent
+from topcoat.workflow import preparation
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A job in the background ignores Ctrl-C, and so would the processes that the tests start.
@@ -56,8 +58,13 @@ class Recorder:
 
 
 @pytest.fixture
-def fake_project(tmp_path: Path) -> Path:
-    """The embedded project around a fake model that remembers the history; its gate is one that the fake can pass."""
+def fake_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The embedded project around a fake model that remembers the history; its gate is one that the fake can pass.
+
+    Of its data's programs only a few are run, not all 80, which would be two thirds of a fake run's time.
+    """
+    for module in (check_runs, preparation):
+        monkeypatch.setattr(module, "MOST_RUN", 8)
     folder = tmp_path / "project"
     shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("models", "__pycache__"))
     pairs = []

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from topcoat.errors import Refused, StorageFault
-from topcoat.store import database
 from topcoat.store.database import SCHEMA_VERSION, Database
 
 TABLES = ("models", "phases", "attempts", "results", "outcomes", "evaluations", "production")
@@ -143,9 +142,8 @@ def test_a_full_disk_is_a_storage_fault_and_nothing_is_written(db: Database) -> 
     assert db.rows("SELECT * FROM models") == []
 
 
-def test_another_writer_is_waited_for_and_then_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.05)
-    first, second = Database(path), Database(path)
+def test_another_writer_is_waited_for_and_then_refused(path: Path) -> None:
+    first, second = Database(path), Database(path, busy_seconds=0.05)
     try:
         with first.transaction():
             assert second.rows("SELECT * FROM models") == []  # reading goes on

@@ -14,6 +14,7 @@ from mlx_lm.tuner.datasets import ChatDataset
 from mlx_lm.tuner.trainer import default_loss
 
 from tests.conftest import MakeModel, Recorder
+from topcoat.data import check_runs
 from topcoat.data.rows import encode_all
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.loss import batch_arrays, weighted_loss
@@ -55,7 +56,10 @@ def make_project(folder: Path, model: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])
-def test_check_train_and_evaluate(engine: MlxEngine, make_model: MakeModel, tmp_path: Path, kind: str) -> None:
+def test_check_train_and_evaluate(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(check_runs, "MOST_RUN", 50)  # the same data is checked three times
     project = make_project(tmp_path / "punie", make_model(kind))
     path = project / "phases" / "first.toml"
     with open_workspace(project, engine, Recorder(), "test") as workspace:
