@@ -1,10 +1,12 @@
 """The suite measures what was not trained on, with enough cases to see a difference."""
 
 import random
+import tomllib
 from collections import Counter
 from itertools import islice
 from typing import Any
 
+from topcoat.demo import TEMPLATE
 from topcoat.demo.make.curriculum import thin
 from topcoat.demo.make.tools import CATEGORIES, TOOLS
 from topcoat.demo.make.words import SUITE, TRAINING
@@ -13,9 +15,16 @@ SUITE_FILE = "suites/routing.jsonl"
 
 
 def test_every_category_has_enough_cases(files: Any) -> None:
-    counts = Counter(case["category"] for case in files.rows(SUITE_FILE))
+    counts = Counter(case["category"] for case in files.rows(SUITE_FILE) if not case.get("reserve"))
     assert set(counts) == set(CATEGORIES)
     assert min(counts.values()) >= 25
+
+
+def test_every_category_has_a_reserve_of_several_families(files: Any) -> None:
+    reserve = [case for case in files.rows(SUITE_FILE) if case.get("reserve")]
+    assert set(Counter(case["category"] for case in reserve).values()) == {9}
+    families = Counter(category for category, _ in {(case["category"], case["family"]) for case in reserve})
+    assert min(families.values()) >= 5
 
 
 def test_headline_cases_are_spread(files: Any) -> None:
@@ -63,3 +72,12 @@ def test_no_name_is_in_the_data(files: Any) -> None:
 def test_word_pools_are_disjoint() -> None:
     trained = {*TRAINING.nouns, *TRAINING.verbs, *TRAINING.adjectives}
     assert not trained & {*SUITE.nouns, *SUITE.verbs, *SUITE.adjectives}
+
+
+def test_the_names_of_the_reserve_are_words_that_nothing_else_has() -> None:
+    lists = tomllib.loads((TEMPLATE / "suites/templates.toml").read_text(encoding="utf-8"))["names"]
+    words = {word for name in ("noun", "verb", "adjective") for word in lists[name]}
+    assert len(words) > 120
+    for pool in (TRAINING, SUITE):
+        assert not words & {*pool.nouns, *pool.verbs, *pool.adjectives, *pool.folders}
+    assert [noun.capitalize() for noun in lists["noun"]] == lists["Noun"]

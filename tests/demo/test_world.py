@@ -1,5 +1,6 @@
 """The shipped files are what the scripts make."""
 
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from topcoat.demo.make.world import write_world
 
 
 def test_the_world_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+    for given in ("tools.pyi", "suites/templates.toml"):
+        (tmp_path / given).parent.mkdir(exist_ok=True)
+        shutil.copy(TEMPLATE / given, tmp_path / given)
     write_world(tmp_path)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.jsonl"))
     assert len(made) == 4

@@ -18,9 +18,9 @@ LOST = 1e-2
 
 
 def reserve(project: Path, category: str, count: int) -> None:
-    """Keep the category's last cases in reserve, and make families of three of the others."""
+    """Keep the category's last cases in reserve, and no others, and make families of three of the rest."""
     path = project / "suites" / "routing.jsonl"
-    cases = [json.loads(line) for line in path.read_text().splitlines()]
+    cases = [case for case in map(json.loads, path.read_text().splitlines()) if not case.get("reserve")]
     own = [case for case in cases if case["category"] == category]
     for index, case in enumerate(own):
         if index >= len(own) - count:

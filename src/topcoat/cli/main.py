@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from topcoat.cli import data, events
+from topcoat.cli import data, events, suite
 from topcoat.cli.console import beside, err, out, print_line
 from topcoat.cli.serve import serve
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
@@ -78,6 +78,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(events.app, name="events")
+app.add_typer(suite.app, name="suite")
 app.command()(serve)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]

@@ -21,6 +21,8 @@ from topcoat.spec.suite import Case, Suite
 
 __all__ = [
     "CaseTwin",
+    "Questions",
+    "answer_twins",
     "case_twins",
     "check_duplicates",
     "check_repeats",
@@ -118,7 +120,10 @@ def check_suite(examples: Examples, suite: Suite, catalog: Catalog) -> list[Find
         findings.append(
             finding("eval-near", "warning", near.nearest.where, message, "word it, or the case, differently")
         )
-    return findings + list(_check_answers(examples, suite, catalog))
+    for solved, located in answer_twins(examples, suite, catalog):
+        what = f"its answer is what case {solved.id} expects: {short(solved.text)}"
+        findings.append(finding("eval-answer", "warning", located.where, what, "use other names than the case does"))
+    return findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,33 +140,47 @@ class CaseTwin:
     count: int
 
 
-def case_twins(examples: Examples, suite: Suite) -> list[CaseTwin]:
-    """The cases with an example that asks nearly the same: most of the words, or the same words about other names.
+class Questions:
+    """Everything that users ask in `examples`, laid out for comparing many cases with it."""
 
-    Questions that are the case's word for word aren't twins of it. In the order of the suite.
-    """
-    texts, owners = [], []
-    for index, located in enumerate(examples):
-        for question in questions(located.example):
-            texts.append(question)
-            owners.append(index)
-    if not texts:
-        return []
-    sets = WordSets(texts)
-    places: dict[str, list[int]] = defaultdict(list)
-    for index, text in enumerate(texts):
-        places[text_template(text)].append(index)
-    twins = []
-    for case in suite.cases:
-        similarity = sets.similarity(case.text)
-        alike = set(places.get(text_template(case.text), ()))
+    def __init__(self, examples: Examples) -> None:
+        self._examples = examples
+        asked = [(text, owner) for owner, located in enumerate(examples) for text in questions(located.example)]
+        self._texts = [text for text, _ in asked]
+        self._owners = [owner for _, owner in asked]
+        self._words = WordSets(self._texts)
+        self._same = {same_words(text): owner for text, owner in reversed(asked)}
+        self._alike: dict[str, list[int]] = defaultdict(list)
+        for index, text in enumerate(self._texts):
+            self._alike[text_template(text)].append(index)
+
+    def verbatim(self, case: Case) -> LocatedExample | None:
+        """The first example that asks what `case` asks, word for word."""
+        owner = self._same.get(same_words(case.text))
+        return None if owner is None else self._examples[owner]
+
+    def twin(self, case: Case) -> CaseTwin | None:
+        """The examples that ask nearly what `case` asks: most of its words, or the same words about other names.
+
+        Questions that are the case's word for word aren't twins of it.
+        """
+        if not self._texts:
+            return None
+        similarity = self._words.similarity(case.text)
+        alike = set(self._alike.get(text_template(case.text), ()))
         near = alike.union(np.flatnonzero(similarity >= NEAR_CASE).tolist())
-        near = {i for i in near if same_words(texts[i]) != same_words(case.text)}
-        if near:
-            best = max(near, key=lambda i: (similarity[i], -i))
-            count = len({owners[i] for i in near})
-            twins.append(CaseTwin(case, examples[owners[best]], float(similarity[best]), best in alike, count))
-    return twins
+        near = {i for i in near if same_words(self._texts[i]) != same_words(case.text)}
+        if not near:
+            return None
+        best = max(near, key=lambda i: (similarity[i], -i))
+        count = len({self._owners[i] for i in near})
+        return CaseTwin(case, self._examples[self._owners[best]], float(similarity[best]), best in alike, count)
+
+
+def case_twins(examples: Examples, suite: Suite) -> list[CaseTwin]:
+    """The cases with an example that asks nearly the same (see `Questions.twin`), in the order of the suite."""
+    asked = Questions(examples)
+    return [twin for case in suite.cases if (twin := asked.twin(case))]
 
 
 def near_cases(examples: Examples, suite: Suite) -> set[int]:
@@ -181,8 +200,8 @@ def same_words(text: str) -> str:
     return " ".join(text.lower().split()).rstrip(".?! ")
 
 
-def _check_answers(examples: Examples, suite: Suite, catalog: Catalog) -> Iterator[Finding]:
-    """Examples whose calls solve a case that expects arguments of its own."""
+def answer_twins(examples: Examples, suite: Suite, catalog: Catalog) -> Iterator[tuple[Case, LocatedExample]]:
+    """The cases that expect arguments of their own, each with the examples whose calls solve it."""
     telling = _telling_arguments(suite)
     if not telling:
         return
@@ -195,8 +214,7 @@ def _check_answers(examples: Examples, suite: Suite, catalog: Catalog) -> Iterat
             answer = parse(text, catalog.tools) if suspects else None
             for case in suspects:
                 if answer is not None and makes_all_calls(case.expect, answer, catalog)[0] == 1.0:
-                    what = f"its answer is what case {case.id} expects: {short(case.text)}"
-                    yield finding("eval-answer", "warning", located.where, what, "use other names than the case does")
+                    yield case, located
 
 
 def _telling_arguments(suite: Suite) -> Mapping[str, list[Case]]:

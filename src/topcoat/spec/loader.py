@@ -17,7 +17,17 @@ from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.toml_lines import KeyPath, key_lines, repeated_key
 from topcoat.spec.wording import findings
 
-__all__ = ["Document", "Line", "load_jsonl", "load_toml", "read_jsonl", "read_text", "read_toml"]
+__all__ = [
+    "Document",
+    "Line",
+    "TomlSource",
+    "load_jsonl",
+    "load_toml",
+    "parse_toml",
+    "read_jsonl",
+    "read_text",
+    "read_toml",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -43,6 +53,31 @@ class Document(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
+class TomlSource:
+    """A TOML file as data, for callers that check more before they raise, and the lines of its keys."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+    def read(self, model: type[M]) -> tuple[M | None, list[Mistake]]:
+        """The `model` that is written here, or None and every mistake, by line."""
+        try:
+            return model.model_validate(self.data), []
+        except ValidationError as error:
+            return None, self.mistakes(error, self.data, model)
+
+    def mistakes(self, error: ValidationError, data: object, model: type[BaseModel], *key: str | int) -> list[Mistake]:
+        """What `error` says of `data`, which stands under `key`, by line."""
+        found = [Mistake(f.message, self.where(*key, *f.path), f.hint) for f in findings(error, data, model, "toml")]
+        return sorted(found, key=_line_number)
+
+    def where(self, *key: str | int) -> Where:
+        """The line of a key, or of the nearest table around it that is written out."""
+        return Where(self.path, _line_of(key, self.lines))
+
+
+@dataclass(frozen=True, slots=True)
 class Line(Generic[M]):
     """One object of a JSONL file, and its line."""
 
@@ -57,6 +92,15 @@ def load_toml(path: Path, model: type[M]) -> M:
 
 def read_toml(path: Path, model: type[M]) -> Document[M]:
     """`load_toml`, keeping the lines for checks that look beyond the file. Raises `InvalidInput`."""
+    source = parse_toml(path)
+    value, mistakes = source.read(model)
+    if value is None:
+        raise _invalid(path, mistakes)
+    return Document(path, value, source.lines)
+
+
+def parse_toml(path: Path) -> TomlSource:
+    """A TOML file that isn't empty. Raises `InvalidInput` if it can't be read as such."""
     source = read_text(path)
     try:
         data = tomllib.loads(source)
@@ -68,13 +112,7 @@ def read_toml(path: Path, model: type[M]) -> Document[M]:
         raise _invalid(path, [_too_deep(Where(path))])
     if not data:
         raise _invalid(path, [Mistake("the file is empty", Where(path))])
-    lines = key_lines(source.replace("\r\n", "\n"))
-    try:
-        return Document(path, model.model_validate(data), lines)
-    except ValidationError as error:
-        found = findings(error, data, model, "toml")
-    mistakes = [Mistake(f.message, Where(path, _line_of(f.path, lines)), f.hint) for f in found]
-    raise _invalid(path, sorted(mistakes, key=_line_number))
+    return TomlSource(path, data, key_lines(source.replace("\r\n", "\n")))
 
 
 def load_jsonl(path: Path, model: type[M]) -> list[Line[M]]:

@@ -18,7 +18,7 @@ from topcoat.spec.loader import Line, read_jsonl
 from topcoat.spec.message import Message, order_problems
 from topcoat.spec.section import Section, cross_check_failed
 
-__all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite"]
+__all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite", "unknown_names"]
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -205,7 +205,7 @@ def load_suite(path: Path, catalog: Catalog) -> Suite:
     mistakes += _repeated_ids(lines)
     for line in lines:
         for call in line.value.expect.calls:
-            mistakes += _unknown_names(call, line.where, catalog)
+            mistakes += unknown_names(call, line.where, catalog)
     if mistakes:
         mistakes.sort(key=lambda mistake: (mistake.where.line or 0) if mistake.where else 0)
         raise InvalidInput.collect(str(path), mistakes)
@@ -222,7 +222,8 @@ def _repeated_ids(lines: list[Line[Case]]) -> list[Mistake]:
     return mistakes
 
 
-def _unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[Mistake]:
+def unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[Mistake]:
+    """The tools and parameters of an expected call, written at `where`, that the catalog doesn't have."""
     mistakes = [
         Mistake(
             f'expect.calls: no tool is called "{name}"',

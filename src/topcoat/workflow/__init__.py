@@ -3,6 +3,7 @@
 from topcoat.workflow.adoption import adopt_adapter
 from topcoat.workflow.estimation import estimate
 from topcoat.workflow.evaluation import compare_models, evaluate_endpoint, evaluate_folder, evaluate_model
+from topcoat.workflow.expansion import ExpandedSuite, expand_suite
 from topcoat.workflow.history import ProjectStatus, history, project_status
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase, write_report
 from topcoat.workflow.planning import plan_phase, plan_text, require_phase_file, write_plan
@@ -14,6 +15,7 @@ from topcoat.workflow.starting import copy_demo, init_project
 from topcoat.workflow.workspace import Workspace, open_workspace, read_workspace
 
 __all__ = [
+    "ExpandedSuite",
     "Freed",
     "PhaseOutcome",
     "Prepared",
@@ -27,6 +29,7 @@ __all__ = [
     "evaluate_endpoint",
     "evaluate_folder",
     "evaluate_model",
+    "expand_suite",
     "history",
     "init_project",
     "open_workspace",

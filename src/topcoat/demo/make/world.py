@@ -7,16 +7,25 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from topcoat.data.expansion import expand
 from topcoat.demo.make.curriculum import ASIDE, THIN_CHAINS, THIN_DOMAIN, chained, single, thin
 from topcoat.demo.make.dialogues import Example
 from topcoat.demo.make.names import Names
 from topcoat.demo.make.phrasings import PHRASINGS
 from topcoat.demo.make.prose import prose
-from topcoat.demo.make.suite import suite
+from topcoat.demo.make.suite import Case, suite
 from topcoat.demo.make.targeted import targeted
 from topcoat.demo.make.words import TRAINING
+from topcoat.spec.case_template import load_templates
+from topcoat.spec.catalog import load_catalog
+from topcoat.spec.example import LocatedExample, load_examples
+from topcoat.spec.suite import Case as SuiteCase
+from topcoat.spec.suite import Suite
 
 SEED = 34
+SUITE_FILE = "suites/routing.jsonl"
+RESERVE = 9
+"""Reserve cases of a category."""
 
 
 def history(rng: random.Random) -> list[Example]:
@@ -49,11 +58,26 @@ def _distinct(count: int, make: Callable[[], Example]) -> list[Example]:
 
 
 def write_world(project: Path) -> None:
-    """Write the suite and the data files into a project folder."""
-    _write(project / "suites" / "routing.jsonl", suite(random.Random(f"{SEED} suite")))
-    _write(project / "data" / "phase33b.jsonl", history(random.Random(f"{SEED} history")))
-    _write(project / "data" / "phase34a.jsonl", targeted(random.Random(f"{SEED} targeted")))
-    _write(project / "data" / "phase34a-valid.jsonl", validation(random.Random(f"{SEED} validation")))
+    """Write the suite and the data files into a project folder that has its catalog and its templates."""
+    asked = suite(random.Random(f"{SEED} suite"))
+    data = {
+        "phase33b": history(random.Random(f"{SEED} history")),
+        "phase34a": targeted(random.Random(f"{SEED} targeted")),
+        "phase34a-valid": validation(random.Random(f"{SEED} validation")),
+    }
+    for name, rows in data.items():
+        _write(project / "data" / f"{name}.jsonl", rows)
+    examples = [example for name in data for example in load_examples(project / "data" / f"{name}.jsonl")]
+    _write(project / SUITE_FILE, [*asked, *_reserve(project, asked, examples)])
+
+
+def _reserve(project: Path, asked: list[Case], examples: list[LocatedExample]) -> list[Case]:
+    """What `topcoat suite expand suites/templates.toml --cases 9 --reserve` adds to the suite."""
+    catalog = load_catalog(project / "tools.pyi")
+    templates = load_templates(project / "suites" / "templates.toml", catalog)
+    known = Suite(project / SUITE_FILE, tuple(SuiteCase.model_validate(case) for case in asked))
+    made = expand(templates, RESERVE, 0, examples=examples, suite=known, catalog=catalog)
+    return [case.model_dump(mode="json", exclude_unset=True) | {"reserve": True} for case in made.cases]
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
