@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
 from rich.console import Console
 
 from topcoat.cli.display import show_comparison, show_error, show_evaluation, show_status
@@ -41,9 +42,9 @@ BEFORE = evaluation("phase33b", domain=13, multi_tool=2, text_tools=27, git=27, 
 AFTER = evaluation("phase34a-1", domain=25, multi_tool=2, text_tools=17, git=21, lsp=19)
 
 
-def shown(show: Callable[[Console, T], None], record: T) -> list[str]:
+def shown(show: Callable[[Console, T], None], record: T, width: int = 80) -> list[str]:
     text = io.StringIO()
-    show(Console(file=text, width=80), record)
+    show(Console(file=text, width=width), record)
     return text.getvalue().splitlines()
 
 
@@ -94,6 +95,14 @@ def test_the_status_shows_the_matrix_and_its_figures() -> None:
     assert lines[-1] == "average 62.2%, backward transfer -15.7%, forward transfer -, forgetting +15.7%"
     alone = status.model_copy(update={"matrix": score_matrix(stages[:1])})
     assert "average" not in "".join(shown(show_status, alone))
+
+
+@pytest.mark.parametrize("width", [10, 40])
+def test_a_narrow_terminal_loses_no_figure(width: int) -> None:
+    found = compare(BEFORE, AFTER)
+    wide, narrow = (" ".join(shown(show_comparison, found, columns)) for columns in (200, width))
+    assert "…" not in narrow
+    assert sorted(narrow.replace("─", "").split()) == sorted(wide.replace("─", "").split())
 
 
 def test_of_very_many_mistakes_the_first_are_shown() -> None:

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from topcoat.cli.console import beside, err, out, print_line
 from topcoat.errors import InvalidInput, Where
+from topcoat.store.files import is_stream
 
 if TYPE_CHECKING:
     from topcoat.data.stats import DataStats
@@ -72,10 +73,11 @@ def replay(
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
         return
-    path = Path(done.path)
-    shown = path.relative_to(root) if path.is_relative_to(root) else path
     print_line(beside(to), f"{escape(str(to))}: {done.kept} of {done.asked} answers of {escape(done.model)} kept")
-    print_line(beside(to), f'[cyan]hint:[/] history = ["{escape(str(shown))}"] under \\[project] in topcoat.toml')
+    if not is_stream(to):
+        path = Path(done.path)
+        shown = path.relative_to(root) if path.is_relative_to(root) else path
+        print_line(out, f'[cyan]hint:[/] history = ["{escape(str(shown))}"] under \\[project] in topcoat.toml')
 
 
 @app.command()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from topcoat.cli.console import print_line
+from topcoat.cli.console import print_line, print_table
 from topcoat.data.check import CODES
 from topcoat.errors import TopcoatError
 from topcoat.evals.compare import CategoryChange, Comparison, compare
@@ -75,7 +75,7 @@ def show_evaluation(console: Console, result: EvalResult) -> None:
         cells = [escape(row.category), f"{row.mean:.1%}", _interval(row.interval), str(row.n), str(row.solved)]
         table.add_row(*cells, *([str(row.errors)] if result.errors else []))
     print_line(console, f"[bold]{escape(result.model)}[/]")
-    console.print(table)
+    print_table(console, table)
     _show_formats(console, result)
     for error in result.errors:
         print_line(console, f"[red]no answer[/]  {escape(error.case_id)}: {escape(error.reason)}")
@@ -106,7 +106,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
             _change(row.delta),
             *_evidence(row),
         )
-    console.print(table)
+    print_table(console, table)
     _explain(console, comparison)
     for case in comparison.worse:
         print_line(console, f"[red]worse[/]  {escape(case.case_id)}: {escape(case.after.reason)}")
@@ -180,7 +180,7 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
         print_line(console, f"{escape(outcome.phase)} was run before with the same inputs: nothing to do")
     if last.after is not None:
         comparison = compare(last.before, last.after, last.verdict.falls)
-        console.print(_before_after(comparison, outcome.gate))
+        print_table(console, _before_after(comparison, outcome.gate))
         _show_formats(console, last.after)
     word = "[bold green]PROMOTED[/]" if outcome.promoted else "[bold red]DISCARDED[/]"
     tries = f"after {len(outcome.results)} attempt{'s' if len(outcome.results) > 1 else ''}"
@@ -242,7 +242,7 @@ def show_plan(console: Console, plan: Plan, written: Path | None) -> None:
         figures = (_percent(need.mean), _interval(need.interval), f"{need.failed} of {need.n}", f"{need.target:.0%}")
         table.add_row(escape(need.category), *figures, str(need.examples))
     console.print(f"[bold]{escape(plan.model)}[/]")
-    console.print(table)
+    print_table(console, table)
     for need in plan.needs:
         _show_need(console, need)
     spec, held = plan.spec, sum(need.examples for need in plan.needs) - plan.trained
@@ -283,7 +283,7 @@ def show_status(console: Console, status: ProjectStatus) -> None:
         for category in dict.fromkeys(score.category for model in shown for score in model.categories):
             scores = [next((s.mean for s in m.categories if s.category == category), None) for m in shown]
             table.add_row(escape(category), *map(_percent, scores))
-        console.print(table)
+        print_table(console, table)
     if status.matrix and len(status.matrix.rows) > 1:
         _show_matrix(console, status.matrix)
     for phase in status.phases:
@@ -302,7 +302,7 @@ def _show_matrix(console: Console, matrix: ScoreMatrix) -> None:
         cells = ["-" if score is None else f"{score:.0%}" for score in row.scores]
         marked = [f"[bold]{c}[/]" if t == index > 0 else c for c, t in zip(cells, matrix.taught, strict=True)]
         table.add_row(escape(row.model), *marked)
-    console.print(table)
+    print_table(console, table)
     figures = {
         "average": _percent(matrix.average),
         "backward transfer": _signed(matrix.backward_transfer),
