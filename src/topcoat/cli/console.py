@@ -27,6 +27,9 @@ def print_table(console: Console, table: Table) -> None:
     for column in table.columns:
         parts = [Measurement.get(console, unlimited, part) for part in (column.header, *column.cells)]
         column.min_width = max(part.maximum if column.no_wrap else part.minimum for part in parts)
+    least = Measurement.get(console, unlimited, table).minimum
+    if least > console.width:
+        table.width = least
     console.print(table, crop=False)
 
 
