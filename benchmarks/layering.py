@@ -1,9 +1,10 @@
 """Many thin coats: does each delta survive, and does the sum of all? topcoat's fuse beside `mlx_lm.fuse`.
 
-    python benchmarks/layering.py [--phases 5] [--json FILE]
+    python -m benchmarks.layering [--phases 5] [--json FILE] [--plot FILE.svg]
 
-Three parts. A matrix 1,024 wide on the 5-bit grid takes one delta of a given size. A stack of such layers takes ten
-deltas, one after another. The embedded model takes small-rate phases, each trained on what the one before it fused.
+Four parts. A matrix 1,024 wide on the 5-bit grid takes one delta of a given size. A stack of such layers takes ten
+deltas, one after another. Of 48 layers at 4 bits, the last 8 take a delta, and the whole model's size is compared with
+that of 6 bits throughout. The embedded model takes small-rate phases, each trained on what the one before it fused.
 Survival is <what changed, what was meant to change> / <what was meant to change, itself>: 1 is lossless.
 """
 
@@ -26,33 +27,35 @@ from topcoat.progress import Silent
 ENGINE = open_engine(Silent())
 
 import mlx.core as mx  # noqa: E402  # after the fast BLAS
+from benchmarks.layering_plot import draw  # noqa: E402
 
 from topcoat.demo import TEMPLATE  # noqa: E402
 from topcoat.engine.base import FuseJob, Row, TrainJob  # noqa: E402
 from topcoat.engine.mlx.forward import WholeForward  # noqa: E402
-from topcoat.engine.mlx.lora import adapter_config, adapter_weights, attach  # noqa: E402
+from topcoat.engine.mlx.fused_folder import weight_sizes  # noqa: E402
+from topcoat.engine.mlx.lora import adapter_config, adapter_weights, attach, load_adapter  # noqa: E402
 from topcoat.engine.mlx.model import load  # noqa: E402
 from topcoat.engine.mlx.scalar import scalar  # noqa: E402
 from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec  # noqa: E402
 from topcoat.workflow import open_workspace, prepare  # noqa: E402
 
-WIDTH, GROUP, BITS = 1024, 64, 5
+GROUP = 64
 SIZES = (0.005, 0.01, 0.02, 0.05)
 Result = dict[str, Any]
 
 
-def make_stack(folder: Path) -> None:
-    """Two qwen3 layers 1,024 wide, quantized to 5 bits: every weight lies on its grid."""
+def make_stack(folder: Path, layers: int, width: int, bits: int, dtype: mx.Dtype) -> Path:
+    """A random qwen3 model, quantized: every weight lies on its grid."""
     from mlx_lm.models import qwen3
     from mlx_lm.utils import quantize_model, save_model
 
     config = {
         "model_type": "qwen3",
-        "hidden_size": WIDTH,
-        "num_hidden_layers": 2,
-        "intermediate_size": 2 * WIDTH,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "intermediate_size": 2 * width,
+        "num_attention_heads": width // 128,
+        "num_key_value_heads": width // 256,
         "head_dim": 128,
         "rms_norm_eps": 1e-6,
         "vocab_size": 2048,
@@ -62,11 +65,13 @@ def make_stack(folder: Path) -> None:
     }
     mx.random.seed(0)
     model = qwen3.Model(qwen3.ModelArgs.from_dict(config))
-    model, config = quantize_model(model, config, GROUP, BITS)
+    model.set_dtype(dtype)
+    model, config = quantize_model(model, config, GROUP, bits)
     folder.mkdir(parents=True)
     save_model(folder, model)
     (folder / "config.json").write_text(json.dumps(config))
     copy_tokenizer(folder)
+    return folder
 
 
 def copy_tokenizer(folder: Path) -> None:
@@ -75,9 +80,9 @@ def copy_tokenizer(folder: Path) -> None:
             shutil.copy(source, folder / source.name)
 
 
-def make_adapter(model: Path, folder: Path, size: float, seed: int) -> Path:
-    """A random adapter of rank 8 whose deltas have `size` times the rms of the weights, on both layers."""
-    spec = TrainSpec(num_layers=-1, lora=LoraSpec(rank=8, scale=1.0))
+def make_adapter(model: Path, folder: Path, size: float, seed: int, layers: int = 2) -> Path:
+    """A random adapter of rank 8 whose deltas have `size` times the rms of the weights, on the last layers."""
+    spec = TrainSpec(num_layers=layers, lora=LoraSpec(rank=8, scale=1.0))
     loaded = load(model)
     plain = {name: module.weight for name, module in loaded.model.named_modules() if "weight" in module}
     attach(loaded.model, spec)
@@ -92,30 +97,25 @@ def make_adapter(model: Path, folder: Path, size: float, seed: int) -> Path:
         weights[name] = b * (wanted / scalar((a @ b).square().mean().sqrt()))
     folder.mkdir(parents=True)
     mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
-    (folder / "adapter_config.json").write_text(json.dumps(adapter_config(spec, 2)))
+    (folder / "adapter_config.json").write_text(json.dumps(adapter_config(spec, layers)))
     return folder
 
 
-def fuse_plainly(base: Path, adapter: Path, output: Path) -> Path:
+def fuse_plainly(base: Path, adapter: Path, output: Path, *options: str) -> Path:
     """What mlx-lm's own command makes of it."""
-    command = [
-        sys.executable,
-        "-m",
-        "mlx_lm",
-        "fuse",
-        "--model",
-        base,
-        "--adapter-path",
-        adapter,
-        "--save-path",
-        output,
-    ]
-    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    run_mlx_lm("fuse", "--model", base, "--adapter-path", adapter, "--save-path", output, *options)
     return output
 
 
-def fuse_from_masters(base: Path, root: Path, adapters: list[Path], output: Path, valid: list[Row]) -> Path:
-    ENGINE.fuse(FuseJob(base, root, adapters, FuseSpec(), valid, output), Silent())
+def run_mlx_lm(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "mlx_lm", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def fuse_from_masters(
+    base: Path, root: Path, adapters: list[Path], output: Path, valid: list[Row], spec: FuseSpec | None = None
+) -> Path:
+    ENGINE.fuse(FuseJob(base, root, adapters, spec or FuseSpec(), valid, output), Silent())
     return output
 
 
@@ -142,7 +142,7 @@ def survival(before: dict[str, np.ndarray], after: dict[str, np.ndarray], meant:
 
 def single_deltas(scratch: Path) -> list[Result]:
     """One delta of each size on the 5-bit grid."""
-    root = scratch / "stack"
+    root = make_stack(scratch / "stack", layers=2, width=1024, bits=5, dtype=mx.float32)
     before = weights_of(root)
     rows = []
     for size in SIZES:
@@ -185,6 +185,35 @@ def successive_deltas(scratch: Path, count: int = 10, size: float = 0.01) -> lis
     return rows
 
 
+def sizes(scratch: Path) -> list[Result]:
+    """Bits per weight of the whole model, embedding included, and survival, where 8 of 48 layers are adapted."""
+    root = make_stack(scratch / "deep", layers=48, width=256, bits=4, dtype=mx.float16)
+    before = weights_of(root)
+    random = np.random.default_rng(0)
+    tokens = random.integers(5, 2000, (8, 64), dtype=np.int32)
+    valid = [Row(row, np.arange(64) > 0) for row in tokens]
+    eight = FuseSpec(bits=8, min_survival=0.0)
+    rows = []
+    for size in SIZES[:3]:
+        adapter = make_adapter(root, scratch / f"deep-delta-{size}", size, seed=1, layers=8)
+        meant = deltas_of(adapter)
+        plain = fuse_plainly(root, adapter, scratch / f"deep-plain-{size}", "--dequantize")
+        uniform = scratch / f"deep-uniform-{size}"
+        run_mlx_lm("convert", "--hf-path", plain, "--mlx-path", uniform, "-q", "--q-bits", "6")
+        folders = {
+            "uniform 6": uniform,
+            "auto": fuse_from_masters(root, root, [adapter], scratch / f"deep-auto-{size}", valid),
+            "8 bits": fuse_from_masters(root, root, [adapter], scratch / f"deep-8-{size}", valid, eight),
+        }
+        row: Result = {"delta": size}
+        for name, folder in folders.items():
+            size_on_disk, bits_per_weight = weight_sizes(folder)
+            kept = survival(before, weights_of(folder), meant)
+            row |= {f"{name}: MB": size_on_disk / 1e6, f"{name}: bits": bits_per_weight, f"{name}: survival": kept}
+        rows.append(row)
+    return rows
+
+
 def embedded_phases(scratch: Path, phases: int, rate: float) -> list[Result]:
     """Small-rate phases on the embedded model: each trains on a share of the examples, on what was fused before."""
     project = scratch / "project"
@@ -200,7 +229,7 @@ def embedded_phases(scratch: Path, phases: int, rate: float) -> list[Result]:
     sides: dict[str, Path] = {"mlx_lm": root, "topcoat": root}
     adapters: dict[str, list[Path]] = {"mlx_lm": [], "topcoat": []}
     meant: dict[str, dict[str, np.ndarray]] = {"mlx_lm": {}, "topcoat": {}}
-    rows: list[Result] = [{"coats": 0, "loss": _loss(root, prepared.valid)}]
+    rows: list[Result] = []
     for number in range(1, phases + 1):
         row: Result = {"coats": number}
         for side in sides:
@@ -214,11 +243,13 @@ def embedded_phases(scratch: Path, phases: int, rate: float) -> list[Result]:
             for name, delta in deltas_of(folder / "adapter").items():
                 meant[side][name] = meant[side].get(name, 0.0) + delta
             output = scratch / f"{side}-fused-{number}"
+            trained = sides[side]
             if side == "mlx_lm":
                 sides[side] = fuse_plainly(sides[side], folder / "adapter", output)
             else:
                 sides[side] = fuse_from_masters(sides[side], root, adapters[side], output, prepared.valid)
             row[f"{side}_loss"] = _loss(sides[side], prepared.valid)
+            row[f"{side}_kl"] = _kl(trained, folder / "adapter", sides[side], prepared.valid)
             row[side] = survival(before, weights_of(sides[side]), meant[side])
         print(row, file=sys.stderr, flush=True)
         rows.append(row)
@@ -235,11 +266,30 @@ def _loss(folder: Path, rows: list[Row]) -> float:
     return losses / weights
 
 
+def _kl(base: Path, adapter: Path, fused: Path, rows: list[Row]) -> float:
+    """Mean KL(base + adapter || fused) over all validation tokens, nats per token; both as loaded from disk."""
+    intended, written = load(base).model, load(fused).model
+    load_adapter(intended, adapter)
+    total, tokens = 0.0, 0
+    for row in rows:
+        p, q = (_log_probabilities(model, row) for model in (intended, written))
+        total += scalar((mx.exp(p) * (p - q)).sum())
+        tokens += p.shape[0]
+    return total / tokens
+
+
+def _log_probabilities(model: Any, row: Row) -> mx.array:
+    """At the trained positions of a row, float32 (positions, vocabulary)."""
+    logits = model(mx.array(row.tokens[None, :-1]))[0][mx.array(row.trained[1:].nonzero()[0])].astype(mx.float32)
+    log_probabilities: mx.array = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    return log_probabilities
+
+
 def show(title: str, rows: list[Result]) -> None:
     columns = list(rows[-1])
-    print(f"\n{title}\n" + "".join(f"{column:>18}" for column in columns))
+    print(f"\n{title}\n" + "".join(f"{column:>20}" for column in columns))
     for row in rows:
-        print("".join(f"{row[column]:18.4g}" if column in row else f"{'':18}" for column in columns))
+        print("".join(f"{row[column]:20.4g}" if column in row else f"{'':20}" for column in columns))
 
 
 def main() -> None:
@@ -247,19 +297,23 @@ def main() -> None:
     parser.add_argument("--phases", type=int, default=5)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        make_stack(scratch / "stack")
+        phases = embedded_phases(scratch, options.phases, options.rate)
         report = {
             "one delta on a 5-bit grid: survival": single_deltas(scratch),
             "ten deltas of 1%: survival of their sum": successive_deltas(scratch),
-            "small-rate phases on the embedded model": embedded_phases(scratch, options.phases, options.rate),
+            "8 of 48 layers adapted, on 4 bits: size and survival": sizes(scratch),
+            "small-rate phases on the embedded model": phases,
         }
     for title, rows in report.items():
         show(title, rows)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
+    if options.plot:
+        options.plot.write_text(draw(phases))
 
 
 if __name__ == "__main__":

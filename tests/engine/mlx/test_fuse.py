@@ -193,6 +193,26 @@ def test_a_phase_costs_the_disk_of_its_adapted_modules(
     stock_load(str(base))
 
 
+def test_eight_bits_in_a_sixth_of_the_layers_take_less_than_six_throughout(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    shape = {"num_hidden_layers": 12, "intermediate_size": 256}
+    base, uniform = make_model(bits=4, **shape), make_model(bits=6, **shape)
+    adapter = make_adapter(base, tmp_path / "adapter", size=0.3)
+    report = fuse(engine, base, [adapter], tmp_path / "fused", bits=8)
+
+    def stored(folder: Path) -> dict[str, int]:
+        tensors = [pair for path in folder.glob("model*.safetensors") for pair in Shard.open(path).tensors.items()]
+        return {name: tensor["data_offsets"][1] - tensor["data_offsets"][0] for name, tensor in tensors}
+
+    before, after = stored(base), stored(tmp_path / "fused")
+    packed = {f"{module.name}.weight" for module in report.modules}
+    assert after == {name: size * 2 if name in packed else size for name, size in before.items()}
+    assert sum(after.values()) < sum(stored(uniform).values())
+    assert report.size is not None
+    assert report.size < sum(path.stat().st_size for path in uniform.glob("model*.safetensors"))
+
+
 def test_the_bits_of_an_earlier_fuse_give_the_same_bytes(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path
 ) -> None:
