@@ -103,7 +103,7 @@ class Refused(InvalidInput):
 
 
 class NumericalFault(TopcoatError):
-    """The loss or the gradient is no longer a finite, sane number."""
+    """The loss, the gradient or what a module is given is no longer a finite, sane number."""
 
 
 class EngineFault(TopcoatError):

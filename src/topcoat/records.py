@@ -268,6 +268,8 @@ class TrainReport(Record):
 class ModuleFuse(Record):
     """What fusing did to one module. `survival` is the share of the intended delta present in the written weight.
 
+    Where roundings were compensated, it is that share of what the module puts out on the calibration rows.
+
     `step` is the rms distance of neighbouring values on the written grid, `codes_changed` the share of codes that
     differ from those of the weight without the delta at the same bits; both None if it is unquantized.
     """
@@ -281,6 +283,13 @@ class ModuleFuse(Record):
     codes_changed: float | None = None
 
 
+class Calibration(Record):
+    """The token ids of the rows on whose inputs roundings were compensated."""
+
+    version: Literal[1] = 1
+    rows: list[list[int]]
+
+
 class FuseReport(Record):
     """What fusing did to a model. `kl`: mean nats per token from base + adapter, on the validation completions.
 
@@ -290,6 +299,7 @@ class FuseReport(Record):
 
     version: Literal[1] = 1
     modules: list[ModuleFuse]
+    rounding: Literal["nearest", "compensated"] = "nearest"
     kl: float = 0.0
     loss_adapter: float | None = None
     loss_fused: float | None = None

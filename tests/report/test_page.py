@@ -22,6 +22,7 @@ from topcoat.records import (
     Validation,
     Verdict,
 )
+from topcoat.report.attempt import fuse_section
 from topcoat.report.page import PhaseReport, render
 from topcoat.spec.phase import GateSpec
 from topcoat.spec.suite import Case
@@ -303,6 +304,13 @@ def test_training_fuse_and_attempts_are_told() -> None:
     assert "The model takes 201.0 MB, 5.71 bits a weight." in text
     assert "1 5e-05 0.436 update 50 95.3% 0.883 ✗ refused domain 0.760 < 0.800 (n=30)" in text
     assert "2 2.5e-05 0.436 update 50 95.3% 0.933 ✓ passed" in text
+
+
+def test_compensated_rounding_is_told() -> None:
+    compensated = fused().model_copy(update={"rounding": "compensated"})
+    said = "change survived fusing, in its outputs: roundings were compensated."
+    assert said in Outline(fuse_section(compensated)).text
+    assert said not in Outline(fuse_section(fused())).text
 
 
 def test_changed_answers_stand_side_by_side_worse_ones_first() -> None:

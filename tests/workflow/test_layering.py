@@ -37,7 +37,7 @@ def make_project(folder: Path, model: Path) -> Path:
     return folder
 
 
-def phase(project: Path, name: str, data: str = "data/phase34a.jsonl") -> Path:
+def phase(project: Path, name: str, data: str = "data/phase34a.jsonl", rounding: str = "nearest") -> Path:
     return write_phase(
         project,
         name,
@@ -45,6 +45,7 @@ def phase(project: Path, name: str, data: str = "data/phase34a.jsonl") -> Path:
         train__iters=8,
         train__learning_rate=2e-4,
         train__num_layers=2,
+        fuse__rounding=rounding,
         gate__target__domain=0.0,
         gate__tolerance=1.0,
     )
@@ -62,16 +63,16 @@ def check_coat(outcome: PhaseOutcome, workspace: Workspace) -> None:
     assert len([answer.token for answer in stream_generate(model, tokenizer, prompt, max_tokens=3)]) == 3
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])
+@pytest.mark.parametrize(("kind", "rounding"), [("qwen3", "compensated"), ("qwen3_moe", "nearest")])
 def test_two_promoted_coats_are_made_again_byte_for_byte(
-    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, kind: str
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, kind: str, rounding: str
 ) -> None:
     project = make_project(tmp_path / "project", make_model(kind))
     second = project / "data" / "second.jsonl"
     second.write_text((project / "data" / "phase34a-valid.jsonl").read_text())
     with open_workspace(project, engine, Silent(), "test") as workspace:
-        check_coat(run_phase(workspace, phase(project, "one")), workspace)
-        check_coat(run_phase(workspace, phase(project, "two", "data/second.jsonl")), workspace)
+        check_coat(run_phase(workspace, phase(project, "one", rounding=rounding)), workspace)
+        check_coat(run_phase(workspace, phase(project, "two", "data/second.jsonl", rounding)), workspace)
         models = [workspace.model(name) for name in ("one-1", "two-1")]
         assert [model.parent for model in models] == ["phase33b", "one-1"]
         for model in models:

@@ -11,7 +11,7 @@ from tests.conftest import write_phase
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import EngineFault, Refused, StorageFault
 from topcoat.progress import Silent
-from topcoat.workflow import Workspace, collect_garbage, open_workspace, rebuild, run_phase
+from topcoat.workflow import Workspace, collect_garbage, open_workspace, rebuild, rollback, run_phase
 
 
 @pytest.fixture
@@ -66,6 +66,23 @@ def test_a_model_whose_adapter_is_gone_is_kept(workspace: Workspace) -> None:
     shutil.rmtree(workspace.model("phase34a-1").path)
     with pytest.raises(StorageFault, match="adapter of phase34a-1 is gone"):
         rebuild(workspace, "phase34a-1")
+
+
+def test_compensated_rounding_is_repeated_on_the_same_rows(fake_project: Path) -> None:
+    phase = write_phase(fake_project, fuse__rounding="compensated")
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as opened:
+        assert run_phase(opened, phase).promoted
+        rollback(opened)
+        model = opened.model("phase34a-1")
+        assert model.adapter is not None
+        rows = model.adapter.parent / "calibration.json"
+        kept = rows.read_text()
+        assert json.loads(kept)["rows"]
+        rows.unlink()
+        assert collect_garbage(opened).folders == []
+        rows.write_text(kept)
+        assert collect_garbage(opened).folders == [".topcoat/models/phase34a-1"]
+        assert opened.engine.describe(rebuild(opened, "phase34a-1").path).digest == model.digest
 
 
 def test_a_root_can_t_be_rebuilt(workspace: Workspace) -> None:

@@ -90,7 +90,8 @@ class FuseJob:
 
     `valid` are the rows on whose trained tokens the fused model is compared with base + adapter. The model is written
     to `output`, which must not exist. `bits`, by module, are those of an earlier fuse of the same adapters: they are
-    taken as they are, and the same bytes come out.
+    taken as they are, and the same bytes come out. On the inputs that modules get from the rows of `calibration`, the
+    roundings of their weights make up for each other; without, every weight is rounded to nearest.
     """
 
     base: Path
@@ -100,6 +101,7 @@ class FuseJob:
     valid: Sequence[Row]
     output: Path
     bits: Mapping[str, Bits] | None = None
+    calibration: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from topcoat.engine.base import FuseJob, GenerateJob, Message, ModelInfo, Row, TrainJob
 from topcoat.errors import EngineFault, InvalidInput, Where
@@ -145,7 +146,8 @@ class FakeEngine:
         kept = [pair for pair in _read_memory(job.base) if pair[0] not in forgotten]
         self.create(job.output, [(p, a) for p, a in [*kept, *learned]])
         module = ModuleFuse(name="memory", bits=None, delta_rms=0.0, weight_rms=0.0, survival=1.0)
-        return FuseReport(modules=[module], copied_tensors=0, bytes_written=0)
+        rounding: Literal["nearest", "compensated"] = "compensated" if job.calibration else "nearest"
+        return FuseReport(modules=[module], rounding=rounding, copied_tensors=0, bytes_written=0)
 
 
 class _Memory:

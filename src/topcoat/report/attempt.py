@@ -72,13 +72,17 @@ def fuse_section(fuse: FuseReport) -> Html:
         element("h2", "Fuse"),
         element(
             "p",
-            f"At least {_percent(weakest.survival)} of every module's change survived fusing. "
+            f"At least {_percent(weakest.survival)} of every module's change survived fusing{_where(fuse)}. "
             f"The fused model differs from base and adapter by {fuse.kl:.2g} nats per token. "
             f"{_losses(fuse)}{fuse.copied_tensors:,} tensors stayed byte for byte; "
             f"{fuse.bytes_written / 1e6:,.1f} MB were written. {_size(fuse)}",
         ),
         element("details", element("summary", summary), table, open=len(fuse.modules) <= 12),
     )
+
+
+def _where(fuse: FuseReport) -> str:
+    return ", in its outputs: roundings were compensated" if fuse.rounding == "compensated" else ""
 
 
 def _losses(fuse: FuseReport) -> str:

@@ -183,13 +183,15 @@ class FuseSpec(Section):
     """[fuse]: `bits` of the adapted modules in the fused model; "none" leaves them unquantized.
 
     "auto" takes the fewest bits that keep `min_survival` (share of the delta) and `max_kl` (nats per token). `modules`
-    sets the bits of some: {"mlp.down_proj" = 8} for every module whose name ends so.
+    sets the bits of some: {"mlp.down_proj" = 8} for every module whose name ends so. `rounding = "compensated"` lets
+    the roundings of a linear module make up for each other on what the training rows put into it.
     """
 
     bits: Packing = "auto"
     modules: dict[Name, Packing] = Field(default_factory=dict)
     min_survival: Share = 0.95
     max_kl: Positive = 0.01
+    rounding: Literal["nearest", "compensated"] = "nearest"
 
     def modules_bits(self, module: str) -> Literal["auto", "none"] | int:
         """The bits asked for the module with this full name; of several that fit, the longest name decides."""

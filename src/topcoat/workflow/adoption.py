@@ -25,8 +25,9 @@ NO_RATE = 0.0
 def adopt_adapter(workspace: Workspace, path: Path, source: Path) -> PhaseOutcome:
     """Take the adapter in `source` (mlx-lm's or PEFT's format) as an attempt of the phase written in `path`.
 
-    Of the phase's data only the validation rows are used, to compare the fused model. Raises Refused for a phase that
-    has promoted a model, InvalidInput for an adapter that doesn't fit the base.
+    Of the phase's data only the validation rows are used, to compare the fused model, and the training rows for
+    compensated rounding. Raises Refused for a phase that has promoted a model, InvalidInput for an adapter that
+    doesn't fit the base.
     """
     lineage = workspace.lineage
     earlier = lineage.latest_phase(path.stem)

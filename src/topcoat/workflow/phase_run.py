@@ -18,6 +18,7 @@ from topcoat.report.page import PhaseReport, render
 from topcoat.spec.phase import GateSpec, diff
 from topcoat.store.files import write_json, write_text
 from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
+from topcoat.workflow.calibration import choose_calibration
 from topcoat.workflow.evaluation import evaluate_model, judge_model
 from topcoat.workflow.history import phase_matrix
 from topcoat.workflow.preparation import Prepared, prepare
@@ -235,6 +236,7 @@ def _fuse(workspace: Workspace, base: ModelRow, folder: Path, name: str, prepare
         spec=prepared.spec.fuse,
         valid=prepared.valid,
         output=workspace.paths.model(name),
+        calibration=choose_calibration(folder, prepared.rows) if prepared.spec.fuse.rounding == "compensated" else [],
     )
     shutil.rmtree(job.output, ignore_errors=True)  # of a run that was killed before its report was stored
     return workspace.engine.fuse(job, workspace.sink)

@@ -14,6 +14,7 @@ from topcoat.records import FuseReport
 from topcoat.spec.phase import FuseSpec
 from topcoat.store.files import read_record
 from topcoat.store.lineage import ModelRow
+from topcoat.workflow.calibration import calibration_file, calibration_rows
 from topcoat.workflow.workspace import Workspace
 
 __all__ = ["Freed", "collect_garbage", "rebuild"]
@@ -95,6 +96,8 @@ def _make_again(workspace: Workspace, ancestry: list[ModelRow]) -> None:
     """Fuse the last model of `ancestry`; those before it exist."""
     *_, parent, model = ancestry
     workspace.sink.emit(Note(f"making {model.name} again from {parent.name}"))
+    report = _fuse_report(model)
+    compensated = report.rounding == "compensated"
     job = FuseJob(
         base=parent.path,
         root=ancestry[0].path,
@@ -102,7 +105,8 @@ def _make_again(workspace: Workspace, ancestry: list[ModelRow]) -> None:
         spec=FuseSpec(),
         valid=[],
         output=model.path,
-        bits={module.name: module.bits for module in _fuse_report(model).modules},
+        bits={module.name: module.bits for module in report.modules},
+        calibration=calibration_rows(_adapter(model).parent) if compensated else [],
     )
     workspace.engine.fuse(job, workspace.sink)
     if workspace.engine.describe(model.path).digest != model.digest:
@@ -117,8 +121,16 @@ def _can_be_made_again(workspace: Workspace, model: ModelRow) -> bool:
     if model.parent is None or not model.path.is_dir():
         return False
     ancestry = workspace.lineage.ancestry(model.name)
-    parts = [part for ancestor in ancestry[1:] for part in (ancestor.adapter, _fuse_file(ancestor))]
-    return ancestry[0].path.is_dir() and all(part is not None and part.exists() for part in parts)
+    return ancestry[0].path.is_dir() and all(_parts_are_there(ancestor) for ancestor in ancestry[1:])
+
+
+def _parts_are_there(model: ModelRow) -> bool:
+    """Whether the adapter is there, and all that fusing it again takes."""
+    path = _fuse_file(model)
+    if model.adapter is None or path is None or not model.adapter.exists() or not path.exists():
+        return False
+    nearest = read_record(path, FuseReport).rounding == "nearest"
+    return nearest or calibration_file(model.adapter.parent).exists()
 
 
 def _adapter(model: ModelRow) -> Path:

@@ -17,6 +17,7 @@ from topcoat.engine.mlx.lora import Weights, load_adapter
 from topcoat.engine.mlx.loss import batch_arrays
 from topcoat.engine.mlx.master import AdaptedModule, Master, adapted_modules
 from topcoat.engine.mlx.model import load, on_cpu
+from topcoat.engine.mlx.rounding import input_moments
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import FuseRefused
 from topcoat.progress import Sink, Task, task
@@ -36,6 +37,10 @@ def fuse(job: FuseJob, sink: Sink) -> FuseReport:
     model = load(job.base, lazy=job.bits is not None).model
     load_adapter(model, job.adapters[-1])
     modules = adapted_modules(model, job)
+    if job.calibration:
+        moments = input_moments(model, job.calibration)
+        for module in modules:
+            module.moments = moments.get(module.name)
     measured = _Divergence()
     with task(sink, "fuse", total=len(modules), unit="module") as progress:
         if job.bits is None:
@@ -54,6 +59,7 @@ def fuse(job: FuseJob, sink: Sink) -> FuseReport:
     size, bits_per_weight = weight_sizes(job.output)
     return FuseReport(
         modules=reports,
+        rounding="compensated" if job.calibration else "nearest",
         kl=measured.kl,
         loss_adapter=measured.loss_adapter,
         loss_fused=measured.loss_fused,
@@ -170,6 +176,8 @@ def _replace(model: nn.Module, master: Master) -> None:
         fused.weight = master.weight.astype(module.dtype)
         if module.bits is not None:
             fused = fused.to_quantized(group_size=module.group_size, bits=module.bits)
+            for name, value in master.packed().items():
+                fused[name.rpartition(".")[2]] = value
     mx.eval(fused.parameters())
     model.update_modules(tree_unflatten([(module.name, fused)]))
 

@@ -7,17 +7,19 @@ files. Quantizing the base's own weight again would round a small delta away: it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from topcoat.engine.base import FuseJob
 from topcoat.engine.mlx.lora import Weights, read_adapter
 from topcoat.engine.mlx.model import weight_files
+from topcoat.engine.mlx.rounding import compensated_codes, pack
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.shards import Shard
 from topcoat.errors import EngineFault
@@ -27,13 +29,18 @@ __all__ = ["AdaptedModule", "Master", "adapted_modules"]
 
 LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
 """Bits per weight in rising order; None is unquantized."""
+Packed = tuple[mx.array, mx.array, mx.array]
+"""Codes in uint32 words, scales and biases, as `mx.quantize` gives them."""
 AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
 """What `bits = "auto"` tries after the module's own bits."""
 
 
 @dataclass(slots=True)
 class AdaptedModule:
-    """One adapted module: what it is, and the bits that it is to be packed with. `kind` is the class of its adapter."""
+    """One adapted module: what it is, and the bits that it is to be packed with. `kind` is the class of its adapter.
+
+    With the second moments of its inputs (in, in), roundings make up for each other; without, each is to nearest.
+    """
 
     name: str
     kind: type[nn.Module]
@@ -45,6 +52,7 @@ class AdaptedModule:
     root: StoredTensors
     adapters: list[tuple[dict[str, Any], Weights]]
     choice: int = 0
+    moments: mx.array | None = None
 
     @property
     def bits(self) -> Bits:
@@ -77,20 +85,21 @@ class Master:
     module: AdaptedModule
     weight: mx.array
     delta: mx.array
+    _packed: dict[int, Packed] = field(default_factory=dict)
 
     def packed(self) -> Weights:
         """The module's tensors as they are written."""
         name, bits = self.module.name, self.module.bits
         if bits is None:
             return {f"{name}.weight": self.weight.astype(self.module.dtype)}
-        weight, scales, biases = self._quantize(self.weight, bits)
+        weight, scales, biases = self._quantized(bits)
         return {f"{name}.weight": weight, f"{name}.scales": scales, f"{name}.biases": biases}
 
     def fused_weight(self) -> mx.array:
         """The weight that the fused model will compute with, float32."""
         if self.module.bits is None:
             return self.weight.astype(self.module.dtype).astype(mx.float32)
-        weight, scales, biases = self._quantize(self.weight, self.module.bits)
+        weight, scales, biases = self._quantized(self.module.bits)
         return mx.dequantize(
             weight,
             scales.astype(mx.float32),
@@ -100,39 +109,55 @@ class Master:
         )
 
     def survival(self) -> float:
-        """What changed, projected on what was meant to: <fused - (master - delta), delta> / <delta, delta>."""
-        norm = scalar(self.delta.square().sum())
+        """What changed, projected on what was meant to: <fused - (master - delta), delta> / <delta, delta>.
+
+        Of the weights; of the outputs if roundings make up for each other, for then it is those that they keep.
+        """
+        meant = self.delta if self.module.moments is None else self.delta @ self.module.moments
+        norm = scalar((self.delta * meant).sum())
         if norm == 0.0:
             return 1.0
         change = self.fused_weight() - (self.weight - self.delta)
-        return scalar((change * self.delta).sum()) / norm
+        return scalar((change * meant).sum()) / norm
 
     def step(self) -> float | None:
         """The rms of the written grid's steps; None if the module is unquantized."""
         if self.module.bits is None:
             return None
-        return scalar(self._quantize(self.weight, self.module.bits)[1].astype(mx.float32).square().mean().sqrt())
+        return scalar(self._quantized(self.module.bits)[1].astype(mx.float32).square().mean().sqrt())
 
     def codes_changed(self) -> float | None:
         """The share of codes that the delta changed at the chosen bits; None if the module is unquantized."""
         bits = self.module.bits
         if bits is None:
             return None
-        with_delta, without = self._codes(self.weight, bits), self._codes(self.weight - self.delta, bits)
-        return scalar((with_delta != without).astype(mx.float32).mean())
+        with_delta, without = self._quantized(bits), self._to_nearest(self.weight - self.delta, bits)
+        changed = self._codes(*with_delta[:2], bits) != self._codes(*without[:2], bits)
+        return scalar(changed.astype(mx.float32).mean())
 
-    def _codes(self, weight: mx.array, bits: int) -> mx.array:
-        """The integers that `weight` is packed as, one a weight."""
-        packed, scales, _ = self._quantize(weight, bits)
+    def _codes(self, packed: mx.array, scales: mx.array, bits: int) -> mx.array:
+        """The integers in a packed weight, one a weight."""
         ones = mx.ones(scales.shape)
         return mx.dequantize(packed, ones, mx.zeros_like(ones), group_size=self.module.group_size, bits=bits)
 
-    def _quantize(self, plain: mx.array, bits: int) -> tuple[mx.array, mx.array, mx.array]:
+    def _quantized(self, bits: int) -> Packed:
+        """The master's codes, scales and biases."""
+        if bits not in self._packed:
+            codes, scales, biases = self._to_nearest(self.weight, bits)
+            if self.module.moments is not None:
+                plain, steps, lows, moments = (
+                    np.array(array.astype(mx.float32)) for array in (self.weight, scales, biases, self.module.moments)
+                )
+                codes = mx.array(pack(compensated_codes(plain, steps, lows, bits, moments), bits))
+            self._packed[bits] = codes, scales, biases
+        return self._packed[bits]
+
+    def _to_nearest(self, plain: mx.array, bits: int) -> Packed:
         module = self.module
         if module.group_size is None:
             raise EngineFault(f"{module.name}: rows of {module.width} weights can't be quantized in groups")
-        weight, scales, biases = mx.quantize(plain.astype(module.dtype), group_size=module.group_size, bits=bits)
-        return weight, scales, biases
+        codes, scales, biases = mx.quantize(plain.astype(module.dtype), group_size=module.group_size, bits=bits)
+        return codes, scales, biases
 
 
 class StoredTensors:
