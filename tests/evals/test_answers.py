@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -239,7 +238,6 @@ def random_answers(count: int) -> Iterator[str]:
 
 def test_ten_thousand_random_answers_are_scored(sandbox: Sandbox) -> None:
     expects = {**WORDS, "silence": Expect(calls=[]), "copy": Expect.model_validate({"calls": EXPECTED["copy"]})}
-    start = time.perf_counter()
     for text in random_answers(10_000):
         answer = parse(text, CATALOG.tools.keys())
         answer = replace(answer, run=sandbox.run(answer.programs))
@@ -248,4 +246,3 @@ def test_ten_thousand_random_answers_are_scored(sandbox: Sandbox) -> None:
                 value, reason = scorer(expect, answer, CATALOG)
                 assert 0.0 <= value <= 1.0
                 reason.encode()  # it is written to disk
-    assert time.perf_counter() - start < 60

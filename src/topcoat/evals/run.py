@@ -22,7 +22,7 @@ from topcoat.spec.catalog import Catalog
 from topcoat.spec.project import EvalSection
 from topcoat.spec.suite import Case, Suite
 
-__all__ = ["evaluate", "evaluation_key"]
+__all__ = ["evaluate", "evaluation_key", "score_text"]
 
 _GREEDY = EvalSection()
 
@@ -99,6 +99,12 @@ def evaluation_key(
             **({"format": [spec.temperatures, spec.samples]} if spec.temperatures else {}),
         }
     )
+
+
+def score_text(case: Case, text: str, catalog: Catalog) -> Score:
+    """The score of one answer to `case`; where its scorer needs it, the code in it is run."""
+    (answer,) = _answers([case], [text], catalog)
+    return _score(case, answer, text, catalog)
 
 
 def _answers(cases: Sequence[Case], texts: Sequence[str], catalog: Catalog) -> list[Answer]:
