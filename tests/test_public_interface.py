@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import importlib.util
+import tomllib
+from pathlib import Path
+
 import pytest
 
 import topcoat
@@ -13,3 +17,9 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = topcoat.nothing
+
+
+def test_inspect_finds_the_suite_by_name() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["inspect_ai"] == {"topcoat": "topcoat.inspect_task"}
+    assert importlib.util.find_spec("topcoat.inspect_task") is not None
