@@ -24,7 +24,7 @@ from topcoat.engine.mlx.blas import set_threads
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
 from topcoat.errors import EngineFault, InvalidInput, Where
 
-__all__ = ["Loaded", "describe", "load", "locate", "on_cpu", "read_config"]
+__all__ = ["THREADED_WIDTH", "Loaded", "describe", "fit_for_cpu", "load", "locate", "on_cpu", "read_config"]
 
 Config = dict[str, Any]
 
@@ -130,15 +130,22 @@ def load(folder: Path, *, lazy: bool = False, held: int = -1) -> Loaded:
     except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
         raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
     if on_cpu():
-        # A function of the model alone: the number of threads may decide how a product is rounded.
-        set_threads(1 if _size(config, "hidden_size", folder) < THREADED_WIDTH else os.cpu_count() or 1)
-        fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= _memory() // 2
-        _dequantize(model, experts=fits)
+        fit_for_cpu(model, _size(config, "hidden_size", folder), held=held)
     if not lazy:
         for _, module in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module):
             mx.eval(module.parameters())  # one by one: dequantizing takes twice the result's memory on its way
         mx.eval(model.parameters())
     return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
+
+
+def fit_for_cpu(model: nn.Module, width: int, *, held: int = -1) -> None:
+    """Make a model of this `width` quick on a CPU: as `load` says, and with the threads that it is worth.
+
+    The number of threads is a function of the model alone, since it may decide how a product is rounded.
+    """
+    set_threads(1 if width < THREADED_WIDTH else os.cpu_count() or 1)
+    fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= _memory() // 2
+    _dequantize(model, experts=fits)
 
 
 def _memory() -> int:
