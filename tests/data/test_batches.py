@@ -13,16 +13,17 @@ shapes = st.fixed_dictionaries(
         "pool": st.integers(0, 60),
         "share": st.floats(0.0, 0.9),
         "size": st.integers(1, 9),
+        "accumulate": st.integers(1, 4),
         "iters": st.integers(1, 60),
         "seed": st.integers(0, 5),
     }
 )
 
 
-def plan(new: int, pool: int, share: float, size: int, iters: int, seed: int) -> Plan:
+def plan(new: int, pool: int, share: float, size: int, iters: int, seed: int, accumulate: int = 1) -> Plan:
     lengths = [(37 * i) % 101 + 2 for i in range(new + pool)]
     rows = range(new), [range(new, new + pool)]
-    return plan_batches(lengths, *rows, share=share, size=size, iters=iters, seed=seed)
+    return plan_batches(lengths, *rows, share=share, size=size, accumulate=accumulate, iters=iters, seed=seed)
 
 
 @given(shapes)
@@ -36,6 +37,14 @@ def test_every_batch_is_full_and_every_row_exists(shape: dict[str, float]) -> No
 @given(shapes)
 def test_equal_arguments_give_equal_plans(shape: dict[str, float]) -> None:
     assert plan(**shape) == plan(**shape)  # type: ignore[arg-type]
+
+
+@given(shapes)
+def test_an_update_has_the_same_rows_in_one_batch_as_in_several(shape: dict[str, float]) -> None:
+    parts = int(shape["accumulate"])
+    several = plan(**{**shape, "iters": shape["iters"] * parts}).batches  # type: ignore[arg-type]
+    one = plan(**{**shape, "size": shape["size"] * parts, "accumulate": 1}).batches  # type: ignore[arg-type]
+    assert one == [sum(several[start : start + parts], ()) for start in range(0, len(several), parts)]
 
 
 @given(shapes)
@@ -72,7 +81,7 @@ def test_replayed_rows_come_round_before_any_comes_again() -> None:
 
 def test_replay_is_drawn_evenly_from_its_groups() -> None:
     groups = [range(64, 70), range(70, 170), range(170, 171), range(0)]
-    made = plan_batches([9] * 171, range(64), groups, share=0.5, size=8, iters=2 * WINDOW, seed=0)
+    made = plan_batches([9] * 171, range(64), groups, share=0.5, size=8, accumulate=1, iters=2 * WINDOW, seed=0)
     drawn = Counter(row for batch in made.batches for row in batch if row >= 64)
     by_group = [sum(drawn[row] for row in group) for group in groups[:3]]
     assert max(by_group) - min(by_group) <= 1
@@ -81,7 +90,7 @@ def test_replay_is_drawn_evenly_from_its_groups() -> None:
 
 def test_rows_of_a_batch_are_of_similar_length() -> None:
     lengths = list(range(1000))
-    made = plan_batches(lengths, range(1000), [], share=0.0, size=8, iters=100, seed=0)
+    made = plan_batches(lengths, range(1000), [], share=0.0, size=8, accumulate=1, iters=100, seed=0)
     spread = [max(batch) - min(batch) for batch in made.batches]
     shuffled = 1000 * 7 / 9  # the expected range of 8 random rows
     assert sum(spread) / len(spread) < shuffled / 4

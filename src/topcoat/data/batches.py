@@ -13,7 +13,7 @@ from itertools import islice
 __all__ = ["Plan", "plan_batches"]
 
 WINDOW = 16
-"""Batches whose rows are sorted by length together: wide enough to pad little, narrow enough to stay shuffled."""
+"""Updates whose rows are sorted by length together: wide enough to pad little, narrow enough to stay shuffled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,15 @@ def plan_batches(
     *,
     share: float,
     size: int,
+    accumulate: int,
     iters: int,
     seed: int,
 ) -> Plan:
-    """Batches of `size` rows for `iters` iterations.
+    """Batches of `size` rows for `iters` iterations, `accumulate` of which make an update.
 
     An epoch holds every row of `new` once and as many of `replay` as make `share` of the epoch: as many of each of its
-    groups, whose rows come round in turn, each time in a new order. `lengths` are tokens by row index; rows of a batch
-    are of similar length.
+    groups, whose rows come round in turn, each time in a new order. `lengths` are tokens by row index; an update's rows
+    are of similar length, and the same in one batch as in several smaller ones.
     """
     rng = random.Random(seed)
     wanted = round(len(new) * share / (1.0 - share)) if any(replay) else 0
@@ -48,14 +49,15 @@ def plan_batches(
     seen_new = seen_replay = 0
     replayed = {row for group in replay for row in group}
     batches: list[tuple[int, ...]] = []
+    rows = size * accumulate
     while len(batches) < iters:
-        while len(queue) < size * WINDOW:
+        while len(queue) < rows * WINDOW:
             queue += rng.sample([*new, *islice(drawn, wanted)], len(new) + wanted)
-        window, queue = queue[: size * WINDOW], queue[size * WINDOW :]
+        window, queue = queue[: rows * WINDOW], queue[rows * WINDOW :]
         window.sort(key=lambda row: lengths[row])
-        made = [tuple(window[start : start + size]) for start in range(0, len(window), size)]
-        rng.shuffle(made)
-        batches += made
+        updates = [window[start : start + rows] for start in range(0, len(window), rows)]
+        rng.shuffle(updates)
+        batches += [tuple(update[start : start + size]) for update in updates for start in range(0, rows, size)]
     batches = batches[:iters]
     for batch in batches:
         for row in batch:

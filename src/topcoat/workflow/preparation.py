@@ -110,6 +110,7 @@ def prepare(
             _by_category(encoded_pool.examples, len(encoded_new.rows)),
             share=share,
             size=spec.train.batch_size,
+            accumulate=spec.train.grad_accumulation_steps,
             iters=spec.train.iters,
             seed=seed,
         )
