@@ -25,6 +25,11 @@ class Conversation:
         self._query = text
         return self
 
+    def anew(self) -> Conversation:
+        """What comes next begins a dialogue of its own."""
+        self._at = ""
+        return self
+
     def answer(self, text: str) -> Conversation:
         return self._add("request", query=self._query, answer=text)
 

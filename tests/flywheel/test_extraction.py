@@ -141,6 +141,33 @@ def test_after_code_that_a_user_wrote_the_next_question_is_a_new_one() -> None:
     ]
 
 
+def test_an_agent_may_begin_a_dialogue_for_each_question() -> None:
+    talk = Conversation().user("find a.py").runs(FIND).anew().user("show a.py").runs('print(find("no"))')
+    talk.reports("user_correction").anew().user("read a.py").runs(READ).answer("It reads.")
+    talk.anew().user("define Apple").runs('print(define("Apple"))').reports("user_confirmation")
+    found = extract(talk.events, TOOLS).candidates
+    assert [(c.kind, c.messages[0]["content"], c.score) for c in found] == [
+        ("clean", "find a.py", 0.5),
+        ("user_correction", "show a.py", 0.6),
+        ("clean", "define Apple", 0.7),
+    ]
+    told = Conversation().user("show a.py").runs(FIND).anew().user("No, I meant the text").runs(READ)
+    assert [m["content"] for m in only(told).messages] == ["show a.py", code_answer(READ)]
+
+
+def test_code_reported_after_a_question_that_was_said_again_answers_the_first() -> None:
+    talk = Conversation().user("show a.py").runs(FIND).reports("user_correction").anew().user("read a.py").runs("1")
+    found = only(talk.reports("user_correction", corrected=READ))
+    assert [m["content"] for m in found.messages] == ["show a.py", code_answer(READ)]
+
+
+def test_what_an_agent_reports_may_be_kept_before_what_it_is_about() -> None:
+    talk = Conversation().user("show a.py").runs(FIND).reports("user_correction", corrected=READ)
+    assert only(talk).kind == "user_correction"
+    talk.events.insert(0, talk.events.pop())
+    assert only(talk).kind == "user_correction"
+
+
 @pytest.mark.parametrize(
     "written",
     [

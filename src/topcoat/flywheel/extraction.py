@@ -29,6 +29,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Literal
 
 from topcoat.data.templates import names_given
@@ -135,11 +136,12 @@ class _Found:
 
 
 def extract(events: Sequence[Event], tools: Collection[str], markup: Markup = "json") -> Extracted:
-    """The candidates among the events of one session, which are in the order in which they were kept.
+    """The candidates among the events of one session; of the same time, in the order in which they were kept.
 
     `tools` are the catalog's names; calls that came as structure are written in `markup`.
     """
-    talks = [_exchanges(turns, events) for turns in dialogues(events, markup)]
+    events = sorted(events, key=lambda event: event.time)  # those of the server and the agent come in any order
+    talks = _threads((_exchanges(turns, events) for turns in dialogues(events, markup)), events)
     wrong = _wrong_calls(events, [exchange for talk in talks for exchange in talk], markup)
     left_out: Counter[str] = Counter()
     found: dict[str, Candidate] = {}
@@ -162,7 +164,7 @@ def extract(events: Sequence[Event], tools: Collection[str], markup: Markup = "j
 
 
 def _exchanges(turns: Iterable[Turn], events: Sequence[Event]) -> list[_Exchange]:
-    """The exchanges of a dialogue, each knowing whether what comes next corrects or confirms it."""
+    """The exchanges of a dialogue."""
     place = {event.id: index for index, event in enumerate(events)}
     exchanges: list[_Exchange] = []
     for turn in turns:
@@ -172,15 +174,36 @@ def _exchanges(turns: Iterable[Turn], events: Sequence[Event]) -> list[_Exchange
             exchanges[-1].steps.append(_Step(turn))
         elif exchanges and turn.role == "tool" and exchanges[-1].steps:
             exchanges[-1].steps[-1].outcomes.append(turn.event)
-    for index, exchange in enumerate(exchanges):
-        follower = exchanges[index + 1] if index + 1 < len(exchanges) else None
-        since = events[exchange.first + 1 : follower.first + 1 if follower else None]
-        said = {event.kind for event in since}
-        words = follower.query if follower else ""
-        exchange.corrected = "user_correction" in said or bool(_CORRECTION.match(words))
-        exchange.settled = any(event.kind == "user_correction" and event.corrected for event in since)
-        exchange.confirmed = "user_confirmation" in said or bool(_CONTENT.match(words))
     return exchanges
+
+
+def _threads(talks: Iterable[Sequence[_Exchange]], events: Sequence[Event]) -> list[list[_Exchange]]:
+    """The exchanges of a session's dialogues, each knowing whether what comes next corrects or confirms it.
+
+    Some agents begin a new dialogue for each question. One that says again what went wrong in another, by its first
+    words or by the agent's report, stands behind it.
+    """
+    threads: list[list[_Exchange]] = []
+    for talk in sorted(filter(None, talks), key=lambda talk: talk[0].first):
+        begins = talk[0].first
+        before = max((t for t in threads if t[-1].first < begins), key=lambda t: t[-1].first, default=None)
+        between = events[before[-1].first : begins] if before else []
+        wrong = any(event.kind == "user_correction" and not event.corrected for event in between)
+        if before and (wrong or _CORRECTION.match(talk[0].query)):
+            before += talk
+        else:
+            threads.append(list(talk))
+    questions = sorted({exchange.first for thread in threads for exchange in thread})
+    for thread in threads:
+        for exchange, follower in zip_longest(thread, thread[1:]):
+            next_question = next((first for first in questions if first > exchange.first), None)
+            since = events[exchange.first + 1 : next_question]
+            said = {event.kind for event in since}
+            words = follower.query if follower else ""
+            exchange.corrected = "user_correction" in said or bool(_CORRECTION.match(words))
+            exchange.settled = any(event.kind == "user_correction" and event.corrected for event in since)
+            exchange.confirmed = "user_confirmation" in said or bool(_CONTENT.match(words))
+    return threads
 
 
 def _worked(talk: Sequence[_Exchange]) -> Iterator[_Found | tuple[str, str]]:
@@ -234,10 +257,12 @@ def _reported(events: Sequence[Event], markup: Markup) -> Iterator[_Found]:
     saying it in other words.
     """
     queries: list[str] = []
-    written = ""
+    written, again = "", False
     for event in events:
         if event.kind == "request" and event.query:
-            queries = [*queries, event.query] if _CORRECTION.match(event.query) else [event.query]
+            queries = [*queries, event.query] if again or _CORRECTION.match(event.query) else [event.query]
+            again = False
+        again = again or (event.kind == "user_correction" and not event.corrected)
         if event.kind == "request" and _program(event.answer or ""):
             written = event.answer or ""
         asked = [event.query] if event.kind == "retry" and event.query else queries
