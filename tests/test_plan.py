@@ -10,7 +10,7 @@ from topcoat.evals.compare import interval_of
 from topcoat.plan import EXAMPLES, LEAST, Plan, Settings, make_plan, weak_categories
 from topcoat.records import CategoryScore, EvalResult, Score
 from topcoat.spec.catalog import parse_catalog
-from topcoat.spec.phase import PhaseSpec
+from topcoat.spec.phase import PhaseSpec, TrainSpec
 from topcoat.spec.suite import Case, Suite
 
 CATALOG = parse_catalog("def look(path: str) -> str: ...\ndef ask(text: str) -> str: ...\n", Path("tools.pyi"))
@@ -144,7 +144,10 @@ def test_passes_and_updates_are_those_of_the_phase() -> None:
     proposed = plan(poor=[0.0] * 20)
     spec = proposed.spec
     assert spec is not None
-    assert (proposed.trained, spec.train.iters, proposed.updates, proposed.passes) == (72, 720, 180, 10.0)
+    assert (proposed.trained, spec.train.iters, proposed.updates, proposed.passes) == (72, 720, 90, 10.0)
+    train = TrainSpec.model_validate(spec.train.model_dump())
+    assert (train.schedule, train.warmup, train.patience, train.updates) == ("cosine", 9, 0, 90)
+    assert train.iters // train.steps_per_eval == 4
     earlier = BARE.model_copy(update={"train": BARE.train.model_copy(update={"iters": 360}), "retry": BARE.retry})
     settings = Settings(2048, 48, layered=True, replayable=True, earlier=earlier, rate=1e-4)
     proposed = plan(settings, poor=[0.0] * 20)

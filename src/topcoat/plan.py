@@ -13,6 +13,10 @@ the examples can serve, the weakest are served.
 **No other category may fall** by more than one case, which can be chance; by none at all where one case is more than
 `MOST_TOLERATED` of its category.
 
+**The schedule**: updates of `ROWS` rows, at a rate that rises over a tenth of them and falls to nothing over the rest.
+At a constant rate, four rows an update, a run ends wherever the last few rows pushed it, and early stopping chooses
+among such places: the embedded model learned less and forgot more (docs/log.md).
+
 **The learning rate** of a first coat is `RATE` on a model `WIDTH` wide, and falls with the width (Yang et al. 2022,
 Tensor Programs V: Adam's rate goes with 1 / width); a base that has a coat already gets half of it. After a promoted
 phase, its settings and its rate are taken over, since they held.
@@ -48,7 +52,9 @@ HELD_OUT = 0.1
 """The share that `[data] valid` holds out if it isn't written."""
 MOST_TOLERATED = 0.05
 PASSES = 10
-"""How often each new example is seen, at most: early stopping ends a run that no longer learns."""
+"""How often each new example is seen."""
+ROWS = 8
+"""Rows an update, in micro-batches of one: memory for one row at a time."""
 
 
 class Confusion(Record):
@@ -191,14 +197,23 @@ def make_plan(
 
 
 def _first_training(trained: int, replay: float, layers: int) -> TrainSpec:
-    """The defaults, with as many iterations as it takes to see `trained` examples `PASSES` times, and on at most half
-    of the model's `layers`: the others are the trunk, which is computed once.
+    """As the module says, with as many iterations as it takes to see `trained` examples `PASSES` times, and on at most
+    half of the model's `layers`: the others are the trunk, which is computed once.
     """
     plain = TrainSpec()
-    rows = PASSES * trained / (1 - replay)
-    updates = math.ceil(rows / (plain.batch_size * plain.grad_accumulation_steps))
-    iters = updates * plain.grad_accumulation_steps
-    return plain.model_copy(update={"iters": iters, "num_layers": min(plain.num_layers, max(1, layers // 2))})
+    updates = math.ceil(PASSES * trained / (1 - replay) / ROWS)
+    iters = updates * ROWS
+    return plain.model_copy(
+        update={
+            "iters": iters,
+            "grad_accumulation_steps": ROWS,
+            "num_layers": min(plain.num_layers, max(1, layers // 2)),
+            "warmup": updates // 10,
+            "schedule": "cosine",
+            "steps_per_eval": max(1, updates // 4) * ROWS,
+            "patience": 0,
+        }
+    )
 
 
 def _one_case(guarded: Sequence[CategoryScore]) -> float:

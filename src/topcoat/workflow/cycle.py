@@ -11,6 +11,7 @@ from pathlib import Path
 
 from topcoat.flywheel.selection import HELD_OUT
 from topcoat.plan import GOAL, LEAST, Plan
+from topcoat.progress import Note
 from topcoat.spec.loader import read_text
 from topcoat.workflow.extraction import Extraction, extract_examples
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase
@@ -57,6 +58,8 @@ def turn_cycle(
         examples = sum(found.examples.values())
         plan = plan_phase(workspace, name=name, goal=goal, examples=examples, targets=targets)
         write_plan(_with_quota(plan, found.examples), path)
+        counts = ", ".join(f"{category} {n}" for category, n in found.examples.items())
+        workspace.sink.emit(Note(f"{name}: examples from {found.sessions} sessions: {counts}"))
         if review:
             return CycleOutcome(name, f"for review: topcoat review --phase {name}, then topcoat cycle", found)
     return CycleOutcome(name, extraction=found, outcome=run_phase(workspace, path))

@@ -105,9 +105,7 @@ def extract_examples(
             (evaluate if kept else train).extend(found.candidates)
             rejected += found.left_out
     if not sessions:
-        raise InvalidInput(
-            "no usage was captured yet", where=Where(workspace.paths.events), hint="topcoat events import FILE"
-        )
+        raise InvalidInput("no usage was captured yet", where=Where(workspace.paths.events), hint="topcoat serve")
     cases = _cases(workspace, evaluate)
     good = _checked(workspace, _sorted(workspace, train, cases, rejected), rejected)
     wanted = quota or Counter(item.example.example.category or "" for item in good)
