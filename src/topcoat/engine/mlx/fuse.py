@@ -86,7 +86,8 @@ def _settle(model: nn.Module, modules: list[AdaptedModule], job: FuseJob, progre
     for done, module in enumerate(modules, 1):
         master = module.master()
         _settle_survival(master, job.spec.min_survival)
-        _replace(model, master)
+        if rows:
+            _replace(model, master)
         progress.advance(done)
     if not rows:
         return _Divergence()
