@@ -16,7 +16,7 @@ from topcoat.engine.base import FuseJob
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.lora import load_adapter
 from topcoat.engine.mlx.model import load
-from topcoat.engine.mlx.rounding import compensated_codes, input_moments, pack
+from topcoat.engine.mlx.rounding import _factor_of_inverse, compensated_codes, input_moments, pack
 from topcoat.errors import NumericalFault
 from topcoat.progress import Silent
 from topcoat.records import FuseReport
@@ -39,6 +39,15 @@ def plain(codes: NDArray[np.uint8], scales: Floats, biases: Floats) -> Floats:
 
 def weights(seed: int = 0) -> Floats:
     return np.random.default_rng(seed).normal(size=(24, 128)).astype(np.float32)
+
+
+@pytest.mark.parametrize("width", [1, 64, 130, 300])
+def test_the_factor_is_that_of_the_inverse(width: int) -> None:
+    random = np.random.default_rng(0).normal(size=(width, 2 * width))
+    matrix = random @ random.T + np.eye(width)
+    factor = _factor_of_inverse(matrix)
+    assert np.array_equal(factor, np.triu(factor))
+    assert np.allclose(factor.T @ factor @ matrix, np.eye(width), atol=1e-9)
 
 
 @pytest.mark.parametrize("bits", BITS)

@@ -8,6 +8,7 @@ least if every later column j is moved by -e U[i, j] / U[i, i]. Columns are roun
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -20,6 +21,8 @@ from topcoat.engine.base import Row
 from topcoat.errors import NumericalFault
 
 __all__ = ["compensated_codes", "input_moments", "pack"]
+
+Floats = NDArray[np.floating[Any]]
 
 DAMPING = 0.01
 """Added to H's diagonal, as a share of its mean: inputs that the rows hardly show may still occur."""
@@ -76,22 +79,44 @@ def compensated_codes(
     inputs = inputs / mean if mean > 0 else inputs
     inputs[np.diag_indices(width)] += DAMPING
     order = np.argsort(-np.diag(inputs), kind="stable")
-    factor = np.linalg.cholesky(np.linalg.inv(inputs[np.ix_(order, order)])).T
-    steps, lows = (np.repeat(grid, width // grid.shape[1], axis=1)[:, order] for grid in (scales, biases))
-    rest = weight.astype(np.float64)[:, order]
-    codes = np.empty(weight.shape, np.uint8)
+    factor = _factor_of_inverse(inputs[np.ix_(order, order)])
+    # Columns as rows from here on: they are what is worked on.
+    rest = weight.T[order].astype(np.float64)
+    steps, lows = (np.repeat(grid.T, width // grid.shape[1], axis=0)[order] for grid in (scales, biases))
+    rounded = np.empty(rest.shape, np.uint8)
     for start in range(0, width, BLOCK):
         end = min(width, start + BLOCK)
-        errors = np.empty((len(rest), end - start))
+        errors = np.empty((end - start, rest.shape[1]))
         for i in range(start, end):
-            step = np.where(steps[:, i] == 0, 1.0, steps[:, i])
-            code = np.clip(np.round((rest[:, i] - lows[:, i]) / step), 0, 2**bits - 1)
-            codes[:, order[i]] = code
-            error = (rest[:, i] - (code * steps[:, i] + lows[:, i])) / factor[i, i]
-            rest[:, i:end] -= np.outer(error, factor[i, i:end])
-            errors[:, i - start] = error
-        rest[:, end:] -= errors @ factor[start:end, end:]
+            step = np.where(steps[i] == 0, 1.0, steps[i])
+            rounded[i] = np.clip(np.round((rest[i] - lows[i]) / step), 0, 2**bits - 1)
+            error = (rest[i] - (rounded[i] * steps[i] + lows[i])) / factor[i, i]
+            rest[i:end] -= np.outer(factor[i, i:end], error)
+            errors[i - start] = error
+        rest[end:] -= factor[start:end, end:].T @ errors
+    codes = np.empty(weight.shape, np.uint8)
+    codes[:, order] = rounded.T
     return codes
+
+
+def _factor_of_inverse(matrix: Floats) -> Floats:
+    """The upper U with U'U the inverse of a positive definite matrix.
+
+    With rows and columns reversed, U is the inverse of the Cholesky factor: a triangle is inverted, not the matrix.
+    """
+    return _inverse_of_lower(np.linalg.cholesky(matrix[::-1, ::-1]))[::-1, ::-1]
+
+
+def _inverse_of_lower(triangle: Floats) -> Floats:
+    """The inverse of a lower triangular matrix, by halves."""
+    half = len(triangle) // 2
+    if half < BLOCK:
+        return np.linalg.inv(triangle)
+    inverse = np.zeros_like(triangle)
+    above, below = _inverse_of_lower(triangle[:half, :half]), _inverse_of_lower(triangle[half:, half:])
+    inverse[:half, :half], inverse[half:, half:] = above, below
+    inverse[half:, :half] = -below @ (triangle[half:, :half] @ above)
+    return inverse
 
 
 def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
