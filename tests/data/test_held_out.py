@@ -91,6 +91,12 @@ def test_what_is_asked_already_is_no_name_but_may_be_a_part_of_one() -> None:
     assert held_out.dropped == {}
 
 
+def test_what_is_made_of_known_parts_is_looked_up_whole() -> None:
+    held_out = names("See doc1.md", page=["doc{n}.md"], link=["/{page}"], choices={"n": [1, 2]})
+    assert drawn(held_out, "page") == [("doc2.md",)]
+    assert drawn(held_out, "link") == [("/doc2.md",)]
+
+
 def test_no_two_slots_of_a_case_have_one_name() -> None:
     held_out = names(word=["a", "b", "c", "d"], old=["{word}"], new=["{word}"])
     rows = drawn(held_out, "word", "word2", "old", "new")

@@ -78,7 +78,7 @@ def test_reserve_is_replaced_and_no_other_line_changes(fake_project: Path) -> No
     with pytest.raises(Refused, match="other reserve cases of these templates"):
         expanded(fake_project, 3)
     assert suite.read_text() == whole
-    mine = '{"id": "mine",  "category": "git", "prompt": "x?", "expect": {"calls": []}, "reserve": true}\n'
+    mine = '{"id": "mine",  "category": "git", "prompt": "x?", "expect": {"calls": []}, "family": "log-1"}\n'
     suite.write_text(mine + whole)
     done = expanded(fake_project, 3, overwrite=True)
     assert done.reserve

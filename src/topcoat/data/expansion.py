@@ -59,10 +59,11 @@ def expand(
     nearly what an example asks, or whose answer one gives, is left out. Raises `InvalidInput` if a category's templates
     can't make so many.
     """
-    trained = (located.example.model_dump(mode="json", exclude={"category"}) for located in examples)
-    asked = (case.model_dump(mode="json", include={"prompt", "messages", "system", "expect"}) for case in suite.cases)
-    names = HeldOutNames(templates, _known(trained), _known(asked))
-    near = _Nearness(examples, suite, catalog)
+    trained = _known(located.example.model_dump(mode="json", exclude={"category"}) for located in examples)
+    keys = {"prompt", "messages", "system", "expect"}
+    asked = _known(case.model_dump(mode="json", include=keys) for case in suite.cases)
+    names = HeldOutNames(templates, trained, asked)
+    near = _Nearness(examples, trained, suite, catalog)
     families = [_Family(template, templates, names, near, seed) for template in templates.templates]
     cases: list[Case] = []
     mistakes: list[Mistake] = []
@@ -127,8 +128,9 @@ class _Family:
 class _Nearness:
     """Why a case can't be one: training knows it, or the suite asks it already."""
 
-    def __init__(self, examples: Sequence[LocatedExample], suite: Suite, catalog: Catalog) -> None:
+    def __init__(self, examples: Sequence[LocatedExample], texts: KnownTexts, suite: Suite, catalog: Catalog) -> None:
         self._examples = examples
+        self._texts = texts
         self._trained = Questions(examples)
         self._suite = suite
         self._asked = {same_words(case.text): case for case in reversed(suite.cases)}
@@ -145,9 +147,16 @@ class _Nearness:
         twin = self._trained.twin(case)
         if twin is not None:
             return "eval-near", str(twin.nearest.where)
-        answers = answer_twins(self._examples, Suite(self._suite.path, (case,)), self._catalog)
-        answer = next(answers, None)
-        return ("eval-answer", str(answer[1].where)) if answer else None
+        answer = self._answer(case)
+        return ("eval-answer", str(answer.where)) if answer else None
+
+    def _answer(self, case: Case) -> LocatedExample | None:
+        """The first example whose calls solve the case; most cases expect names that no example has."""
+        expected = [value for call in case.expect.calls for value in call.args.values() if isinstance(value, str)]
+        if not all(map(self._texts.has, expected)):
+            return None
+        twins = answer_twins(self._examples, Suite(self._suite.path, (case,)), self._catalog)
+        return next((located for _, located in twins), None)
 
 
 def _in_turn(families: Sequence[Iterator[Case]], count: int) -> list[Case]:
