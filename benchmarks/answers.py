@@ -55,9 +55,8 @@ class Job:
 
 def random_job(scratch: Path) -> Job:
     """A random model, and cases whose prompts share most of their tokens."""
-    training.LAYERS = LAYERS
     folder = scratch / "dense"
-    training.make_model("dense", folder)
+    training.make_model("dense", folder, LAYERS)
     rng = np.random.default_rng(0)
     shared = rng.integers(0, training.VOCABULARY, SHARED).tolist()
     own = [rng.integers(0, training.VOCABULARY, int(rng.integers(20, 151))).tolist() for _ in range(CASES)]

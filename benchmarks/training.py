@@ -8,6 +8,9 @@ same random model, rows, batches and initial adapters, with the same BLAS. mlx-l
 unmodified. A side runs the first updates of the recipe (topcoat 20, which take every row once); its total is what it
 did before the first update plus 75 times its median update: an extrapolation. `--models heavy` is for memory alone: two
 updates, which need the trunk of eight rows only.
+
+Beside what is measured stands what two counts predict (docs/performance.md): operations alone, and seconds, from what a
+token-layer took each side in models of at most 12 layers.
 """
 
 from __future__ import annotations
@@ -56,8 +59,8 @@ MODELS: dict[str, dict[str, Any]] = {
 Result = dict[str, Any]
 
 
-def make_model(name: str, folder: Path) -> None:
-    """A random float32 model of 48 layers, quantized where its kind says so."""
+def make_model(name: str, folder: Path, layers: int = LAYERS) -> None:
+    """A random float32 model, quantized where its kind says so."""
     import mlx.core as mx
     from mlx.utils import tree_map
     from mlx_lm.utils import quantize_model, save_model
@@ -68,7 +71,7 @@ def make_model(name: str, folder: Path) -> None:
     bits = shape.pop("bits", None)
     config = {
         "architectures": ["Qwen3ForCausalLM"],
-        "num_hidden_layers": LAYERS,
+        "num_hidden_layers": layers,
         "head_dim": shape["hidden_size"] // shape["num_attention_heads"],
         "rms_norm_eps": 1e-6,
         "vocab_size": VOCABULARY,
@@ -104,7 +107,7 @@ def recipe(prefix: int) -> tuple[list[np.ndarray], list[int]]:
     return rows, order[:ITERATIONS]
 
 
-def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
+def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path, adapted: int) -> Result:
     """Topcoat's own training of the first updates."""
     from topcoat.engine.base import Row, TrainJob
     from topcoat.engine.mlx import open_engine
@@ -118,7 +121,7 @@ def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
     batches = [(row,) for row in order[: updates * ACCUMULATE]]
     with tempfile.TemporaryDirectory() as run:
         begin = time.perf_counter()
-        job = TrainJob(folder, rows, batches, [], _spec(updates * ACCUMULATE), RATE, Path(run), cache)
+        job = TrainJob(folder, rows, batches, [], _spec(updates * ACCUMULATE, adapted), RATE, Path(run), cache)
         report = engine.train(job, Silent())
         total = time.perf_counter() - begin
     seconds = [step.seconds for step in report.steps]
@@ -126,7 +129,7 @@ def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
     return {"updates": seconds, "before": total - sum(seconds), "losses": losses, "memory": mx.get_peak_memory()}
 
 
-def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, *, fast: bool = True) -> Result:
+def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: int, *, fast: bool = True) -> Result:
     """mlx-lm's `train`, its batches handed to it; without `fast`, with the BLAS that pip installs."""
     if fast:
         from topcoat.engine.mlx.blas import load_fast_blas
@@ -157,7 +160,7 @@ def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, *, fast: bo
 
     begin = time.perf_counter()
     model, _ = load_model(folder)
-    spec = _spec(updates * ACCUMULATE)
+    spec = _spec(updates * ACCUMULATE, adapted)
     mx.random.seed(spec.seed << 32)  # as topcoat seeds the adapters
     attach(model, spec)
     with tempfile.TemporaryDirectory() as run:
@@ -179,7 +182,7 @@ def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, *, fast: bo
     return {"updates": per_update, "before": started - begin, "losses": means, "memory": mx.get_peak_memory()}
 
 
-def run_peft(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
+def run_peft(folder: Path, prefix: int, updates: int, cache: Path, adapted: int) -> Result:
     """PEFT on PyTorch, with torch's own kernels: the plain loop of its documentation."""
     peft, torch, transformers = (importlib.import_module(name) for name in ("peft", "torch", "transformers"))
 
@@ -191,7 +194,7 @@ def run_peft(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
         r=RANK,
         lora_alpha=SCALE * RANK,
         target_modules=names,
-        layers_to_transform=list(range(LAYERS - ADAPTED, LAYERS)),
+        layers_to_transform=list(range(LAYERS - adapted, LAYERS)),
         task_type="CAUSAL_LM",
     )
     model = peft.get_peft_model(model, config)
@@ -218,7 +221,7 @@ def run_peft(folder: Path, prefix: int, updates: int, cache: Path) -> Result:
     return {"updates": seconds, "before": started - begin, "losses": losses, "memory": memory}
 
 
-SIDES: dict[str, Callable[[Path, int, int, Path], Result]] = {
+SIDES: dict[str, Callable[[Path, int, int, Path, int], Result]] = {
     "topcoat": run_topcoat,
     "topcoat again": run_topcoat,
     "mlx-lm": run_mlx_lm,
@@ -227,23 +230,23 @@ SIDES: dict[str, Callable[[Path, int, int, Path], Result]] = {
 }
 
 
-def _spec(iterations: int) -> Any:
+def _spec(iterations: int, adapted: int) -> Any:
     from topcoat.spec.phase import LoraSpec, TrainSpec
 
     return TrainSpec(
         iters=iterations,
         batch_size=1,
         grad_accumulation_steps=ACCUMULATE,
-        num_layers=ADAPTED,
+        num_layers=adapted,
         patience=0,
         save_every=ITERATIONS,
         lora=LoraSpec(rank=RANK, scale=SCALE),
     )
 
 
-def in_own_process(side: str, folder: Path, prefix: int, updates: int, cache: Path) -> Result:
+def in_own_process(side: str, folder: Path, prefix: int, updates: int, cache: Path, adapted: int = ADAPTED) -> Result:
     """Run one side alone, so that its memory and its BLAS are its own."""
-    arguments = ["--side", side, str(folder), str(prefix), str(updates), str(cache)]
+    arguments = ["--side", side, str(folder), str(prefix), str(updates), str(cache), str(adapted)]
     done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, check=True)
     result: Result = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -255,7 +258,38 @@ def total_of(result: Result) -> float:
     return float(result["before"] + result["updates"][0] + (UPDATES - 1) * statistics.median(steady))
 
 
-def predicted(name: str, prefix: int) -> dict[str, float]:
+def predicted(name: str, prefix: int, scratch: Path) -> dict[str, float]:
+    """Seconds of the whole recipe, by side, from what a layer takes in small models.
+
+    `few` has two adapted layers over two others; `deep` eight others more, `tall` six adapted ones more. Other layers
+    cost mlx-lm time in every update, and topcoat before the first one.
+    """
+    few, deep, tall = (4, 2), (12, 2), (10, 8)
+    more_others, more_adapted = (LAYERS - ADAPTED - 2) / 8, (ADAPTED - 2) / 6
+    seconds: dict[str, float] = {}
+    for side, updates in (("topcoat", 20), ("mlx-lm", 3)):
+        before, update = {}, {}
+        for layers, adapted in (few, deep, tall):
+            print(f"{name}: {side}, {layers} layers, {adapted} adapted", file=sys.stderr, flush=True)
+            folder = scratch / f"{name}-{layers}"
+            if not folder.exists():
+                make_model(name, folder, layers)
+            cache = scratch / f"{name}-{layers}-{adapted}-cache"
+            run = in_own_process(side, folder, prefix, updates, cache, adapted)
+            before[layers, adapted] = run["before"]
+            update[layers, adapted] = statistics.median(run["updates"][1:])
+        one = update[few] + more_adapted * (update[tall] - update[few])
+        first = before[few]
+        if side == "topcoat":
+            first += more_others * (before[deep] - before[few])
+            seconds["topcoat again"] = UPDATES * one
+        else:
+            one += more_others * (update[deep] - update[few])
+        seconds[side] = first + UPDATES * one
+    return seconds
+
+
+def operations(name: str, prefix: int) -> dict[str, float]:
     """Floating-point operations of the whole recipe, by side: docs/performance.md explains the count."""
     shape = MODELS[name]
     width, heads = shape["hidden_size"], shape["num_attention_heads"]
@@ -303,12 +337,13 @@ def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str
         }
     ours, theirs = runs["topcoat"][0]["losses"], runs["mlx-lm"][0]["losses"]
     apart = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=False))
-    operations = predicted(name, prefix)
-    ratios = {side: operations["mlx-lm"] / operations[side] for side in operations if side != "mlx-lm"}
+    counted = operations(name, prefix)
+    told = predicted(name, prefix, scratch) if name != "heavy" else {}
     return {
         "prefix": prefix,
         "sides": summary,
-        "predicted": ratios,
+        "operations": {side: counted["mlx-lm"] / count for side, count in counted.items()},
+        "predicted": told,
         "losses_apart": apart,
         "compared_updates": len(theirs),
     }
@@ -323,20 +358,23 @@ def show(name: str, result: Result) -> None:
         return
     own = result["sides"]["topcoat"]["total"]
     again = result["sides"].get("topcoat again", {}).get("total", own)
-    print(f"{'':22}{'before':>9}{'update':>9}{'total':>9}{'memory':>10}{'to first':>10}{'to again':>10}")
-    told = ", ".join(f"{ratio:.1f} times {side}" for side, ratio in result["predicted"].items())
-    print(f"predicted from operations: mlx-lm takes {told}")
+    counted = ", ".join(f"{result['operations'][side]:.1f} times {side}'s" for side in ("topcoat", "topcoat again"))
+    print(f"mlx-lm's operations are {counted}")
+    print(
+        f"{'':20}{'before':>8}{'update':>9}{'total':>8}{'predicted':>11}{'memory':>10}{'to first':>10}{'to again':>10}"
+    )
     for side, row in result["sides"].items():
+        told = f"{result['predicted'][side]:10.0f}s" if side in result["predicted"] else " " * 11
         print(
-            f"{side:22}{row['before']:8.1f}s{row['update']:8.2f}s{row['total']:8.0f}s{row['memory'] / 1e9:8.2f}GB"
+            f"{side:20}{row['before']:7.1f}s{row['update']:8.2f}s{row['total']:7.0f}s{told}{row['memory'] / 1e9:8.2f}GB"
             f"{row['total'] / own:10.2f}{row['total'] / again:10.2f}"
         )
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--side"]:
-        side, folder, prefix, updates, cache = sys.argv[2:]
-        print(json.dumps(SIDES[side](Path(folder), int(prefix), int(updates), Path(cache))))
+        side, folder, prefix, updates, cache, adapted = sys.argv[2:]
+        print(json.dumps(SIDES[side](Path(folder), int(prefix), int(updates), Path(cache), int(adapted))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="dense")
