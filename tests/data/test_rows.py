@@ -3,8 +3,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from topcoat.data.rows import encode, encode_all
-from topcoat.engine.base import Message
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topcoat.data.rows import encode, encode_all, with_mean_weight_one
+from topcoat.engine.base import Message, Row
 from topcoat.engine.fake import FakeTokenizer
 from topcoat.errors import Where
 from topcoat.spec.example import Example, LocatedExample
@@ -75,3 +80,12 @@ def test_an_over_long_example_is_left_out_and_named() -> None:
     assert [str(row) for row in left_out.over_long] == [
         f"x.jsonl:{line}: {tokens} tokens, max_seq_length is {tokens - 1}" for line in (1, 2)
     ]
+
+
+@given(st.lists(st.floats(0.1, 10.0), min_size=1, max_size=9))
+def test_weights_count_among_each_other_only(weights: list[float]) -> None:
+    nothing = np.zeros(1)
+    rows = [Row(nothing.astype(np.int32), nothing.astype(np.bool_), weight) for weight in weights]
+    balanced = [row.weight for row in with_mean_weight_one(rows)]
+    assert sum(balanced) == pytest.approx(len(weights))
+    assert [one / balanced[0] for one in balanced] == pytest.approx([one / weights[0] for one in weights])

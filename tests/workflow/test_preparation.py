@@ -78,3 +78,16 @@ def test_a_gate_on_the_format_needs_temperatures_to_measure_at(fake_project: Pat
     with (fake_project / "topcoat.toml").open("a") as file:
         file.write("\n[eval]\ntemperatures = [0.7]\n")
     checked(fake_project)
+
+
+def test_replay_keeps_its_share_of_the_loss_whatever_new_examples_weigh(fake_project: Path) -> None:
+    data = fake_project / "data" / "phase34a.jsonl"
+    lines = [json.loads(line) for line in data.read_text().splitlines()]
+    data.write_text("".join(json.dumps({**line, "weight": 1.0 + i % 3}) + "\n" for i, line in enumerate(lines)))
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
+        prepared = prepare(workspace, fake_project / "phases" / "phase34a.toml")
+    count = prepared.report.budget.examples
+    new, pool = prepared.rows[:count], prepared.rows[count:]
+    assert sum(row.weight for row in new) == pytest.approx(count)
+    assert len({round(row.weight, 9) for row in new}) == 3
+    assert {row.weight for row in pool} == {1.0}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from topcoat.errors import Where
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import TrainSpec
 
-__all__ = ["Encoded", "OverLong", "encode", "encode_all"]
+__all__ = ["Encoded", "OverLong", "encode", "encode_all", "with_mean_weight_one"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,12 @@ def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: T
         result.rows.append(row)
         result.examples.append(located)
     return result
+
+
+def with_mean_weight_one(rows: Sequence[Row]) -> list[Row]:
+    """The rows, their weights divided by their mean: they count among each other, not against other rows."""
+    mean = sum(row.weight for row in rows) / max(1, len(rows))
+    return [replace(row, weight=row.weight / mean) for row in rows]
 
 
 def encode(example: Example, tokenizer: Tokenizer, spec: TrainSpec, source: str = "") -> tuple[Row, bool]:

@@ -18,7 +18,8 @@ __all__ = ["Example", "LocatedExample", "Message", "load_examples"]
 
 
 class Example(BaseModel):
-    """One dialogue to learn from. `weight` multiplies the loss of its trained tokens.
+    """One dialogue to learn from. `weight` multiplies the loss of its trained tokens, beside other new examples:
+    how much of the loss is replay doesn't depend on it.
 
     Extra keys are kept, not refused: the file stays a data set that mlx-lm and other tools read.
     """

@@ -21,7 +21,7 @@ from topcoat.data.check import (
 )
 from topcoat.data.check_runs import MOST_RUN, check_runs, runnable_programs
 from topcoat.data.reading import read_examples
-from topcoat.data.rows import encode_all
+from topcoat.data.rows import encode_all, with_mean_weight_one
 from topcoat.data.splits import balanced_sample, hold_out, without_copies
 from topcoat.data.templates import effective_number, template
 from topcoat.engine.base import Batch, Row
@@ -102,7 +102,8 @@ def prepare(
             where=Where(path),
             hint=f"max_seq_length = {max((r.tokens for r in encoded_new.over_long), default=0)}",
         )
-    rows = encoded_new.rows + encoded_pool.rows
+    # Each by itself: examples of weight 2 would leave replay with a third of the loss where it was to have half.
+    rows = with_mean_weight_one(encoded_new.rows) + with_mean_weight_one(encoded_pool.rows)
     plans = {
         seed: plan_batches(
             [len(row.tokens) for row in rows],
