@@ -148,6 +148,7 @@ def test_passes_and_updates_are_those_of_the_phase() -> None:
     train = TrainSpec.model_validate(spec.train.model_dump())
     assert (train.schedule, train.warmup, train.patience, train.updates) == ("cosine", 9, 0, 90)
     assert train.iters // train.steps_per_eval == 4
+    assert train.lora.keys is None
     earlier = BARE.model_copy(update={"train": BARE.train.model_copy(update={"iters": 360}), "retry": BARE.retry})
     settings = Settings(2048, 48, layered=True, replayable=True, earlier=earlier, rate=1e-4)
     proposed = plan(settings, poor=[0.0] * 20)
@@ -163,3 +164,10 @@ def test_quotas_and_chains_add_up(failed: list[int], examples: int) -> None:
     assert sum(need.examples for need in proposed.needs) == (examples if proposed.needs else 0)
     assert all(need.examples >= LEAST for need in proposed.needs)
     assert all(sum(chain.examples for chain in need.chains) == need.examples for need in proposed.needs)
+
+
+def test_a_plain_mlp_is_adapted_alone() -> None:
+    keys = ("mlp.up_proj", "mlp.down_proj")
+    proposed = plan(Settings(2048, 48, layered=False, replayable=False, mlp=keys), poor=[0.0] * 20)
+    assert proposed.spec is not None
+    assert (proposed.spec.train.lora.keys, proposed.spec.train.lora.rank) == (list(keys), 16)

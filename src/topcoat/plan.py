@@ -17,6 +17,9 @@ the examples can serve, the weakest are served.
 At a constant rate, four rows an update, a run ends wherever the last few rows pushed it, and early stopping chooses
 among such places: the embedded model learned less and forgot more (docs/log.md).
 
+**What is adapted** is the MLP alone, at rank `RANK`, where a layer has a plain one: adapters in attention disturbed the
+copying of long names, which tool calls are full of (docs/log.md). Elsewhere it is what mlx-lm adapts.
+
 **The learning rate** of a first coat is `RATE` on a model `WIDTH` wide, and falls with the width (Yang et al. 2022,
 Tensor Programs V: Adam's rate goes with 1 / width); a base that has a coat already gets half of it. After a promoted
 phase, its settings and its rate are taken over, since they held.
@@ -33,7 +36,7 @@ from typing import Literal
 from topcoat.evals.calls import parse
 from topcoat.records import CategoryScore, EvalResult, Interval, Record, Score
 from topcoat.spec.catalog import Catalog
-from topcoat.spec.phase import DataSpec, GateSpec, PhaseSpec, TrainSpec
+from topcoat.spec.phase import DataSpec, GateSpec, LoraSpec, PhaseSpec, TrainSpec
 from topcoat.spec.suite import Case, Suite
 
 __all__ = ["EXAMPLES", "GOAL", "Chain", "Confusion", "Need", "Plan", "Settings", "make_plan", "weak_categories"]
@@ -53,6 +56,7 @@ HELD_OUT = 0.1
 MOST_TOLERATED = 0.05
 PASSES = 10
 """How often each new example is seen."""
+RANK = 16
 ROWS = 8
 """Rows an update, in micro-batches of one: memory for one row at a time."""
 
@@ -113,13 +117,14 @@ class Settings:
 
     `hidden_size` is its width, `num_layers` its depth; `layered` whether it has a coat already. `earlier` is the phase
     that made it, with the `rate` that was promoted, and `first_coat` whether that was on a bare model. `replayable`:
-    there is earlier data.
+    there is earlier data. `mlp` names the modules of a layer's dense MLP; empty if it has another kind.
     """
 
     hidden_size: int
     num_layers: int
     layered: bool
     replayable: bool
+    mlp: tuple[str, ...] = ()
     earlier: PhaseSpec | None = None
     rate: float | None = None
     first_coat: bool = False
@@ -173,7 +178,7 @@ def make_plan(
     guarded = [c for c in result.categories if c not in chosen]
     trained = examples - round(examples * HELD_OUT)
     share = replay if settings.replayable else 0.0
-    train = settings.earlier.train if settings.earlier else _first_training(trained, share, settings.num_layers)
+    train = settings.earlier.train if settings.earlier else _first_training(trained, share, settings)
     train = train.model_copy(update={"learning_rate": settings.learning_rate})
     spec = PhaseSpec(
         data=DataSpec(train=[f"data/{name}.jsonl"], replay=replay, quota={n.category: n.examples for n in needs}),
@@ -196,9 +201,9 @@ def make_plan(
     )
 
 
-def _first_training(trained: int, replay: float, layers: int) -> TrainSpec:
+def _first_training(trained: int, replay: float, settings: Settings) -> TrainSpec:
     """As the module says, with as many iterations as it takes to see `trained` examples `PASSES` times, and on at most
-    half of the model's `layers`: the others are the trunk, which is computed once.
+    half of the model's layers: the others are the trunk, which is computed once.
     """
     plain = TrainSpec()
     updates = math.ceil(PASSES * trained / (1 - replay) / ROWS)
@@ -207,11 +212,12 @@ def _first_training(trained: int, replay: float, layers: int) -> TrainSpec:
         update={
             "iters": iters,
             "grad_accumulation_steps": ROWS,
-            "num_layers": min(plain.num_layers, max(1, layers // 2)),
+            "num_layers": min(plain.num_layers, max(1, settings.num_layers // 2)),
             "warmup": updates // 10,
             "schedule": "cosine",
             "steps_per_eval": max(1, updates // 4) * ROWS,
             "patience": 0,
+            "lora": LoraSpec(rank=RANK, keys=list(settings.mlp)) if settings.mlp else plain.lora,
         }
     )
 

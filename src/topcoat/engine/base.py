@@ -21,13 +21,17 @@ Message = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What can be known of a model folder without loading its weights."""
+    """What can be known of a model folder without loading its weights.
+
+    `mlp` are the names, within a layer, of the modules of a dense MLP; empty if its layers have another kind.
+    """
 
     architecture: str
     num_layers: int
     hidden_size: int
     bits: int | None
     digest: str
+    mlp: tuple[str, ...] = ()
 
 
 class Tokenizer(Protocol):

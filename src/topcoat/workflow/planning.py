@@ -96,6 +96,7 @@ def _settings(workspace: Workspace, base: ModelRow) -> Settings:
         num_layers=shape.num_layers,
         layered=coated or base.parent is not None,
         replayable=bool(earlier_data(workspace)),
+        mlp=shape.mlp,
         earlier=run[0].spec if run else None,
         rate=(result.learning_rate or None) if result else None,
         first_coat=base.parent == base.root and not coated,

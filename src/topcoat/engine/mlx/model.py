@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,13 +23,16 @@ from mlx_lm.utils import load_model
 from topcoat.engine.base import ModelInfo
 from topcoat.engine.mlx.blas import set_threads
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
-from topcoat.errors import EngineFault, InvalidInput, Where
+from topcoat.errors import EngineFault, InvalidInput, StorageFault, Where
+from topcoat.store.tensor_file import read_header
 
 __all__ = ["THREADED_WIDTH", "Loaded", "describe", "fit_for_cpu", "load", "locate", "on_cpu", "read_config"]
 
 Config = dict[str, Any]
 
 Quantized = (nn.QuantizedLinear, nn.QuantizedEmbedding, QuantizedSwitchLinear)
+
+_MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 THREADED_WIDTH = 512
 """Models narrower than this run their CPU products on one thread: two gained nothing on the embedded one (192 wide)."""
@@ -102,7 +106,17 @@ def describe(folder: Path) -> ModelInfo:
         hidden_size=_size(config, "hidden_size", folder),
         bits=quantization.get("bits"),
         digest=_digest(folder),
+        mlp=_MLP if _has(folder, _MLP) else (),
     )
+
+
+def _has(folder: Path, modules: Sequence[str]) -> bool:
+    """Whether layers of the model have all these modules, and no experts; no file that can't be read has any."""
+    names: set[str] = set()
+    with contextlib.suppress(StorageFault):
+        names = {name for path in weight_files(folder) for name in read_header(path).tensors}
+    experts = any("expert" in name or "switch_mlp" in name for name in names)
+    return not experts and all(any(name.endswith(f".{module}.weight") for name in names) for module in modules)
 
 
 def _size(config: Config, key: str, folder: Path) -> int:
