@@ -1,0 +1,58 @@
+"""`topcoat serve` as a process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Running", "serving"]
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[str]
+    url: str = ""
+    printed: list[str] = field(default_factory=list)
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+    def child(self) -> int:
+        """The process of the model server."""
+        listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+        (child,) = [int(a) for a, b in re.findall(r"(\d+)\s+(\d+)", listed) if int(b) == self.process.pid]
+        return child
+
+
+@contextmanager
+def serving(project: Path, *arguments: str) -> Iterator[Running]:
+    command = [sys.executable, "-m", "topcoat", "--project", str(project), "serve", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        running, ready = Running(process), threading.Event()
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                running.printed.append(line)
+                if found := re.search(r"at (http://\S+);", line):
+                    running.url = found[1]
+                    ready.set()
+            ready.set()
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        try:
+            assert ready.wait(120)
+            assert running.url, "".join(running.printed)
+            yield running
+        finally:
+            process.kill()
+            reading.join()
