@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import beside, err, out, print_line
+from topcoat.cli.project import open_project, read_project
 from topcoat.errors import InvalidInput, Where
 from topcoat.store.files import is_stream
 
@@ -64,7 +65,6 @@ def replay(
     json: Json = False,
 ) -> None:
     """Examples of what the base knows, in its own words: for replay where its earlier data is lost."""
-    from topcoat.cli.main import open_project
     from topcoat.workflow import replay_from_base
 
     with open_project("data replay") as workspace:
@@ -102,14 +102,10 @@ def new(
     ] = None,
 ) -> None:
     """Write one example in $EDITOR; it is checked when saved."""
-    from topcoat.cli.main import common
-    from topcoat.engine.fake import FakeEngine
-    from topcoat.progress import Silent
-    from topcoat.workflow import read_workspace
     from topcoat.workflow.data_files import begin_draft, finish_draft
 
     again = f"topcoat data new --category {shlex.quote(category)}" + (f" --to {shlex.quote(str(to))}" if to else "")
-    with read_workspace(common.start, FakeEngine(), Silent()) as workspace:
+    with read_project() as workspace:
         draft = begin_draft(workspace, category, to)
         edit(draft.path, again)
         found = finish_draft(workspace, draft)

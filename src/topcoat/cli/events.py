@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import err, out, print_line
+from topcoat.cli.project import common
 from topcoat.errors import InvalidInput
 from topcoat.store.files import json_text
 
@@ -25,7 +26,7 @@ def show(json: Json = False) -> None:
     """What was captured so far, by kind."""
     from topcoat.workflow.events import summarize_events
 
-    found = summarize_events(_start())
+    found = summarize_events(common.start)
     if json:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
         return
@@ -46,7 +47,7 @@ def import_(
     """Keep what a file tells of usage: events, chat logs, pydantic-ai messages, OpenTelemetry GenAI spans."""
     from topcoat.workflow.events import import_events
 
-    done, mistakes = import_events(_start(), source, form)
+    done, mistakes = import_events(common.start, source, form)
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
         return
@@ -60,7 +61,7 @@ def export_() -> None:
     """Print every event, one JSON document a line: topcoat events export > FILE."""
     from topcoat.workflow.events import export_events
 
-    sys.stdout.writelines(export_events(_start()))
+    sys.stdout.writelines(export_events(common.start))
 
 
 @app.command()
@@ -73,7 +74,7 @@ def outcome(
     """Record how captured work ended."""
     from topcoat.workflow.outcomes import record_outcome
 
-    ended = record_outcome(_start(), how, session=session, branch=branch)
+    ended = record_outcome(common.start, how, session=session, branch=branch)
     if json:
         sys.stdout.write(json_text({"outcome": how, "sessions": ended}, indent=2) + "\n")
     else:
@@ -94,15 +95,8 @@ def hook(
     if install == (run is not None):
         raise InvalidInput("say what to do", hint="topcoat events hook --install")
     if run is not None:
-        for event in run_hook(_start(), run, repository):
+        for event in run_hook(common.start, run, repository):
             print_line(out, escape(f"{event.kind} on {event.branch}: session {event.session}"))
         return
-    for path in install_hooks(_start(), repository):
+    for path in install_hooks(common.start, repository):
         print_line(out, f"wrote {escape(str(path))}")
-
-
-def _start() -> Path:
-    """The folder that --project named."""
-    from topcoat.cli.main import common
-
-    return common.start

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,14 +14,13 @@ from typer.core import TyperGroup
 
 from topcoat.cli import data, events, suite
 from topcoat.cli.console import beside, err, out, print_line
+from topcoat.cli.project import common, open_project, read_project
 from topcoat.cli.serve import serve
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from topcoat.engine.base import Engine
-    from topcoat.progress import Sink
     from topcoat.records import EvalResult
     from topcoat.workflow import PhaseOutcome, Workspace
 
@@ -86,17 +83,6 @@ PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="A phase's n
 Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="CODE", help="Let findings of this code through.")]
 
 HeldOut = Annotated[float, typer.Option(help="The share of sessions that become evaluation cases, never training.")]
-
-
-@dataclass(slots=True)
-class Common:
-    """The options that stand before the command."""
-
-    start: Path = field(default_factory=Path)
-    engine: str = "mlx"
-
-
-common = Common()
 
 
 @app.callback()
@@ -211,7 +197,7 @@ def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -
     from topcoat.evals.endpoint import KEY_VARIABLE, Endpoint
     from topcoat.workflow import evaluate_endpoint
 
-    with terminal_sink(err) as sink, _read(sink) as workspace:
+    with terminal_sink(err) as sink, read_project(sink) as workspace:
         endpoint = Endpoint(
             url,
             model,
@@ -265,7 +251,7 @@ def extract(
     from topcoat.spec.phase import load_phase
     from topcoat.workflow.extraction import extract_examples
 
-    with _read() as workspace:
+    with read_project() as workspace:
         path = _phase_path(workspace, phase)
         quota = load_phase(path).data.quota
         found = extract_examples(workspace, path.stem, quota, held_out=held_out, overwrite=overwrite)
@@ -283,7 +269,7 @@ def review(
     """Accept, reject or edit extracted examples, one by one; what was decided is never asked again."""
     from topcoat.cli.review import review_examples
 
-    with _read() as workspace:
+    with read_project() as workspace:
         done, left = review_examples(workspace, phase, accept_above)
     if json:
         _print_json({"version": 1, "decided": done, "left": left})
@@ -333,7 +319,7 @@ def status(json: Json = False) -> None:
     from topcoat.cli.display import show_status
     from topcoat.workflow import project_status
 
-    with _read() as workspace:
+    with read_project() as workspace:
         found = project_status(workspace)
     _show(found, json, lambda: show_status(out, found))
 
@@ -344,7 +330,7 @@ def log(json: Json = False) -> None:
     from topcoat.cli.display import show_log
     from topcoat.workflow import history
 
-    with _read() as workspace:
+    with read_project() as workspace:
         entries = history(workspace)
     if json:
         _print_json([entry.model_dump(mode="json") for entry in entries])
@@ -372,7 +358,7 @@ def report(phase: PhaseArgument, json: Json = False) -> None:
     """Write a phase's HTML page and say where it is."""
     from topcoat.workflow import write_report
 
-    with _read() as workspace:
+    with read_project() as workspace:
         path = write_report(workspace, Path(phase).stem if phase.endswith(".toml") else phase)
     if json:
         _print_json({"report": str(path)})
@@ -496,40 +482,6 @@ def _show_outcome(outcome: PhaseOutcome, json: bool) -> None:
         )
     else:
         show_outcome(out, outcome)
-
-
-@contextmanager
-def open_project(command: str, folder: Path | None = None) -> Iterator[Workspace]:
-    """The project, locked, with progress on stderr."""
-    from topcoat.cli.progress_bar import terminal_sink
-    from topcoat.workflow import open_workspace
-
-    with (
-        terminal_sink(err) as sink,
-        open_workspace(folder or common.start, _engine(sink), sink, f"topcoat {command}") as workspace,
-    ):
-        yield workspace
-
-
-@contextmanager
-def _read(sink: Sink | None = None) -> Iterator[Workspace]:
-    """The project, for reading: no engine is loaded."""
-    from topcoat.engine.fake import FakeEngine
-    from topcoat.progress import Silent
-    from topcoat.workflow import read_workspace
-
-    with read_workspace(common.start, FakeEngine(), sink or Silent()) as workspace:
-        yield workspace
-
-
-def _engine(sink: Sink) -> Engine:
-    if common.engine == "fake":
-        from topcoat.engine.fake import FakeEngine
-
-        return FakeEngine()
-    from topcoat.engine.mlx import open_engine
-
-    return open_engine(sink)
 
 
 def _phase_path(workspace: Workspace, phase: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from topcoat.cli.console import err
+from topcoat.cli.project import common, read_project
 
 __all__ = ["serve"]
 
@@ -36,11 +37,9 @@ def serve(
 
     Ctrl-C ends it.
     """
-    from topcoat.cli.main import common
     from topcoat.cli.progress_bar import terminal_sink
-    from topcoat.engine.fake import FakeEngine
     from topcoat.engine.mlx import open_engine
-    from topcoat.workflow import open_workspace, read_workspace
+    from topcoat.workflow import open_workspace
     from topcoat.workflow.serving import TOKEN_VARIABLE, Serving
     from topcoat.workflow.serving import serve as serve_model
 
@@ -52,7 +51,7 @@ def serve(
         repository=repository,
         arguments=arguments or (),
     )
-    with terminal_sink(err) as sink, read_workspace(common.start, FakeEngine(), sink) as workspace:
+    with terminal_sink(err) as sink, read_project(sink) as workspace:
         if workspace.lineage.production() is None and not upstream:
             with open_workspace(common.start, open_engine(sink), sink, "topcoat serve"):
                 pass  # to open it is to make the project's base the first production model

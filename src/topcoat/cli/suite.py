@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from topcoat.cli.console import beside, print_line
+from topcoat.cli.project import read_project
 from topcoat.data.codes import CODES
 from topcoat.errors import InvalidInput
 
@@ -44,15 +45,12 @@ def expand(
 
     Equal templates, seed and data give equal cases; more cases begin with the same ones.
     """
-    from topcoat.cli.main import common
-    from topcoat.engine.fake import FakeEngine
-    from topcoat.progress import Silent
-    from topcoat.workflow import expand_suite, read_workspace
+    from topcoat.workflow import expand_suite
 
     if (to is None) != reserve:
         message = "the cases need one place: a suite, or the reserve of the project's"
         raise InvalidInput(message, hint=f"topcoat suite expand '{templates}' --to suites/expanded.jsonl")
-    with read_workspace(common.start, FakeEngine(), Silent()) as workspace:
+    with read_project() as workspace:
         done = expand_suite(workspace, templates, cases, seed, to=to, overwrite=overwrite)
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
