@@ -14,9 +14,13 @@ from topcoat.data import check_runs
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
-from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.engine.mlx.blas import load_fast_blas
 from topcoat.progress import Event, Silent
 from topcoat.workflow import preparation
+
+load_fast_blas()
+
+from topcoat.engine.mlx.engine import MlxEngine  # noqa: E402  # MLX takes the BLAS that is there when it is loaded
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A job in the background ignores Ctrl-C, and so would the processes that the tests start.

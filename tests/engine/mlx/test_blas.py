@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from topcoat.engine.mlx.blas import _load
+from topcoat.engine.mlx.blas import _load, load_fast_blas
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX brings a fast BLAS itself")
 
@@ -45,3 +45,13 @@ def test_an_unwritable_cache_falls_back_without_an_error() -> None:
 def test_a_library_without_the_symbols_is_refused() -> None:
     with pytest.raises((OSError, ValueError)):
         _load(Path("libm.so.6"))
+
+
+@linux_only
+def test_after_mlx_it_is_too_late() -> None:
+    script = "import mlx.core\nfrom topcoat.engine.mlx.blas import load_fast_blas\nprint(load_fast_blas().fast)"
+    assert run(script) == ["False"]
+
+
+def test_these_tests_load_it_before_mlx() -> None:
+    assert "before" not in load_fast_blas().problem
