@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -13,7 +15,9 @@ from mlx_lm import load as stock_load
 from tests.conftest import MakeModel
 from tests.engine.mlx.test_loss import rows
 from topcoat.engine.base import TrainJob
+from topcoat.engine.mlx import experts, train
 from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.engine.mlx.experts import Routes
 from topcoat.engine.mlx.lora import read_adapter
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import InvalidInput, NumericalFault, StorageFault
@@ -105,6 +109,30 @@ def test_accumulated_micro_batches_weigh_every_token_the_same(
     first, second = engine.train(one, Silent()), engine.train(four, Silent())
     assert [s.loss for s in first.steps] == pytest.approx([s.loss for s in second.steps], rel=1e-4)
     assert [s.grad_norm for s in first.steps] == pytest.approx([s.grad_norm for s in second.steps], rel=1e-3)
+
+
+def test_grouped_experts_learn_what_mlxs_own_products_do(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model("qwen3_moe", bits=None)
+    made = {}
+    for name, route in (("grouped", experts.routes_of), ("stock", None)):
+        followed: list[Routes] = []
+
+        def counted(forward: Callable[[], object], route: Any = route, followed: list[Routes] = followed) -> Routes:
+            followed.append(route(forward))
+            return followed[-1]
+
+        monkeypatch.setattr(train, "has_plain_experts", lambda model, on=route is not None: on)
+        monkeypatch.setattr(train, "routes_of", counted)
+        report = engine.train(job(folder, tmp_path / name), Silent())
+        made[name] = figures(report), read_adapter(tmp_path / name / "adapter")[1]
+        assert all(list(routes) for routes in followed)
+        assert bool(followed) == (name == "grouped")
+    (losses, weights), (expected, references) = made["grouped"], made["stock"]
+    assert losses == pytest.approx(expected, rel=1e-4)
+    for name, reference in references.items():
+        assert mx.allclose(weights[name], reference, rtol=1e-2, atol=1e-4)
 
 
 def test_validating_changes_nothing_of_the_training(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
