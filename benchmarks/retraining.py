@@ -15,13 +15,12 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx import open_engine
-from topcoat.progress import Event, Finished, Silent, Started
+from topcoat.progress import Silent, Stopwatch
 from topcoat.spec.phase import GateSpec, RetrySpec, load_phase
 from topcoat.spec.phase_text import phase_text
 from topcoat.workflow import open_workspace, run_phase
@@ -29,21 +28,6 @@ from topcoat.workflow import open_workspace, run_phase
 PHASE, AGAIN = "phase34a", "retraining"
 HISTORY = "data/phase33b.jsonl"
 Result = dict[str, Any]
-
-
-class Clock:
-    """A sink that takes the time of each kind of work."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since: dict[str, float] = {}
-
-    def emit(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self._since[event.name] = time.perf_counter()
-        elif isinstance(event, Finished):
-            spent = time.perf_counter() - self._since[event.name]
-            self.seconds[event.name] = self.seconds.get(event.name, 0.0) + spent
 
 
 def write_retraining(project: Path) -> None:
@@ -68,15 +52,15 @@ def run(name: str, project: Path) -> Result:
     """One phase from start to verdict."""
     shutil.copytree(TEMPLATE, project)
     write_retraining(project)
-    clock = Clock()
-    with open_workspace(project, open_engine(Silent()), clock, "benchmark") as workspace:
+    watch = Stopwatch()
+    with open_workspace(project, open_engine(Silent()), watch, "benchmark") as workspace:
         last = run_phase(workspace, project / "phases" / f"{name}.toml").results[0]
     if last.train is None or last.after is None:
         raise SystemExit(f"{name}: {last.verdict}")
     return {
         "updates": len(last.train.steps),
-        "trunk": clock.seconds["trunk"],
-        "seconds": clock.seconds["trunk"] + clock.seconds["train"],
+        "trunk": watch.seconds["trunk"],
+        "seconds": watch.seconds["trunk"] + watch.seconds["train"],
         "tokens": last.train.trained_tokens,
         "scores": {score.category: score.mean for score in last.after.categories},
     }

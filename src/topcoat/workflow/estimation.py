@@ -14,7 +14,7 @@ from statistics import median
 from typing import Literal
 
 from topcoat.engine.base import Row, TrainJob
-from topcoat.progress import Event, Finished, Note, Started
+from topcoat.progress import Note, Stopwatch
 from topcoat.records import Estimate, Record
 from topcoat.spec.canonical import digest_of
 from topcoat.store.files import read_record, write_json
@@ -90,7 +90,7 @@ def _measure(workspace: Workspace, prepared: Prepared, model: Path) -> _Measured
     spec = prepared.spec.train.model_copy(
         update={"iters": len(chosen) * accumulate, "warmup": 0, "seed": next(iter(prepared.batches))}
     )
-    clock = _Clock()
+    watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         job = TrainJob(
@@ -104,32 +104,19 @@ def _measure(workspace: Workspace, prepared: Prepared, model: Path) -> _Measured
             cache=here / "cache",
         )
         started = time.perf_counter()
-        report = workspace.engine.train(job, clock)
+        report = workspace.engine.train(job, watch)
         seconds = time.perf_counter() - started
+        trunk = sum(spent for name, spent in watch.seconds.items() if name != "train")
         kept = _tokens(prepared.rows[index] for index in {i for batch in job.batches for i in batch})
         steps = list(zip(report.steps, chosen, strict=True))[1:] or list(zip(report.steps, chosen, strict=True))
         return _Measured(
-            trunk_seconds=clock.trunk / kept,
+            trunk_seconds=trunk / kept,
             train_seconds=median(step.seconds / tokens(update) for step, update in steps),
             trunk_bytes=_size(job.cache) / kept,
-            fixed_seconds=max(0.0, seconds - clock.trunk - sum(step.seconds for step in report.steps)),
+            fixed_seconds=max(0.0, seconds - trunk - sum(step.seconds for step in report.steps)),
             folder_bytes=_size(job.folder),
             peak_memory=report.peak_memory,
         )
-
-
-class _Clock:
-    """A sink that takes the time of the engine's work before training."""
-
-    def __init__(self) -> None:
-        self.trunk = 0.0
-        self._since: dict[str, float] = {}
-
-    def emit(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self._since[event.name] = time.perf_counter()
-        elif isinstance(event, Finished) and event.name != "train":
-            self.trunk += time.perf_counter() - self._since[event.name]
 
 
 def _tokens(rows: Iterable[Row]) -> int:

@@ -174,7 +174,7 @@ def _by_expert(
     model: nn.Module, forward: Forward, arrays: Sequence[mx.array], spec: TrainSpec
 ) -> AbstractContextManager[None]:
     """Products with experts are grouped, where they can be: dropout would choose other experts the second time."""
-    if not (on_cpu() and has_plain_experts(model)) or spec.lora.dropout:
+    if spec.lora.dropout or not (on_cpu() and has_plain_experts(model)):
         return nullcontext()
     return following(routes_of(partial(forward.loss, model, *arrays)))
 
