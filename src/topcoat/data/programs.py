@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import builtins
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from topcoat.spec.catalog import Catalog, ResultClass, Tool
+from topcoat.spec.python_source import parse_expression, parse_module
 
 __all__ = ["Problem", "argument_problems", "problems_in_program", "signature", "unknown_tool"]
 
@@ -42,9 +42,7 @@ def problems_in_program(code: str, catalog: Catalog) -> list[Problem]:
     The one place where training code is judged: a stricter checker takes over here.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = ast.parse(code)
+        program = parse_module(code)
         return list(dict.fromkeys(_Reader(program, catalog).problems()))
     except SyntaxError as error:
         return [_unreadable(f"the code is not Python: {error.msg} in its line {error.lineno}")]
@@ -274,7 +272,7 @@ def _binders(nodes: list[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
 @lru_cache(maxsize=4096)
 def _parsed(annotation: str) -> ast.expr | None:
     try:
-        return ast.parse(annotation, mode="eval").body
+        return parse_expression(annotation)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -7,13 +7,13 @@ the sandbox starts afresh for each: a variable of one block isn't seen in the ne
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Collection
 from dataclasses import replace
 
 from topcoat.evals.answer import Answer, Call
 from topcoat.evals.flow import trace
 from topcoat.evals.markup import Block, Code, Direct, blocks, spoken
+from topcoat.spec.python_source import parse_module
 
 __all__ = ["LONGEST_ANSWER", "parse"]
 
@@ -94,9 +94,7 @@ def _program(block: Code) -> tuple[ast.Module | None, str]:
 def _python(code: str) -> tuple[ast.Module | None, int | None, str]:
     """The syntax tree, or the line and the words of the error."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(code), None, ""
+        return parse_module(code), None, ""
     except SyntaxError as error:
         return None, error.lineno, f"syntax error in line {error.lineno}: {error.msg}"
     except (ValueError, OverflowError, RecursionError, MemoryError) as error:

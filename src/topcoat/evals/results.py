@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic_monty import ClassInstance
 
 from topcoat.spec.catalog import Catalog, ResultClass, Tool
+from topcoat.spec.python_source import parse_expression
 
 __all__ = ["Results"]
 
@@ -63,7 +64,7 @@ class Results:
     def _made(self, annotation: str, name: str, n: int, depth: int) -> object:
         """A value of a type, which is given as source text. `n` tells the items of a list apart."""
         try:
-            return self._value(ast.parse(annotation.strip(), mode="eval").body, name, n, depth)
+            return self._value(parse_expression(annotation.strip()), name, n, depth)
         except SyntaxError:  # a field without a type
             return _text(name, n)
 

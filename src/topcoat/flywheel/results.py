@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from topcoat.flywheel.events import ToolResult
+from topcoat.spec.python_source import parse_module
 
 __all__ = ["fields_read", "summary_of"]
 
@@ -31,7 +32,7 @@ def summary_of(content: object) -> tuple[ToolResult, list[str]]:
 def fields_read(code: str) -> list[str]:
     """The attributes and text keys that `code` reads from anything, each once, in order. Methods don't count."""
     try:
-        tree = ast.parse(code)
+        tree = parse_module(code)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return []
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}

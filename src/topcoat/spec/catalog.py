@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Literal
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.spec.loader import read_text
+from topcoat.spec.python_source import parse_module
 
 __all__ = ["Catalog", "Parameter", "ParameterKind", "ResultClass", "Tool", "load_catalog", "parse_catalog"]
 
@@ -115,9 +115,7 @@ def parse_catalog(source: str, path: Path) -> Catalog:
 
 def _parse(source: str, path: Path) -> ast.Module:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a stray escape in a docstring is no business of ours
-            return ast.parse(source, type_comments=False)
+        return parse_module(source)
     except SyntaxError as error:
         message = f"not valid Python: {error.msg}"
         raise InvalidInput.collect(str(path), [Mistake(message, Where(path, error.lineno), _HINT)]) from None
