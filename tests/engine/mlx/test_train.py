@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import mlx.core as mx
 import numpy as np
@@ -15,9 +14,9 @@ from mlx_lm import load as stock_load
 from tests.conftest import MakeModel
 from tests.engine.mlx.test_loss import rows
 from topcoat.engine.base import TrainJob
-from topcoat.engine.mlx import experts, train
+from topcoat.engine.mlx import experts
 from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.experts import Routes
+from topcoat.engine.mlx.experts import gather_mm
 from topcoat.engine.mlx.lora import read_adapter
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import InvalidInput, NumericalFault, StorageFault
@@ -111,25 +110,18 @@ def test_accumulated_micro_batches_weigh_every_token_the_same(
     assert [s.grad_norm for s in first.steps] == pytest.approx([s.grad_norm for s in second.steps], rel=1e-3)
 
 
-def test_grouped_experts_learn_what_mlxs_own_products_do(
+def test_experts_by_blocks_learn_what_mlxs_own_products_do(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_model("qwen3_moe", bits=None)
     made = {}
-    for name, route in (("grouped", experts.routes_of), ("stock", None)):
-        followed: list[Routes] = []
-
-        def counted(forward: Callable[[], object], route: Any = route, followed: list[Routes] = followed) -> Routes:
-            followed.append(route(forward))
-            return followed[-1]
-
-        monkeypatch.setattr(train, "has_plain_experts", lambda model, on=route is not None: on)
-        monkeypatch.setattr(train, "routes_of", counted)
+    for name, product in (("by blocks", gather_mm), ("stock", experts._stock_gather_mm)):
+        used = Mock(wraps=product)
+        monkeypatch.setattr(mx, "gather_mm", used)
         report = engine.train(job(folder, tmp_path / name), Silent())
         made[name] = figures(report), read_adapter(tmp_path / name / "adapter")[1]
-        assert all(list(routes) for routes in followed)
-        assert bool(followed) == (name == "grouped")
-    (losses, weights), (expected, references) = made["grouped"], made["stock"]
+        assert any(call.kwargs.get("sorted_indices") for call in used.mock_calls)
+    (losses, weights), (expected, references) = made["by blocks"], made["stock"]
     assert losses == pytest.approx(expected, rel=1e-4)
     for name, reference in references.items():
         assert mx.allclose(weights[name], reference, rtol=1e-2, atol=1e-4)

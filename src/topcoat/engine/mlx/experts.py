@@ -1,87 +1,23 @@
-"""Products with a mixture's experts for MLX's CPU backend: one for each expert, over all the tokens that it serves.
+"""Products with a mixture's experts for MLX's CPU backend: one for each block of tokens that share an expert.
 
-MLX's CPU `gather_mm` goes token by token, and copies an expert's matrix into another order before it multiplies. Which
-tokens an expert serves has to be read in the middle of a forward pass, so what it depends on is computed at once. While
-a gradient is traced, MLX keeps everything that was computed so: `routes_of` therefore reads the routes in a pass
-without gradient, and the block that is differentiated follows them.
+MLX's CPU `gather_mm` goes token by token, and each of them reads its expert's whole matrix again. Here the tokens of
+each expert fill whole blocks, the last one up with zeros, and each block is one product. How many blocks there are
+depends on the shapes alone: nothing has to be read from a graph half-way, so that it can be differentiated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import mlx.core as mx
-import mlx.nn as nn
-import numpy as np
-from mlx_lm.models.switch_layers import SwitchLinear
 
-__all__ = ["Routes", "following", "gather_mm", "grouped", "has_plain_experts", "routes_of"]
+__all__ = ["block_size", "gather_mm"]
 
-Route = list[slice]
-"""The tokens of each expert, of tokens that are sorted by expert."""
+LEAST, MOST = 16, 64
+"""Tokens in a block. Smaller products take longer a token, in larger blocks more is zeros."""
 
 _stock_gather_mm = mx.gather_mm
-
-
-class Routes:
-    """The routes of a forward pass, product by product, in its order."""
-
-    def __init__(self) -> None:
-        self._read: list[Route] = []
-
-    def read(self, indices: mx.array, experts: int) -> Route:
-        """Compute the experts of the tokens, (tokens,), and keep what they come to."""
-        ends = np.cumsum(np.bincount(np.array(indices), minlength=experts)).tolist()
-        route = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-        self._read.append(route)
-        return route
-
-    def __iter__(self) -> Iterator[Route]:
-        return iter(self._read)
-
-
-_routing: Callable[[mx.array, int], Route] | None = None
-"""How the tokens of each expert are found; None: products are left to MLX."""
-
-
-def has_plain_experts(model: nn.Module) -> bool:
-    """Whether some experts of the model are not quantized: only their products can be grouped."""
-    return any(isinstance(module, SwitchLinear) for module in model.modules())
-
-
-@contextmanager
-def grouped(routes: Routes | None = None) -> Iterator[None]:
-    """One product for each expert inside the block, in which nothing may be differentiated; `routes` keeps them."""
-    with _found_by((routes or Routes()).read):
-        yield
-
-
-def routes_of(forward: Callable[[], object]) -> Routes:
-    """The routes that `forward` takes. What comes after the last of them is not computed."""
-    routes = Routes()
-    with grouped(routes):
-        forward()
-    return routes
-
-
-@contextmanager
-def following(routes: Routes) -> Iterator[None]:
-    """One product for each expert inside the block, which makes the same products that `routes` were read from."""
-    ahead = iter(routes)
-    with _found_by(lambda indices, experts: next(ahead)):
-        yield
-
-
-@contextmanager
-def _found_by(routing: Callable[[mx.array, int], Route]) -> Iterator[None]:
-    global _routing
-    _routing = routing
-    try:
-        yield
-    finally:
-        _routing = None
 
 
 def gather_mm(
@@ -96,12 +32,11 @@ def gather_mm(
 ) -> mx.array:
     """a[i] @ b[rhs_indices[i]], as `mx.gather_mm`.
 
-    Inside `grouped` and `following`, one product for each expert if a is (tokens, 1, in) and b (experts, in, out), both
-    float32, and `rhs_indices` (tokens,) and sorted. Anything else is left to MLX.
+    Block by block if a is (tokens, 1, in) and b (experts, in, out), both float32, and `rhs_indices` (tokens,) and
+    sorted. Anything else is left to MLX.
     """
     if (
-        _routing is None
-        or rhs_indices is None
+        rhs_indices is None
         or lhs_indices is not None
         or not sorted_indices
         or stream is not None
@@ -112,19 +47,73 @@ def gather_mm(
         or {a.dtype, b.dtype} != {mx.float32}
     ):
         return _stock_gather_mm(a, b, lhs_indices, rhs_indices, sorted_indices=sorted_indices, stream=stream)
-    route = _routing(rhs_indices, b.shape[0])
-    busy = [(expert, tokens) for expert, tokens in enumerate(route) if tokens.stop > tokens.start]
+    blocks = _Blocks.of(rhs_indices, b.shape[0])
 
     @mx.custom_function
     def product(a: mx.array, weights: mx.array) -> mx.array:
-        return mx.concatenate([a[tokens] @ weights[expert].T for expert, tokens in busy])
+        # The other way round: large matrices are read faster in the order in which they lie.
+        columns = blocks.spread(a).swapaxes(-1, -2)
+        return blocks.gathered(_stock_gather_mm(weights, columns, lhs_indices=blocks.experts).swapaxes(-1, -2))
 
     @product.vjp
     def _backward(primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array) -> tuple[mx.array, ...]:
         a, weights = primals
-        of_a = mx.concatenate([cotangent[tokens] @ weights[expert] for expert, tokens in busy])
-        of_weights = mx.stack([cotangent[tokens].T @ a[tokens] for tokens in route])
-        return of_a, of_weights
+        direction = blocks.spread(cotangent)
+        of_weights = direction.swapaxes(-1, -2) @ blocks.spread(a)
+        return (
+            blocks.gathered(_stock_gather_mm(direction, weights, rhs_indices=blocks.experts)),
+            mx.zeros(weights.shape).at[blocks.experts].add(of_weights),
+        )
 
-    # As the layer has its weights, (experts, out, in): a transposed view of them is copied before every product.
+    # As the layer has its weights, (experts, out, in).
     return cast(mx.array, product(a[:, 0], b.swapaxes(-1, -2)))[:, None]
+
+
+def block_size(tokens: int, experts: int) -> int:
+    """How many tokens a block holds: about a quarter of what an expert serves, so that an eighth of it stays empty."""
+    share = max(1, tokens // (4 * experts))
+    return min(MOST, max(LEAST, 1 << (share.bit_length() - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Where the tokens stand once those of each expert fill whole blocks."""
+
+    size: int
+    """Tokens in a block."""
+
+    slots: mx.array
+    """(tokens,): where each token goes."""
+
+    tokens: mx.array
+    """(blocks * size,): the token in each slot; in an empty one, the number of tokens."""
+
+    experts: mx.array
+    """(blocks,): the expert of each block; of the blocks that are left over, the last one."""
+
+    @classmethod
+    def of(cls, indices: mx.array, experts: int) -> _Blocks:
+        """The blocks for the experts of the tokens, (tokens,) and sorted."""
+        (tokens,) = indices.shape
+        size = block_size(tokens, experts)
+        order = mx.arange(tokens, dtype=mx.int32)
+        served = mx.zeros((experts,), mx.int32).at[indices].add(1)
+        filled = (served + size - 1) // size
+        ends = mx.cumsum(filled)
+        shift = (ends - filled) * size - (mx.cumsum(served) - served)
+        slots = order + shift[indices]
+        # Each expert leaves at most one block unfilled: never more blocks than these.
+        most = tokens // size + min(experts, tokens)
+        begun = mx.arange(most, dtype=mx.int32)[:, None] >= ends
+        back = mx.full((most * size,), tokens, mx.int32)
+        back[slots] = order
+        return cls(size, slots, back, mx.minimum(begun.sum(axis=1), experts - 1).astype(mx.uint32))
+
+    def spread(self, a: mx.array) -> mx.array:
+        """a, (tokens, width), as (blocks, size, width), zero where no token stands."""
+        with_zero = mx.concatenate([a, mx.zeros((1, a.shape[1]))])
+        return with_zero[self.tokens].reshape(-1, self.size, a.shape[1])
+
+    def gathered(self, a: mx.array) -> mx.array:
+        """What `spread` spread: the tokens' rows, (tokens, width), of (blocks, size, width)."""
+        return a.reshape(-1, a.shape[-1])[self.slots]

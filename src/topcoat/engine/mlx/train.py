@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -21,10 +19,9 @@ from topcoat.engine.base import Row, TrainJob
 from topcoat.engine.mlx import checkpoint
 from topcoat.engine.mlx.agreement import choose_forward
 from topcoat.engine.mlx.checkpoint import Progress
-from topcoat.engine.mlx.experts import following, has_plain_experts, routes_of
 from topcoat.engine.mlx.forward import Forward
 from topcoat.engine.mlx.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
-from topcoat.engine.mlx.model import load, on_cpu
+from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.schedule import learning_rate
 from topcoat.engine.mlx.shards import save_tensors
@@ -138,9 +135,7 @@ def _update(
     batches = job.batches[(update - 1) * accumulate : update * accumulate]
     for rows in forward.groups([[job.rows[index] for index in batch] for batch in batches]):
         tokens += sum(int(row.trained[1:].sum()) for row in rows)
-        arrays = forward.arrays(rows)
-        with _by_expert(model, forward, arrays, job.spec):
-            (loss, weight), part = loss_and_grad(model, *arrays)
+        (loss, weight), part = loss_and_grad(model, *forward.arrays(rows))
         gradient = part if gradient is None else tree_map(mx.add, gradient, part)
         losses, weights = losses + loss, weights + weight
         mx.eval(losses, weights, gradient)
@@ -168,15 +163,6 @@ def _update(
         tokens=tokens,
         seconds=time.perf_counter() - started,
     )
-
-
-def _by_expert(
-    model: nn.Module, forward: Forward, arrays: Sequence[mx.array], spec: TrainSpec
-) -> AbstractContextManager[None]:
-    """Products with experts are grouped, where they can be: dropout would choose other experts the second time."""
-    if spec.lora.dropout or not (on_cpu() and has_plain_experts(model)):
-        return nullcontext()
-    return following(routes_of(partial(forward.loss, model, *arrays)))
 
 
 def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progress) -> None:

@@ -21,7 +21,6 @@ from mlx_lm.models.base import create_attention_mask
 from numpy.typing import NDArray
 
 from topcoat.engine.base import Row
-from topcoat.engine.mlx.experts import grouped
 from topcoat.engine.mlx.loss import padded
 from topcoat.engine.mlx.model import load, read_config, weight_files
 from topcoat.engine.mlx.prefix import AfterPrefix, PrefixKeys
@@ -104,12 +103,10 @@ class Trunk:
             keys = None
             if prefix is not None:
                 keys = PrefixKeys()
-                with grouped():
-                    prefix = run_layers([layer], prefix, [keys])
+                prefix = run_layers([layer], prefix, [keys])
                 mx.eval(prefix, keys.keys, keys.values)
             for number, state in enumerate(states):
-                with grouped():
-                    states[number] = run_layers([layer], state, [AfterPrefix(keys)])
+                states[number] = run_layers([layer], state, [AfterPrefix(keys)])
                 mx.eval(states[number])
             del layer
             yield index + 1
