@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from topcoat.data import check_runs
 from topcoat.demo import TEMPLATE
@@ -25,6 +26,10 @@ from topcoat.engine.mlx.engine import MlxEngine  # noqa: E402  # MLX takes the B
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A job in the background ignores Ctrl-C, and so would the processes that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Wall time is never asserted on: neither a busy machine nor a first call may fail a law.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 MakeModel = Callable[..., Path]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.material import CATALOG, call, clean_examples, dialogue, located
@@ -60,7 +60,6 @@ def of(category: str, cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if case.category == category]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 5))
 def test_more_cases_begin_with_the_same_ones(folder: Path, one: int, other: int, seed: int) -> None:
     templates = written(folder, READ, SHOW, FIND)
@@ -72,7 +71,6 @@ def test_more_cases_begin_with_the_same_ones(folder: Path, one: int, other: int,
     assert {case.family for case in of("search", many)} == {"find"}
 
 
-@settings(deadline=None)
 @given(st.permutations([READ, SHOW, FIND]), st.integers(0, 3))
 def test_a_template_makes_the_same_cases_whatever_stands_beside_it(
     folder: Path, rows: list[tuple[str, str, str, str]], seed: int
@@ -84,7 +82,6 @@ def test_a_template_makes_the_same_cases_whatever_stands_beside_it(
         assert list(alone[: len(own)]) == own
 
 
-@settings(deadline=None)
 @given(st.sets(st.sampled_from(["abacus", "sundial", "zephyr", "gazebo", "walrus"])), st.integers(0, 3))
 def test_no_name_is_known(folder: Path, known: set[str], seed: int) -> None:
     taken = "src/igloo_quokka.py"

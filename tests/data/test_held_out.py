@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from topcoat.data.held_out import Draws, HeldOutNames, KnownTexts, shuffled
@@ -42,7 +42,6 @@ def test_a_part_of_a_word_is_no_name(name: str) -> None:
     assert not KnownTexts(["Open lib/ABACUS.py,", "then `run_it` a b."]).has(name)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 200), st.integers())
 def test_shuffled_gives_every_number_once(size: int, seed: int) -> None:
     assert sorted(shuffled(size, Random(seed))) == list(range(size))
@@ -54,7 +53,6 @@ def test_shuffled_costs_what_is_taken() -> None:
     assert max(taken) > 10**29
 
 
-@settings(deadline=None)
 @given(WORDS, WORDS, st.text("abcdefgh ", max_size=8))
 def test_every_value_that_nobody_knows_is_drawn_once(one: list[str], two: list[str], known: str) -> None:
     free = [word for word in one if word not in known.split()]
@@ -70,7 +68,6 @@ def test_every_value_that_nobody_knows_is_drawn_once(one: list[str], two: list[s
     assert set(held_out.dropped.get("word", [])) == set(one) - set(free)
 
 
-@settings(deadline=None)
 @given(WORDS, st.text(max_size=3), st.integers(0, 8))
 def test_one_seed_draws_one_sequence_that_more_draws_go_on_with(words: list[str], seed: str, most: int) -> None:
     held_out = names(word=words, choices={"n": [1, 2, 3]})

@@ -461,7 +461,7 @@ WORDS = ["x", "1", "if ", "for x in ", "def f(", "lambda ", "return ", "await ",
 PIECES = st.sampled_from([*ADVERSARIAL, *TOOLS, *SYNTAX, *WORDS])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=40).map("".join)))
 def test_no_text_makes_it_raise(text: str) -> None:
     for whole in (text, code(text), CUT + text, f"<tool_call>{text}</tool_call>"):

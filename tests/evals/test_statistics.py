@@ -87,7 +87,7 @@ def test_intervals_cover_the_true_mean(scores: list[tuple[float, float]], n: int
 
 
 @given(st.lists(st.sampled_from([-1.0, -0.9, -0.5, -0.1, 0.0, 0.1, 0.4, 0.5, 1.0]), max_size=9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_p_is_that_of_brute_force(differences: list[float]) -> None:
     assert sign_flip_p(np.array(differences)) == pytest.approx(brute_force(differences), abs=1e-12)
 

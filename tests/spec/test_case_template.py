@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.spec.conftest import MistakesOf
 
@@ -177,7 +177,6 @@ def test_templates_with_one_wording_would_make_cases_that_aren_t_new(mistakes_of
     ]
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from('[]{}="\n names.template 1{x}choices'), max_size=80))
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("t") / "t.toml"
@@ -204,7 +203,6 @@ def toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
-@settings(deadline=None)
 @given(VALUES, VALUES, VALUES, VALUES)
 def test_any_shape_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, names: object, choices: object, prompt: object, expect: object

@@ -179,7 +179,7 @@ TOKENS = "def class async f A x ( ) : ... , -> int = @ * / ** if pass [ ] 'a' é
 WORDS = [*TOKENS.split(), '"', "\n", "\n  ", "\0"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join) | st.text(max_size=30))
 def test_garbage_is_invalid_input_and_nothing_else(source: str) -> None:
     with contextlib.suppress(InvalidInput):

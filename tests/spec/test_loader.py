@@ -251,7 +251,7 @@ TOML_WORDS = [*TOML_TOKENS.split(), *["\n"] * 4, "\r", "\0", '"', '"""', "\n[tra
 TOMLISH = st.lists(st.sampled_from(TOML_WORDS), max_size=25).map(lambda words: " ".join(words).encode())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | TOMLISH)
 @example(b"train = 1\n" * 3)
 def test_toml_garbage_is_invalid_input_and_nothing_else(content: bytes) -> None:
@@ -265,7 +265,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | st.lists(JSON, max_size=3).map(lambda rows: "\n".join(map(json.dumps, rows)).encode()))
 def test_jsonl_garbage_is_invalid_input_and_nothing_else(content: bytes) -> None:
     check_mistakes(jsonl, content)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from topcoat.spec.slots import fill, fill_pattern, fill_typed, list_of, slots
@@ -26,7 +26,6 @@ def test_what_takes_their_place() -> None:
         fill("{n}", {})
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_a_value_in_a_pattern_is_found_as_it_is(value: str, other: str) -> None:
     pattern = jsonschema_rs.validator_for({"pattern": fill_pattern("^{x}$", {"x": value})})
@@ -34,7 +33,6 @@ def test_a_value_in_a_pattern_is_found_as_it_is(value: str, other: str) -> None:
     assert pattern.is_valid(other) == (other == value)
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_without_slots_stays(text: str) -> None:
     if "{" not in text:

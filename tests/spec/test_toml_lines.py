@@ -5,7 +5,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from topcoat.spec.toml_lines import KeyPath, key_lines, repeated_key
@@ -143,7 +143,6 @@ def paths(value: Any, path: KeyPath = ()) -> list[KeyPath]:
     return [p for key, child in inner for p in [(*path, key), *paths(child, (*path, key))]]
 
 
-@settings(deadline=None)
 @given(TABLES, st.data())
 def test_each_reported_line_contains_its_key(table: dict[str, Any], data: st.DataObject) -> None:
     source = written(table, (), data)
@@ -157,7 +156,6 @@ def test_each_reported_line_contains_its_key(table: dict[str, Any], data: st.Dat
             assert written_key(key) in text[line - 1]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab=.[]{}\"'#\n,1 ", max_size=40))
 def test_whatever_tomllib_accepts_is_indexed_completely(source: str) -> None:
     try:

@@ -158,7 +158,7 @@ def test_promoting_the_production_model_changes_nothing(lineage: Lineage) -> Non
     assert [row.reason for row in lineage.production_history()] == ["first"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from(["a", "b", "c", "rollback"]), max_size=8))
 def test_production_is_a_stack(tmp_path_factory: pytest.TempPathFactory, moves: list[str]) -> None:
     stack: list[str] = []

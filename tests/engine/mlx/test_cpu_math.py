@@ -43,7 +43,7 @@ def test_silu_and_its_gradient() -> None:
     assert far_apart(total(cpu_math.silu), total(cpu_math._stock_silu)) < 5e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.integers(1, 3),
     key_heads=st.integers(1, 2),

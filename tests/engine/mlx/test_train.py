@@ -16,7 +16,6 @@ from tests.engine.mlx.test_loss import rows
 from topcoat.engine.base import TrainJob
 from topcoat.engine.mlx import experts
 from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.experts import gather_mm
 from topcoat.engine.mlx.lora import read_adapter
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import InvalidInput, NumericalFault, StorageFault
@@ -115,12 +114,13 @@ def test_experts_by_blocks_learn_what_mlxs_own_products_do(
 ) -> None:
     folder = make_model("qwen3_moe", bits=None)
     made = {}
-    for name, product in (("by blocks", gather_mm), ("stock", experts._stock_gather_mm)):
-        used = Mock(wraps=product)
-        monkeypatch.setattr(mx, "gather_mm", used)
+    for name, fewest in (("by blocks", experts.FEWEST), ("stock", 10**9)):
+        blocks = Mock(wraps=experts.Blocks)
+        monkeypatch.setattr(experts, "Blocks", blocks)
+        monkeypatch.setattr(experts, "FEWEST", fewest)
         report = engine.train(job(folder, tmp_path / name), Silent())
         made[name] = figures(report), read_adapter(tmp_path / name / "adapter")[1]
-        assert any(call.kwargs.get("sorted_indices") for call in used.mock_calls)
+        assert blocks.of.called == (name == "by blocks")
     (losses, weights), (expected, references) = made["by blocks"], made["stock"]
     assert losses == pytest.approx(expected, rel=1e-4)
     for name, reference in references.items():

@@ -15,8 +15,6 @@ from typing import Any, cast
 import mlx.core as mx
 import mlx.nn as nn
 
-from topcoat.engine.mlx.experts import gather_mm
-
 __all__ = ["attention", "cross_entropy", "exp2", "serve_mlx", "silu"]
 
 Pair = tuple[mx.array, mx.array]
@@ -48,10 +46,9 @@ _stock_silu = nn.silu
 
 
 def serve_mlx() -> None:
-    """Put `attention`, `silu` and `gather_mm` in the place of MLX's own, for all models of this process."""
+    """Put `attention` and `silu` in the place of MLX's own, for all models of this process."""
     mx.fast.scaled_dot_product_attention = attention
     nn.silu = silu
-    mx.gather_mm = gather_mm
 
 
 def exp2(x: mx.array) -> mx.array:

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from topcoat.engine.base import FuseJob, GenerateJob, ModelInfo, TrainJob
-from topcoat.engine.mlx import cpu_math
+from topcoat.engine.mlx import cpu_math, experts
 from topcoat.engine.mlx.foreign import adopt
 from topcoat.engine.mlx.fuse import fuse
 from topcoat.engine.mlx.generate import generate
@@ -32,6 +32,7 @@ class MlxEngine:
             # first use, and no faster for these models.
             mx.disable_compile()
             cpu_math.serve_mlx()
+            experts.serve_mlx_lm()
             keep_freed_memory()
 
     @property

@@ -1,8 +1,9 @@
-"""Products with a mixture's experts for MLX's CPU backend: one for each block of tokens that share an expert.
+"""A mixture's experts for MLX's CPU backend: one product for each block of tokens that share an expert.
 
-MLX's CPU `gather_mm` goes token by token, and each of them reads its expert's whole matrix again. Here the tokens of
-each expert fill whole blocks, the last one up with zeros, and each block is one product. How many blocks there are
-depends on the shapes alone: nothing has to be read from a graph half-way, so that it can be differentiated.
+mlx-lm sorts tokens by their experts, and MLX's CPU `gather_mm` multiplies them one at a time, each of which reads its
+expert's whole matrix again. Here the tokens of each expert fill whole blocks, and the same modules multiply block by
+block. How many blocks there are depends on the shapes alone: nothing has to be read from a graph half-way, so that it
+can be differentiated. Experts that are quantized are left to mlx-lm: MLX's CPU kernels take them row by row anyway.
 """
 
 from __future__ import annotations
@@ -11,13 +12,47 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.switch_layers import SwitchGLU, SwitchLinear, SwitchMLP
 
-__all__ = ["block_size", "gather_mm"]
+__all__ = ["Blocks", "block_size", "serve_mlx_lm"]
 
 LEAST, MOST = 16, 64
-"""Tokens in a block. Smaller products take longer a token, in larger blocks more is zeros."""
+"""Tokens in a block. Smaller products take longer a token, in larger blocks more slots stay empty."""
 
+FEWEST = 64
+"""Fewer pairs of a token and its expert than this are left to mlx-lm, which sorts from here on, too."""
+
+_stock_glu, _stock_mlp = SwitchGLU.__call__, SwitchMLP.__call__
 _stock_gather_mm = mx.gather_mm
+
+
+def serve_mlx_lm() -> None:
+    """Let all of mlx-lm's mixtures in this process multiply block by block."""
+    SwitchGLU.__call__ = _glu
+    SwitchMLP.__call__ = _mlp
+    mx.gather_mm = gather_mm
+
+
+def _glu(self: Any, x: mx.array, indices: mx.array) -> mx.array:
+    """`SwitchGLU`: x (..., width) and indices (..., chosen) to (..., chosen, width)."""
+    experts = _plain_experts(self.up_proj, self.gate_proj, self.down_proj)
+    if not experts or indices.size < FEWEST:
+        return cast(mx.array, _stock_glu(self, x, indices))
+    blocks = Blocks.of(indices, experts)
+    a = blocks.spread(x)
+    hidden = self.activation(self.up_proj(a, blocks.experts), self.gate_proj(a, blocks.experts))
+    return blocks.gathered(self.down_proj(hidden, blocks.experts))
+
+
+def _mlp(self: Any, x: mx.array, indices: mx.array) -> mx.array:
+    """`SwitchMLP`, of the same shapes."""
+    experts = _plain_experts(self.fc1, self.fc2)
+    if not experts or indices.size < FEWEST:
+        return cast(mx.array, _stock_mlp(self, x, indices))
+    blocks = Blocks.of(indices, experts)
+    hidden = self.activation(self.fc1(blocks.spread(x), blocks.experts))
+    return blocks.gathered(self.fc2(hidden, blocks.experts))
 
 
 def gather_mm(
@@ -26,94 +61,114 @@ def gather_mm(
     /,
     lhs_indices: mx.array | None = None,
     rhs_indices: mx.array | None = None,
-    *,
-    sorted_indices: bool = False,
-    stream: Any = None,
+    **options: Any,
 ) -> mx.array:
-    """a[i] @ b[rhs_indices[i]], as `mx.gather_mm`.
+    """`mx.gather_mm`, quicker for blocks of one expert each, whose gradient MLX scatters over rows that lie in order.
 
-    Block by block if a is (tokens, 1, in) and b (experts, in, out), both float32, and `rhs_indices` (tokens,) and
-    sorted. Anything else is left to MLX.
+    Blocks are an a of (blocks, size, in), a b of (experts, in, out) and `rhs_indices` of (blocks,).
     """
     if (
         rhs_indices is None
         or lhs_indices is not None
-        or not sorted_indices
-        or stream is not None
-        or rhs_indices.shape != a.shape[:1]
-        or not mx.issubdtype(rhs_indices.dtype, mx.integer)
         or (a.ndim, b.ndim) != (3, 3)
-        or a.shape[1] != 1
-        or {a.dtype, b.dtype} != {mx.float32}
+        or a.shape[1] < LEAST
+        or rhs_indices.shape != a.shape[:1]
     ):
-        return _stock_gather_mm(a, b, lhs_indices, rhs_indices, sorted_indices=sorted_indices, stream=stream)
-    blocks = _Blocks.of(rhs_indices, b.shape[0])
+        return _stock_gather_mm(a, b, lhs_indices, rhs_indices, **options)
 
     @mx.custom_function
-    def product(a: mx.array, weights: mx.array) -> mx.array:
-        # The other way round: large matrices are read faster in the order in which they lie.
-        columns = blocks.spread(a).swapaxes(-1, -2)
-        return blocks.gathered(_stock_gather_mm(weights, columns, lhs_indices=blocks.experts).swapaxes(-1, -2))
+    def product(a: mx.array, b: mx.array) -> mx.array:
+        # The other way round: wide weights are read faster in the order in which they lie.
+        columns, rows = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
+        return _stock_gather_mm(rows, columns, lhs_indices=rhs_indices, **options).swapaxes(-1, -2)
 
     @product.vjp
     def _backward(primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array) -> tuple[mx.array, ...]:
-        a, weights = primals
-        direction = blocks.spread(cotangent)
-        of_weights = direction.swapaxes(-1, -2) @ blocks.spread(a)
-        return (
-            blocks.gathered(_stock_gather_mm(direction, weights, rhs_indices=blocks.experts)),
-            mx.zeros(weights.shape).at[blocks.experts].add(of_weights),
-        )
+        a, b = primals
+        of_a = _stock_gather_mm(cotangent, b.swapaxes(-1, -2), rhs_indices=rhs_indices, **options)
+        return of_a, mx.zeros_like(b).at[rhs_indices].add(a.swapaxes(-1, -2) @ cotangent)
 
-    # As the layer has its weights, (experts, out, in).
-    return cast(mx.array, product(a[:, 0], b.swapaxes(-1, -2)))[:, None]
+    return cast(mx.array, product(a, b))
 
 
-def block_size(tokens: int, experts: int) -> int:
+def _plain_experts(*modules: nn.Module) -> int:
+    """How many experts the modules have, with LoRA or without; 0 if some are quantized."""
+    linears = [getattr(module, "linear", module) for module in modules]
+    return linears[0].num_experts if all(isinstance(linear, SwitchLinear) for linear in linears) else 0
+
+
+def block_size(pairs: int, experts: int) -> int:
     """How many tokens a block holds: about a quarter of what an expert serves, so that an eighth of it stays empty."""
-    share = max(1, tokens // (4 * experts))
+    share = max(1, pairs // (4 * experts))
     return min(MOST, max(LEAST, 1 << (share.bit_length() - 1)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Blocks:
-    """Where the tokens stand once those of each expert fill whole blocks."""
-
-    size: int
-    """Tokens in a block."""
+class Blocks:
+    """Where the pairs of a token and its expert stand once those of each expert fill whole blocks."""
 
     slots: mx.array
-    """(tokens,): where each token goes."""
+    """(..., chosen): the slot of each pair."""
 
     tokens: mx.array
-    """(blocks * size,): the token in each slot; in an empty one, the number of tokens."""
+    """(blocks, size): the token in each slot; in an empty one the first, whose result nothing reads."""
+
+    pairs: mx.array
+    """(blocks, size): the pair in each slot; in an empty one, the number of pairs."""
 
     experts: mx.array
     """(blocks,): the expert of each block; of the blocks that are left over, the last one."""
 
     @classmethod
-    def of(cls, indices: mx.array, experts: int) -> _Blocks:
-        """The blocks for the experts of the tokens, (tokens,) and sorted."""
-        (tokens,) = indices.shape
-        size = block_size(tokens, experts)
-        order = mx.arange(tokens, dtype=mx.int32)
-        served = mx.zeros((experts,), mx.int32).at[indices].add(1)
+    def of(cls, indices: mx.array, experts: int) -> Blocks:
+        """The blocks for the experts that each token has chosen, (..., chosen)."""
+        indices = mx.stop_gradient(indices)
+        size = block_size(indices.size, experts)
+        pairs = indices.flatten()
+        order = mx.argsort(pairs)
+        chosen = pairs[order]
+        served = mx.zeros((experts,), mx.int32).at[chosen].add(1)
         filled = (served + size - 1) // size
         ends = mx.cumsum(filled)
         shift = (ends - filled) * size - (mx.cumsum(served) - served)
-        slots = order + shift[indices]
+        taken = mx.arange(pairs.size, dtype=mx.int32) + shift[chosen]
         # Each expert leaves at most one block unfilled: never more blocks than these.
-        most = tokens // size + min(experts, tokens)
+        most = pairs.size // size + min(experts, pairs.size)
         begun = mx.arange(most, dtype=mx.int32)[:, None] >= ends
-        back = mx.full((most * size,), tokens, mx.int32)
-        back[slots] = order
-        return cls(size, slots, back, mx.minimum(begun.sum(axis=1), experts - 1).astype(mx.uint32))
+        slots, held = mx.zeros((pairs.size,), mx.int32), mx.full((most * size,), pairs.size, mx.int32)
+        slots[order] = taken
+        held[taken] = order.astype(mx.int32)
+        held = held.reshape(most, size)
+        return cls(
+            slots.reshape(indices.shape),
+            mx.where(held < pairs.size, held // indices.shape[-1], 0),
+            held,
+            mx.minimum(begun.sum(axis=1), experts - 1).astype(mx.uint32),
+        )
 
-    def spread(self, a: mx.array) -> mx.array:
-        """a, (tokens, width), as (blocks, size, width), zero where no token stands."""
-        with_zero = mx.concatenate([a, mx.zeros((1, a.shape[1]))])
-        return with_zero[self.tokens].reshape(-1, self.size, a.shape[1])
+    def spread(self, x: mx.array) -> mx.array:
+        """x, (..., width), as (blocks, size, width)."""
+
+        @mx.custom_function
+        def spread(x: mx.array) -> mx.array:
+            return x.reshape(-1, x.shape[-1])[self.tokens]
+
+        @spread.vjp
+        def _backward(x: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
+            return cotangent.reshape(-1, x.shape[-1])[self.slots].sum(axis=-2)
+
+        return cast(mx.array, spread(x))
 
     def gathered(self, a: mx.array) -> mx.array:
-        """What `spread` spread: the tokens' rows, (tokens, width), of (blocks, size, width)."""
-        return a.reshape(-1, a.shape[-1])[self.slots]
+        """a, (blocks, size, width), as (..., chosen, width)."""
+
+        @mx.custom_function
+        def gathered(a: mx.array) -> mx.array:
+            return a.reshape(-1, a.shape[-1])[self.slots]
+
+        @gathered.vjp
+        def _backward(a: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
+            rows = cotangent.reshape(-1, a.shape[-1])
+            return mx.concatenate([rows, mx.zeros((1, a.shape[-1]), rows.dtype)])[self.pairs]
+
+        return cast(mx.array, gathered(a))
