@@ -313,7 +313,7 @@ def operations(name: str, prefix: int) -> dict[str, float]:
             "topcoat again": UPDATES * shared + ITERATIONS * single}  # fmt: skip
 
 
-def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str, int]) -> Result:
+def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str, int], prediction: bool) -> Result:
     """Every side on one model, in turns; medians over the rounds."""
     folder = scratch / name
     make_model(name, folder)
@@ -338,7 +338,7 @@ def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str
     ours, theirs = runs["topcoat"][0]["losses"], runs["mlx-lm"][0]["losses"]
     apart = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=False))
     counted = operations(name, prefix)
-    told = predicted(name, prefix, scratch) if name != "heavy" else {}
+    told = predicted(name, prefix, scratch) if prediction else {}
     return {
         "prefix": prefix,
         "sides": summary,
@@ -382,6 +382,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=4, help="of mlx-lm and PEFT")
     parser.add_argument("--installed", action="store_true", help="also mlx-lm with the BLAS that pip installs")
+    parser.add_argument("--prediction", action=argparse.BooleanOptionalAction, default=True, help="from small models")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     counts = {"topcoat": 20, "topcoat again": 8, "mlx-lm": options.updates}
@@ -395,7 +396,8 @@ def main() -> None:
             sides = {side: n for side, n in counts.items() if side != "peft" or name == "dense"}
             if name == "heavy":
                 sides = {"topcoat": 2, "mlx-lm": 2}
-            report["models"][name] = compare(name, options.prefix, options.rounds, Path(scratch), sides)
+            prediction = options.prediction and name != "heavy"
+            report["models"][name] = compare(name, options.prefix, options.rounds, Path(scratch), sides, prediction)
             show(name, report["models"][name])
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")

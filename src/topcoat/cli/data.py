@@ -15,6 +15,7 @@ from rich.markup import escape
 from topcoat.cli.console import beside, err, out, print_line
 from topcoat.cli.project import open_project, read_project
 from topcoat.errors import InvalidInput, Where
+from topcoat.quantity import counted
 from topcoat.store.files import is_stream
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def import_(
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
     else:
-        print_line(beside(to), f"{escape(str(done.path))}: {done.examples} examples, read as {done.format}")
+        print_line(beside(to), f"{escape(str(done.path))}: {counted(done.examples, 'example')}, read as {done.format}")
 
 
 @app.command()
@@ -140,10 +141,12 @@ def _show_finding(finding: Finding) -> None:
 
 
 def _show_stats(found: DataStats) -> None:
-    unreadable = f", {found.unreadable} lines that are none" if found.unreadable else ""
-    print_line(out, f"{found.examples} examples{unreadable}, {found.turns} turns; {found.calling} call a tool")
-    print_line(out, f"{found.templates} templates; worth {found.effective:.1f} examples of evenly used templates")
-    print_line(out, f"{found.duplicates} duplicates, {found.near_duplicates} near-duplicates")
+    unreadable = f", {counted(found.unreadable, 'line')} that can't be read" if found.unreadable else ""
+    examples = f"{counted(found.examples, 'example')}{unreadable}, {counted(found.turns, 'turn')}"
+    templates = counted(found.templates, "template")
+    print_line(out, f"{examples}; {found.calling} call a tool")
+    print_line(out, f"{templates}; worth {found.effective:.1f} examples of evenly used templates")
+    print_line(out, f"{counted(found.duplicates, 'duplicate')}, {counted(found.near_duplicates, 'near-duplicate')}")
     print_line(out, f"the longest has {found.longest} characters")
     for name, count in sorted(found.categories.items(), key=lambda item: -item[1]):
         print_line(out, f"  {escape(name) or 'without a category'}: {count}")

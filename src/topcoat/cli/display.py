@@ -17,6 +17,7 @@ from topcoat.errors import TopcoatError
 from topcoat.evals.compare import CategoryChange, Comparison, compare
 from topcoat.evals.matrix import ScoreMatrix
 from topcoat.plan import Need, Plan
+from topcoat.quantity import counted
 from topcoat.records import Budget, Call, CheckReport, Estimate, EvalResult, Interval
 from topcoat.spec.phase import GateSpec
 from topcoat.workflow import PhaseOutcome, ProjectStatus
@@ -112,8 +113,8 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         print_line(console, f"[red]worse[/]  {escape(case.case_id)}: {escape(case.after.reason)}")
     print_line(
         console,
-        f"{len(comparison.better)} cases better, {len(comparison.worse)} worse, "
-        f"{len(comparison.changed)} answers changed",
+        f"{counted(len(comparison.better), 'case')} better, {len(comparison.worse)} worse, "
+        f"{counted(len(comparison.changed), 'answer')} changed",
     )
 
 
@@ -132,7 +133,8 @@ def show_check(console: Console, report: CheckReport) -> None:
     _show_budget(console, report.budget)
     if report.estimate is not None:
         _show_estimate(console, report.estimate)
-    counts = f"{len(report.errors)} errors, {sum(f.severity == 'warning' for f in report.findings)} warnings"
+    warnings = sum(finding.severity == "warning" for finding in report.findings)
+    counts = f"{counted(len(report.errors), 'error')}, {counted(warnings, 'warning')}"
     print_line(console, f"[{'red' if report.errors else 'green'}]{counts}[/]")
 
 
@@ -141,13 +143,15 @@ def _show_budget(console: Console, budget: Budget) -> None:
     worth = "" if budget.effective is None else f", worth {budget.effective:.1f} of evenly used templates"
     print_line(
         console,
-        f"{budget.examples} examples to train on, {budget.valid} held out{worth}; {budget.replay_pool} to replay from; "
-        f"code of {budget.programs_run} of {budget.programs} different programs was run",
+        f"{counted(budget.examples, 'example')} to train on, {budget.valid} held out{worth}; "
+        f"{budget.replay_pool} to replay from; "
+        f"code of {budget.programs_run} of {counted(budget.programs, 'different program')} was run",
     )
     print_line(
         console,
-        f"{budget.iterations} iterations = {budget.updates} updates = {budget.passes:.2f} passes; "
-        f"{budget.replayed} rows replayed; {budget.trained_tokens} tokens trained; longest row {budget.longest} tokens",
+        f"{counted(budget.iterations, 'iteration')} = {counted(budget.updates, 'update')} = "
+        f"{budget.passes:.2f} passes; {counted(budget.replayed, 'row')} replayed; "
+        f"{counted(budget.trained_tokens, 'token')} trained; longest row {counted(budget.longest, 'token')}",
     )
 
 
@@ -249,8 +253,9 @@ def show_plan(console: Console, plan: Plan, written: Path | None) -> None:
     rate = spec.train.learning_rate
     print_line(
         console,
-        f"{plan.trained} examples to train on, {held} held out; {spec.train.iters} iterations of "
-        f"{spec.train.batch_size} = {plan.updates} updates = {plan.passes:.2f} passes; learning rate {rate:g}"
+        f"{counted(plan.trained, 'example')} to train on, {held} held out; "
+        f"{spec.train.iters} iterations of {spec.train.batch_size} = {counted(plan.updates, 'update')} = "
+        f"{plan.passes:.2f} passes; learning rate {rate:g}"
         + (", lower because the base has a coat already" if plan.layered else ""),
     )
     data = spec.data.train[0]
@@ -266,7 +271,7 @@ def show_plan(console: Console, plan: Plan, written: Path | None) -> None:
 
 def _show_need(console: Console, need: Need) -> None:
     """What to write for a category, and what its failed cases called instead."""
-    print_line(console, f"[bold]{escape(need.category)}[/]: write {need.examples} examples")
+    print_line(console, f"[bold]{escape(need.category)}[/]: write {counted(need.examples, 'example')}")
     for chain in need.chains:
         confused = [f"{c.called} ({len(c.cases)})" for c in need.confusions if c.wanted == chain.tools]
         instead = f"; instead: {', '.join(confused)}" if confused else ""

@@ -12,6 +12,7 @@ from rich.markup import escape
 from topcoat.cli.console import err, out, print_line
 from topcoat.cli.project import common
 from topcoat.errors import InvalidInput
+from topcoat.quantity import counted
 from topcoat.store.files import json_text
 
 __all__ = ["app"]
@@ -30,7 +31,7 @@ def show(json: Json = False) -> None:
     if json:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
         return
-    print_line(out, f"{found.events} events in {found.sessions} sessions: {escape(found.path)}")
+    print_line(out, f"{counted(found.events, 'event')} in {counted(found.sessions, 'session')}: {escape(found.path)}")
     for kind, count in found.kinds.items():
         print_line(out, f"  {kind}: {count}")
 

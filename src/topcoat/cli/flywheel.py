@@ -8,6 +8,7 @@ from rich.markup import escape
 from topcoat.cli.console import print_line
 from topcoat.data.codes import CODES
 from topcoat.flywheel.extraction import REASONS
+from topcoat.quantity import counted
 from topcoat.workflow.extraction import REJECTIONS, Extraction
 
 __all__ = ["show_extraction"]
@@ -17,7 +18,8 @@ def show_extraction(console: Console, found: Extraction) -> None:
     """What was found, what was rejected, and why."""
     reasons = CODES | REASONS | REJECTIONS
     total = sum(found.examples.values())
-    print_line(console, f"{found.sessions} sessions, {found.held_out} of them held out: {found.candidates} candidates")
+    sessions = f"{counted(found.sessions, 'session')}, {found.held_out} of them held out"
+    print_line(console, f"{sessions}: {counted(found.candidates, 'candidate')}")
     for category in {**found.asked, **found.examples}:
         asked = f" of {found.asked[category]}" if category in found.asked else ""
         print_line(console, f"  {escape(category)}: {found.examples.get(category, 0)}{asked}")
@@ -28,8 +30,8 @@ def show_extraction(console: Console, found: Extraction) -> None:
     for code, count in found.rejected.items():
         print_line(console, f"  {count:4} {code}: {escape(reasons[code])}")
     if total:
-        print_line(console, f"wrote {escape(found.path)}: {total} examples")
+        print_line(console, f"wrote {escape(found.path)}: {counted(total, 'example')}")
     else:
         print_line(console, f"no example is left: {escape(found.path)} was not written")
     if found.cases:
-        print_line(console, f"wrote {escape(found.suite)}: {found.cases} cases")
+        print_line(console, f"wrote {escape(found.suite)}: {counted(found.cases, 'case')}")

@@ -17,6 +17,7 @@ from topcoat.cli.console import beside, err, out, print_line
 from topcoat.cli.project import common, open_project, read_project
 from topcoat.cli.serve import serve
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
+from topcoat.quantity import counted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -274,7 +275,7 @@ def review(
     if json:
         _print_json({"version": 1, "decided": done, "left": left})
     else:
-        out.print(f"{done} examples decided on, {left} left", highlight=False)
+        out.print(f"{counted(done, 'example')} decided on, {left} left", highlight=False)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from topcoat.cli.data import edit
 from topcoat.data.draft import draft_of, read_draft
 from topcoat.errors import InvalidInput, Refused
 from topcoat.flywheel.dialogue import Turn
+from topcoat.quantity import counted
 from topcoat.spec.example import Example
 from topcoat.workflow.review import Decision, decide, dialogue_of, pending
 from topcoat.workflow.workspace import Workspace
@@ -38,7 +39,7 @@ def review_examples(workspace: Workspace, name: str, accept_above: float | None)
     asked = {key: example for key, example in waiting.items() if key not in sure}
     if asked and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused(
-            f"{len(asked)} examples wait for review, which needs a terminal",
+            f"review of {counted(len(asked), 'example')} needs a terminal",
             hint=f"topcoat review --phase {name} --accept-above 0.7",
         )
     done = len(sure)

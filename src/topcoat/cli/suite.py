@@ -15,6 +15,7 @@ from topcoat.cli.console import beside, print_line
 from topcoat.cli.project import read_project
 from topcoat.data.codes import CODES
 from topcoat.errors import InvalidInput
+from topcoat.quantity import counted
 
 if TYPE_CHECKING:
     from topcoat.workflow.expansion import ExpandedSuite
@@ -59,11 +60,11 @@ def expand(
 
 
 def _show(console: Console, done: ExpandedSuite) -> None:
-    kind = "reserve cases" if done.reserve else "cases"
+    kind = "reserve case" if done.reserve else "case"
     print_line(
         console,
-        f"{escape(done.path)}: {sum(done.cases.values())} {kind} of {done.families} templates, "
-        f"checked against {done.examples} examples",
+        f"{escape(done.path)}: {counted(sum(done.cases.values()), kind)} of {counted(done.families, 'template')}, "
+        f"checked against {counted(done.examples, 'example')}",
     )
     for category, count in done.cases.items():
         print_line(console, f"  {escape(category)}: {count}")

@@ -17,6 +17,7 @@ from topcoat.data.rows import OverLong
 from topcoat.data.secrets import find_secrets
 from topcoat.engine.base import Tokenizer
 from topcoat.errors import Where
+from topcoat.quantity import counted
 from topcoat.records import Finding
 from topcoat.spec.canonical import canonical_json
 from topcoat.spec.catalog import Catalog
@@ -79,7 +80,7 @@ def check_quota(new: Examples, quota: Mapping[str, int], phase_file: Where) -> l
             "quota",
             "warning",
             phase_file,
-            f"{category}: {found[category]} examples, the quota is {wanted}",
+            f"{category}: {counted(found[category], 'example')}, the quota is {wanted}",
             f"write {wanted - found[category]} more" if found[category] < wanted else "raise the quota",
         )
         for category, wanted in quota.items()
@@ -98,7 +99,7 @@ def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) ->
             "class-imbalance",
             "warning",
             phase_file,
-            f"{category}: {count} examples beside {most} of {largest}",
+            f"{category}: {counted(count, 'example')} beside {most} of {largest}",
             f"write more of {category}, or say under [data.quota] that it is meant",
         )
         for category, count in found.items()

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from topcoat.data.check_overlap import Questions, answer_twins, same_words
 from topcoat.data.held_out import Draws, HeldOutNames, KnownTexts
 from topcoat.errors import InvalidInput, Mistake
+from topcoat.quantity import counted
 from topcoat.spec.case_template import CaseTemplate, CaseTemplates
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.example import LocatedExample
@@ -74,7 +75,7 @@ def expand(
         if len(made) < count:
             mistakes += [
                 Mistake(
-                    f'"{family.template.name}" makes {family.made} cases and no more: {family.ended}; '
+                    f'"{family.template.name}" makes {counted(family.made, "case")} and no more: {family.ended}; '
                     f'"{category}" has {len(made)} of {count}',
                     templates.where(family.template),
                     f'more values, another template of "{category}", or --cases {max(1, len(made))}',

@@ -12,6 +12,7 @@ from pathlib import Path
 from topcoat.flywheel.selection import HELD_OUT
 from topcoat.plan import GOAL, LEAST, Plan
 from topcoat.progress import Note
+from topcoat.quantity import counted
 from topcoat.spec.loader import read_text
 from topcoat.workflow.extraction import Extraction, extract_examples
 from topcoat.workflow.phase_run import PhaseOutcome, run_phase
@@ -53,13 +54,13 @@ def turn_cycle(
             found = extract_examples(workspace, name, enough, held_out=held_out)
         new = _lines(Path(found.path)) - (_lines(discarded) if discarded else set())
         if len(new) < LEAST:
-            return CycleOutcome(name, f"too little data: {len(new)} examples are new since {discarded}", found)
+            return CycleOutcome(name, f"too little data: {counted(len(new), 'new example')} since {discarded}", found)
         targets = dict.fromkeys(enough)
         examples = sum(found.examples.values())
         plan = plan_phase(workspace, name=name, goal=goal, examples=examples, targets=targets)
         write_plan(_with_quota(plan, found.examples), path)
         counts = ", ".join(f"{category} {n}" for category, n in found.examples.items())
-        workspace.sink.emit(Note(f"{name}: examples from {found.sessions} sessions: {counts}"))
+        workspace.sink.emit(Note(f"{name}: examples from {counted(found.sessions, 'session')}: {counts}"))
         if review:
             return CycleOutcome(name, f"for review: topcoat review --phase {name}, then topcoat cycle", found)
     return CycleOutcome(name, extraction=found, outcome=run_phase(workspace, path))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from topcoat.errors import InvalidInput, Where
 from topcoat.plan import EXAMPLES, GOAL, LEAST, Plan, Settings, make_plan
+from topcoat.quantity import counted
 from topcoat.spec.phase import phase_name
 from topcoat.spec.phase_text import phase_text
 from topcoat.store.files import is_stream, require_new, write_text
@@ -77,7 +78,8 @@ def plan_text(plan: Plan) -> str:
     remarks = {
         "data.valid": f"about {held} examples are held out, {plan.trained} are trained on",
         "data.replay": "share of every epoch that is drawn from earlier data",
-        "train.iters": f"{plan.passes:.2f} passes over the {plan.trained} examples, in {plan.updates} updates",
+        "train.iters": f"{plan.passes:.2f} passes over {counted(plan.trained, 'example')}, "
+        f"in {counted(plan.updates, 'update')}",
         "train.learning_rate": "lower, because the base has a coat already" if plan.layered else "a first coat",
         "gate.tolerance": "one case of the smallest category" if spec.gate.tolerance else "not one case",
     }

@@ -27,6 +27,7 @@ from topcoat.data.templates import effective_number, template
 from topcoat.engine.base import Batch, Row
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.evals.sandbox import Sandbox
+from topcoat.quantity import counted
 from topcoat.records import Budget, CheckReport, Finding
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.example import LocatedExample
@@ -98,7 +99,7 @@ def prepare(
         findings += check_rows(encoded.over_long, encoded.partly_masked)
     if not encoded_new.rows:
         raise InvalidInput(
-            f"none of the {len(new)} examples fits max_seq_length = {spec.train.max_seq_length}",
+            f"none of {counted(len(new), 'example')} fits max_seq_length = {spec.train.max_seq_length}",
             where=Where(path),
             hint=f"max_seq_length = {max((r.tokens for r in encoded_new.over_long), default=0)}",
         )

@@ -18,6 +18,7 @@ from topcoat.engine.mlx.prefix import shared_prefix
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.trunk import Trunk
 from topcoat.progress import Note, Sink
+from topcoat.quantity import counted
 from topcoat.store.cache import ArrayCache
 
 __all__ = ["choose_forward"]
@@ -60,7 +61,7 @@ def choose_forward(
     _drop_trunk(model, trunk.split)
     said = f"trunk of {trunk.split} layers computed once a row, {len(_layers(model)) - trunk.split} trained on"
     if trunk.prefix:
-        said += f"; a prefix of {len(trunk.prefix)} tokens shared by all {len(rows)} rows"
+        said += f"; a prefix of {counted(len(trunk.prefix), 'token')} shared by all {counted(len(rows), 'row')}"
     sink.emit(Note(said))
     return split
 

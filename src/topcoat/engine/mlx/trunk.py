@@ -26,6 +26,7 @@ from topcoat.engine.mlx.model import load, read_config, weight_files
 from topcoat.engine.mlx.prefix import AfterPrefix, PrefixKeys
 from topcoat.engine.mlx.shards import Shard
 from topcoat.progress import Sink, task
+from topcoat.quantity import counted
 from topcoat.store.cache import ArrayCache
 
 __all__ = ["Trunk", "run_layers"]
@@ -58,7 +59,7 @@ class Trunk:
             for number, group in enumerate(groups):
                 for layers in self._pass([self._own(row) for row in group]):
                     running.advance(number * self.split + layers, "")
-            running.result = f"{len(missing)} rows through {self.split} layers"
+            running.result = f"{counted(len(missing), 'row')} through {counted(self.split, 'layer')}"
 
     def states(self, row: Row) -> mx.array:
         """The states (own tokens, width) of a row that enter the top, without the prefix. `compute` comes first."""
