@@ -37,11 +37,11 @@ def test_import_and_stats(tmp_path: Path) -> None:
     source = tmp_path / "chat.jsonl"
     source.write_text(json.dumps(dialogue("a", "b")) + "\n")
     done = topcoat("data", "import", source, "--to", "data.jsonl", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "data.jsonl: 1 examples, read as chat\n")
+    assert (done.returncode, done.stdout) == (0, "data.jsonl: 1 example, read as chat\n")
     again = topcoat("data", "import", source, "--to", "data.jsonl", cwd=tmp_path)
     assert again.returncode == 2
     assert "hint: topcoat data import" in again.stderr
-    assert "1 templates; worth 1.0 examples" in topcoat("data", "stats", "data.jsonl", cwd=tmp_path).stdout
+    assert "1 template; worth 1.0 examples" in topcoat("data", "stats", "data.jsonl", cwd=tmp_path).stdout
     figures = json.loads(topcoat("data", "stats", "data.jsonl", "--json", cwd=tmp_path).stdout)
     assert figures["categories"] == {"files": 1}
     imported = topcoat("data", "import", source, "--to", "b.jsonl", "--format", "chat", "--json", cwd=tmp_path)
@@ -53,7 +53,7 @@ def test_an_import_can_come_from_a_pipe_and_go_into_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["sh", "-c", "cat chat.jsonl > pipe"], cwd=tmp_path):
         done = topcoat("data", "import", "pipe", "--to", "/dev/stdout", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "/dev/stdout: 1 examples, read as chat\n")
+    assert (done.returncode, done.stderr) == (0, "/dev/stdout: 1 example, read as chat\n")
     assert json.loads(done.stdout) == dialogue("a", "b")
     assert Path("/dev/stdout").is_symlink()
     (tmp_path / "chat.jsonl").write_text("\n\n{}\n")

@@ -164,7 +164,7 @@ def hub() -> Iterator[str]:
     ("address", "expected"),
     [
         ("hf:me/chats:train", "3 examples, read as chat"),
-        ("hf:me/chats:train[:1]", "1 examples, read as chat"),
+        ("hf:me/chats:train[:1]", "1 example, read as chat"),
         ("hf:me/several:b/train", "3 examples, read as chat"),
         ("hf:me/chats", "several splits, name one: train, test"),
         ("hf:me/several", "several configurations, name one: a, b"),
