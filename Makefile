@@ -24,7 +24,7 @@ test: $(STAMP) ## All tests
 	$(BIN)/python -m pytest
 
 test-fast: $(STAMP) ## The tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
 
 check: $(STAMP) ## Formatting, lint, types, layers
 	$(BIN)/ruff format --check .

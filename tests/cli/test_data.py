@@ -33,6 +33,7 @@ def editor(folder: Path, old: str, new: str) -> str:
     return f"'{sys.executable}' '{script}'"
 
 
+@pytest.mark.slow
 def test_import_and_stats(tmp_path: Path) -> None:
     source = tmp_path / "chat.jsonl"
     source.write_text(json.dumps(dialogue("a", "b")) + "\n")
@@ -48,6 +49,7 @@ def test_import_and_stats(tmp_path: Path) -> None:
     assert json.loads(imported.stdout)["examples"] == 1
 
 
+@pytest.mark.slow
 def test_an_import_can_come_from_a_pipe_and_go_into_one(tmp_path: Path) -> None:
     (tmp_path / "chat.jsonl").write_text("\n" + json.dumps(dialogue("a", "b")) + "\n")
     os.mkfifo(tmp_path / "pipe")
@@ -62,6 +64,7 @@ def test_an_import_can_come_from_a_pipe_and_go_into_one(tmp_path: Path) -> None:
     assert "at pipe:3\n" in done.stderr
 
 
+@pytest.mark.slow
 def test_new_is_checked_on_save(project: Path, tmp_path: Path) -> None:
     arguments = ("data", "new", "--category", "files")
     filled = "=code>\nprint(read_file('a.txt').text)"

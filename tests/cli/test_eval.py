@@ -38,6 +38,7 @@ def always(handler: Handler) -> None:
     handler.send(200, message(content=DIFF))
 
 
+@pytest.mark.slow
 def test_a_folder_is_evaluated_and_does_not_join_the_lineage(fake_project: Path) -> None:
     short_suite(fake_project)
     other = fake_project / "elsewhere" / "other"
@@ -53,6 +54,7 @@ def test_a_folder_is_evaluated_and_does_not_join_the_lineage(fake_project: Path)
     assert [(model["name"], model["categories"]) for model in status["models"]] == [("phase33b", [])]
 
 
+@pytest.mark.slow
 def test_an_equal_folder_leaves_the_model_of_the_lineage_to_be_evaluated(fake_project: Path) -> None:
     short_suite(fake_project)
     folder = fake(fake_project, "eval", "models/phase33b", "--json")
@@ -69,6 +71,7 @@ def test_a_folder_without_a_model_is_refused(fake_project: Path) -> None:
     assert "not a fake model" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_server_is_evaluated(fake_project: Path) -> None:
     ids = short_suite(fake_project)
     with serving(always) as server:
@@ -89,6 +92,7 @@ def test_a_server_is_evaluated(fake_project: Path) -> None:
     assert status["models"] == []
 
 
+@pytest.mark.slow
 def test_cases_without_an_answer_are_shown_and_are_no_zeros(fake_project: Path) -> None:
     ids = short_suite(fake_project)
     prompts = {case["id"]: case["prompt"] for case in cases(fake_project) if "prompt" in case}
@@ -116,6 +120,7 @@ def cases(project: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (project / "suites" / "routing.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_too_many_errors_void_the_evaluation(fake_project: Path) -> None:
     ids = short_suite(fake_project)
     with (fake_project / "topcoat.toml").open("a") as file:

@@ -49,6 +49,7 @@ def test_help_loads_neither_mlx_nor_transformers() -> None:
     assert "run" in done.stdout
 
 
+@pytest.mark.slow
 def test_every_command_prints_one_json_document_and_nothing_else(fake_project: Path) -> None:
     run = fake(fake_project, "run", "phase34a", "--json")
     assert run.returncode == 0, run.stderr
@@ -69,6 +70,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(fake_project: P
         json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_passing_phase_shows_the_table_the_verdict_and_the_report(fake_project: Path) -> None:
     done = fake(fake_project, "run", "phase34a")
     assert done.returncode == 0
@@ -81,6 +83,7 @@ def test_a_passing_phase_shows_the_table_the_verdict_and_the_report(fake_project
     assert "run before with the same inputs: nothing to do" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_discarded_phase_ends_with_3_and_names_the_category(fake_project: Path) -> None:
     write_phase(fake_project, train__learning_rate=1e-2, gate__no_regression=["text_tools"], retry__max_attempts=1)
     done = fake(fake_project, "run", "phase34a")
@@ -90,6 +93,7 @@ def test_a_discarded_phase_ends_with_3_and_names_the_category(fake_project: Path
     assert "production is untouched: phase33b" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -136,6 +140,7 @@ def test_every_mistake_of_a_file_is_shown_with_its_line(fake_project: Path) -> N
         assert text in done.stderr
 
 
+@pytest.mark.slow
 def test_a_broken_line_of_data_is_named_and_nothing_is_lost(fake_project: Path) -> None:
     data = fake_project / "data" / "phase34a.jsonl"
     lines = data.read_text().splitlines()
@@ -155,6 +160,7 @@ def test_no_such_model_is_named_where_it_is_written(fake_project: Path) -> None:
     assert "topcoat.toml:" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_second_run_says_who_holds_the_lock(fake_project: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
@@ -180,6 +186,7 @@ def test_a_second_run_says_who_holds_the_lock(fake_project: Path) -> None:
         holder.stdout.close()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(fake_project: Path) -> None:
     write_phase(fake_project, train__iters=300_000)
     process = subprocess.Popen(
@@ -216,6 +223,7 @@ def test_the_page_of_commands_is_what_help_prints() -> None:
     assert (ROOT / "docs" / "commands.md").read_text() == done.stdout
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_to_write_and_its_phase_can_be_checked(fake_project: Path) -> None:
     done = fake(fake_project, "plan", "--target", "domain=0.8", "--write", "phases/phase35.toml")
     assert done.returncode == 0, done.stderr
@@ -246,6 +254,7 @@ def test_a_folder_that_can_t_be_written_is_named(fake_project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_the_characters_shows_others(fake_project: Path, encoding: str) -> None:
     project = fake_project.rename(fake_project.with_name("proj→é"))
@@ -266,6 +275,7 @@ def test_init_needs_a_model(tmp_path: Path, base: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     FakeEngine.create(tmp_path / "models" / "base", [("Open the licence text, please.", "I can't.")])
     done = topcoat("init", "agent", "--base", "models/base", cwd=tmp_path)

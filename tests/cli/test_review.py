@@ -74,6 +74,7 @@ def test_without_a_terminal_it_is_refused_and_the_sure_ones_are_accepted(extract
         assert len(reviewed(workspace)) == 5
 
 
+@pytest.mark.slow
 def test_the_commands_say_what_they_did(fake_project: Path) -> None:
     capture(fake_project, 8)
     write_phase(fake_project, "next", data__train=["data/next.jsonl"])
@@ -86,3 +87,16 @@ def test_the_commands_say_what_they_did(fake_project: Path) -> None:
     stopped = topcoat("--engine", "fake", "cycle", cwd=fake_project)
     assert stopped.returncode == 0, stopped.stderr
     assert "stopped: too little data" in stopped.stdout
+    told = json.loads(topcoat("--engine", "fake", "cycle", "--json", cwd=fake_project).stdout)
+    assert told["stopped"].startswith("too little data")
+    assert (told["extraction"]["sessions"], told["outcome"]) == (8, None)
+
+
+@pytest.mark.slow
+def test_a_cycle_that_runs_tells_of_its_data_and_its_verdict(fake_project: Path) -> None:
+    capture(fake_project, 60)
+    done = topcoat("--engine", "fake", "cycle", "--json", cwd=fake_project)
+    told = json.loads(done.stdout)
+    assert (told["phase"], told["stopped"], told["extraction"]["sessions"]) == ("cycle1", "", 60)
+    assert told["outcome"]["promoted"] is (done.returncode == 0)
+    assert told["outcome"]["attempts"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_main import fake
 
 
+@pytest.mark.slow
 def test_expand_says_what_it_made_and_what_not(fake_project: Path) -> None:
     templates = fake_project / "suites/templates.toml"
     text = templates.read_text()
@@ -27,6 +30,7 @@ def test_expand_says_what_it_made_and_what_not(fake_project: Path) -> None:
     assert piped.stdout == (fake_project / "big.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_expand_refuses_with_a_hint(fake_project: Path) -> None:
     nowhere = fake(fake_project, "suite", "expand", "suites/templates.toml")
     assert nowhere.returncode == 2

@@ -192,6 +192,7 @@ def all_findings(path: Path, valid: list[LocatedExample], sandbox: Sandbox | Non
     return findings + check_quota(read, {"search": 100}, PHASE)
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_200_clean_examples(tmp_path: Path, sandbox: Sandbox) -> None:
     path = tmp_path / "clean.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in material.clean_rows(200)))

@@ -236,6 +236,7 @@ def random_answers(count: int) -> Iterator[str]:
             yield text if i % 3 == 1 else f"<tool_call>{text}</tool_call>"
 
 
+@pytest.mark.slow
 def test_ten_thousand_random_answers_are_scored(sandbox: Sandbox) -> None:
     expects = {**WORDS, "silence": Expect(calls=[]), "copy": Expect.model_validate({"calls": EXPECTED["copy"]})}
     for text in random_answers(10_000):

@@ -139,6 +139,7 @@ STOPPED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "problem"), STOPPED.values(), ids=STOPPED)
 def test_what_is_stopped(sandbox: Sandbox, program: str, problem: str) -> None:
     start = time.perf_counter()

@@ -89,6 +89,7 @@ def test_what_cannot_be_read_does_not_stop_the_rest(path: Path) -> None:
     assert queries(path) == ["b"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_nothing_and_is_said(path: Path) -> None:
     # A limit on the size of files in a process of its own: SQLite meets it as it meets the end of a disk.
     program = f"""

@@ -24,6 +24,7 @@ def elsewhere(fake_project: Path, tmp_path: Path) -> Path:
     return other / ".topcoat" / "runs" / "phase34a" / "1" / "adapter"
 
 
+@pytest.mark.slow
 def test_an_adopted_adapter_passes_the_same_gate(fake_project: Path, elsewhere: Path) -> None:
     phase = fake_project / "phases" / "phase34a.toml"
     with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
@@ -37,6 +38,7 @@ def test_an_adopted_adapter_passes_the_same_gate(fake_project: Path, elsewhere: 
             adopt_adapter(workspace, phase, elsewhere)
 
 
+@pytest.mark.slow
 def test_one_that_fails_the_gate_leaves_production_alone(fake_project: Path, elsewhere: Path) -> None:
     phase = write_phase(fake_project, gate__target__domain=1.0)
     with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
@@ -47,6 +49,7 @@ def test_one_that_fails_the_gate_leaves_production_alone(fake_project: Path, els
         assert again.last.attempt == 2  # numbers go on: each attempt has a folder of its own
 
 
+@pytest.mark.slow
 def test_an_adoption_that_was_interrupted_begins_anew(fake_project: Path, elsewhere: Path, tmp_path: Path) -> None:
     class Broken(FakeEngine):
         def fuse(self, job, sink):  # type: ignore[no-untyped-def]  # a stand-in

@@ -23,6 +23,7 @@ def capture(project: Path, count: int) -> None:
             log.add(session(f"session {i}", i).events)
 
 
+@pytest.mark.slow
 def test_captured_usage_becomes_the_next_model_or_is_discarded(fake_project: Path) -> None:
     capture(fake_project, 60)
     done = turn(fake_project)
@@ -41,6 +42,7 @@ def test_too_little_data_stops_before_a_phase_is_written(fake_project: Path) -> 
     assert not (fake_project / "phases" / "cycle1.toml").exists()
 
 
+@pytest.mark.slow
 def test_after_review_and_after_a_kill_it_goes_on_with_the_run(fake_project: Path) -> None:
     capture(fake_project, 60)
     assert turn(fake_project, review=True).stopped.startswith("for review")

@@ -152,6 +152,7 @@ class Unsteady(FakeEngine):
         ]
 
 
+@pytest.mark.slow
 def test_the_gate_holds_the_format_at_every_temperature(fake_project: Path) -> None:
     reserve(fake_project, "git", 6)
     with (fake_project / "topcoat.toml").open("a") as file:

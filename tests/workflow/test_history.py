@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import write_phase
 from tests.workflow.test_phase_run import opened, run
 from topcoat.workflow import project_status, rollback
 
 
+@pytest.mark.slow
 def test_the_matrix_follows_the_production_line(fake_project: Path) -> None:
     with opened(fake_project) as workspace:
         assert project_status(workspace).matrix is None

@@ -95,6 +95,7 @@ def test_a_phase_that_can_t_pass_is_discarded_and_production_untouched(fake_proj
     assert production(fake_project) == "phase33b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["generate", "train", "fuse"])
 def test_a_killed_run_goes_on_at_its_last_finished_step(fake_project: Path, step: str) -> None:
     killed = Counting(kill_before=step)
@@ -107,6 +108,7 @@ def test_a_killed_run_goes_on_at_its_last_finished_step(fake_project: Path, step
     assert sorted(killed.done + again.done) == ["fuse", "generate", "generate", "train"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("report", ["train.json", "fuse.json"])
 def test_a_run_killed_between_a_result_and_its_report_does_the_step_again(fake_project: Path, report: str) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -124,6 +126,7 @@ class KilledAfterFuse(FakeEngine):
         return super().describe(model)
 
 
+@pytest.mark.slow
 def test_changed_inputs_of_an_unfinished_phase_are_listed(fake_project: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(fake_project, Counting(kill_before="fuse"))
@@ -218,6 +221,7 @@ def test_a_second_run_is_refused_while_one_holds_the_lock(fake_project: Path) ->
         pass
 
 
+@pytest.mark.slow
 def test_a_project_can_be_moved(fake_project: Path) -> None:
     run(fake_project)
     moved = fake_project.with_name("moved")

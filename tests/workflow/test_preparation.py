@@ -23,6 +23,7 @@ def checked(project: Path, *allow: str) -> CheckReport:
         return prepare(workspace, project / "phases" / "phase34a.toml", allow=frozenset(allow)).report
 
 
+@pytest.mark.slow
 def test_the_embedded_phase_has_no_errors(engine: MlxEngine, tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE, tmp_path / "demo", ignore=shutil.ignore_patterns("__pycache__"))
     with open_workspace(tmp_path / "demo", engine, Silent(), "test") as workspace:

@@ -42,6 +42,7 @@ def test_what_is_collected_can_be_rebuilt_to_the_same_bytes(workspace: Workspace
     assert workspace.engine.describe(rebuild(workspace, "phase34a-1").path).digest == first.digest
 
 
+@pytest.mark.slow
 def test_a_chain_is_rebuilt_from_its_root(workspace: Workspace) -> None:
     for name in ("phase34a-1", "phase34b-1"):
         shutil.rmtree(workspace.model(name).path)
@@ -51,6 +52,7 @@ def test_a_chain_is_rebuilt_from_its_root(workspace: Workspace) -> None:
     assert workspace.model("phase34a-1").path.is_dir()
 
 
+@pytest.mark.slow
 def test_production_and_roots_are_never_collected(workspace: Workspace) -> None:
     collect_garbage(workspace)
     assert workspace.model("production").path.is_dir()
@@ -58,6 +60,7 @@ def test_production_and_roots_are_never_collected(workspace: Workspace) -> None:
     assert collect_garbage(workspace).folders == []
 
 
+@pytest.mark.slow
 def test_a_model_whose_adapter_is_gone_is_kept(workspace: Workspace) -> None:
     adapter = workspace.model("phase34a-1").adapter
     assert adapter is not None
@@ -85,6 +88,7 @@ def test_compensated_rounding_is_repeated_on_the_same_rows(fake_project: Path) -
         assert opened.engine.describe(rebuild(opened, "phase34a-1").path).digest == model.digest
 
 
+@pytest.mark.slow
 def test_a_root_can_t_be_rebuilt(workspace: Workspace) -> None:
     with pytest.raises(Refused, match="is a root"):
         rebuild(workspace, "phase33b")

@@ -291,14 +291,27 @@ def cycle(
 
     with open_project("cycle") as workspace:
         done = turn_cycle(workspace, goal=goal, held_out=held_out, review=review)
-    if done.extraction is not None and not json:
-        show_extraction(out, done.extraction)
-    if done.outcome is not None:
-        _end_with(done.outcome, json)
-    elif json:
-        _print_json({"version": 1, "phase": done.phase, "stopped": done.stopped})
+    if json:
+        extraction = None if done.extraction is None else done.extraction.model_dump(mode="json")
+        outcome = None if done.outcome is None else _as_document(done.outcome)
+        _print_json(
+            {
+                "version": 1,
+                "phase": done.phase,
+                "stopped": done.stopped,
+                "extraction": extraction,
+                "outcome": outcome,
+            }
+        )
     else:
-        out.print(f"stopped: {done.stopped}", highlight=False, markup=False, soft_wrap=True)
+        if done.extraction is not None:
+            show_extraction(out, done.extraction)
+        if done.outcome is not None:
+            _show_outcome(done.outcome, json=False)
+        else:
+            out.print(f"stopped: {done.stopped}", highlight=False, markup=False, soft_wrap=True)
+    if done.outcome is not None:
+        _end_as(done.outcome)
 
 
 @app.command()
@@ -463,6 +476,10 @@ def _run(folder: Path, phase: str, json: bool, *, allow: frozenset[str] = frozen
 def _end_with(outcome: PhaseOutcome, json: bool) -> None:
     """Show the verdict, which decides the exit code."""
     _show_outcome(outcome, json)
+    _end_as(outcome)
+
+
+def _end_as(outcome: PhaseOutcome) -> None:
     if not outcome.promoted:
         raise typer.Exit(GateRefused.exit_code)
 
@@ -471,18 +488,20 @@ def _show_outcome(outcome: PhaseOutcome, json: bool) -> None:
     from topcoat.cli.display import show_outcome
 
     if json:
-        _print_json(
-            {
-                "version": 1,
-                "phase": outcome.phase,
-                "promoted": outcome.promoted,
-                "already": outcome.already,
-                "report": str(outcome.report),
-                "attempts": [result.model_dump(mode="json") for result in outcome.results],
-            }
-        )
+        _print_json(_as_document(outcome))
     else:
         show_outcome(out, outcome)
+
+
+def _as_document(outcome: PhaseOutcome) -> dict[str, object]:
+    return {
+        "version": 1,
+        "phase": outcome.phase,
+        "promoted": outcome.promoted,
+        "already": outcome.already,
+        "report": str(outcome.report),
+        "attempts": [result.model_dump(mode="json") for result in outcome.results],
+    }
 
 
 def _phase_path(workspace: Workspace, phase: str) -> Path:

@@ -43,6 +43,16 @@ def test_silu_and_its_gradient() -> None:
     assert far_apart(total(cpu_math.silu), total(cpu_math._stock_silu)) < 5e-6
 
 
+def test_silus_gradient_is_right_where_values_vanish() -> None:
+    special = [0.0, -0.0, 1e-38, -1e-38, 1e-29, -1e-29, 1e-5, -1e-5, 40.0, -40.0, 87.0, -87.0, 200.0, -200.0]
+    x = mx.concatenate([mx.array(special), mx.zeros(cpu_math.WORTHWHILE)])
+    found = mx.grad(lambda x: cpu_math.silu(x).sum())(x)[: len(special)]
+    # d/dx of x · s(x) is s + x · s · (1 - s)
+    wide = np.array(special)
+    sigmoid = 1 / (1 + np.exp(-wide))
+    assert np.allclose(found, sigmoid + wide * sigmoid * (1 - sigmoid), rtol=1e-5, atol=1e-7)
+
+
 @settings(max_examples=40)
 @given(
     rows=st.integers(1, 3),

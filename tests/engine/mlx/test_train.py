@@ -68,6 +68,7 @@ def replace_spec(**changes: object) -> TrainSpec:
     return TrainSpec.model_validate({**SPEC.model_dump(), **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])
 @pytest.mark.parametrize("update", [1, 2, 3, 5])
 def test_a_killed_run_ends_with_the_same_adapter(
