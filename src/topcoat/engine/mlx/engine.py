@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
-import mlx.core as mx
-
 from topcoat.engine.base import FuseJob, GenerateJob, ModelInfo, TrainJob
-from topcoat.engine.mlx import cpu_math, experts
+from topcoat.engine.mlx.cpu import quicken
 from topcoat.engine.mlx.foreign import adopt
 from topcoat.engine.mlx.fuse import fuse
 from topcoat.engine.mlx.generate import generate
-from topcoat.engine.mlx.heap import keep_freed_memory
 from topcoat.engine.mlx.model import describe, load, locate, on_cpu, read_config
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
 from topcoat.engine.mlx.train import train
@@ -28,12 +25,7 @@ class MlxEngine:
     def __init__(self) -> None:
         self.on_cpu = on_cpu()
         if self.on_cpu:
-            # MLX compiles CPU kernels with the system's C++ compiler at run time: absent on many machines, some 25 s on
-            # first use, and no faster for these models.
-            mx.disable_compile()
-            cpu_math.serve_mlx()
-            experts.serve_mlx_lm()
-            keep_freed_memory()
+            quicken()
 
     @property
     def name(self) -> str:

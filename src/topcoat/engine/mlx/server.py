@@ -47,14 +47,10 @@ def make_quick_on_cpu(server: Any) -> None:
     """Have the module mlx_lm.server compute as MlxEngine does on a CPU: as it is, it takes many times as long."""
     import mlx.core as mx
 
-    from topcoat.engine.mlx import cpu_math, experts
-    from topcoat.engine.mlx.heap import keep_freed_memory
+    from topcoat.engine.mlx.cpu import quicken
     from topcoat.engine.mlx.model import THREADED_WIDTH, fit_for_cpu
 
-    mx.disable_compile()
-    cpu_math.serve_mlx()
-    experts.serve_mlx_lm()
-    keep_freed_memory()
+    quicken()
     stock_load = server.load
 
     def load(*arguments: Any, **options: Any) -> Any:

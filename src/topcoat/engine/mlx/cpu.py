@@ -1,0 +1,20 @@
+"""All that makes MLX quick on a CPU, set once for the whole process."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+from topcoat.engine.mlx import cpu_math, experts
+from topcoat.engine.mlx.heap import keep_freed_memory
+
+__all__ = ["quicken"]
+
+
+def quicken() -> None:
+    """Replace what is slow in MLX and mlx-lm; what they compute stays the same to float rounding."""
+    # MLX compiles CPU kernels with the system's C++ compiler at run time: absent on many machines, some 25 s on first
+    # use, and no faster for these models.
+    mx.disable_compile()
+    cpu_math.serve_mlx()
+    experts.serve_mlx_lm()
+    keep_freed_memory()
