@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import mlx.core as mx
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlx_lm import load as stock_load
 
+from tests.conftest import MakeModel
 from topcoat.engine.mlx import cpu_math
+from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.scalar import scalar
 
 
@@ -43,14 +47,35 @@ def test_silu_and_its_gradient() -> None:
     assert far_apart(total(cpu_math.silu), total(cpu_math._stock_silu)) < 5e-6
 
 
-def test_silus_gradient_is_right_where_values_vanish() -> None:
-    special = [0.0, -0.0, 1e-38, -1e-38, 1e-29, -1e-29, 1e-5, -1e-5, 40.0, -40.0, 87.0, -87.0, 200.0, -200.0]
-    x = mx.concatenate([mx.array(special), mx.zeros(cpu_math.WORTHWHILE)])
-    found = mx.grad(lambda x: cpu_math.silu(x).sum())(x)[: len(special)]
-    # d/dx of x · s(x) is s + x · s · (1 - s)
-    wide = np.array(special)
-    sigmoid = 1 / (1 + np.exp(-wide))
-    assert np.allclose(found, sigmoid + wide * sigmoid * (1 - sigmoid), rtol=1e-5, atol=1e-7)
+def test_swiglu_and_its_gradients() -> None:
+    gate = mx.concatenate([mx.random.normal((500,)) * 10, mx.array([-200.0, 0.0, 200.0])])
+    x = mx.random.normal(gate.shape)
+    assert mx.allclose(cpu_math.swiglu(gate, x), cpu_math._stock_silu(gate) * x, rtol=1e-6, atol=1e-6)
+
+    def total(function: Any) -> Any:
+        return mx.grad(lambda gate, x: (function(gate, x) * mx.cos(x)).sum(), (0, 1))(gate, x)
+
+    for found, expected in zip(
+        total(cpu_math.swiglu), total(lambda gate, x: cpu_math._stock_silu(gate) * x), strict=True
+    ):
+        assert far_apart(found, expected) < 2e-5
+
+
+def test_a_gradient_through_swiglu_keeps_its_two_arrays_alone() -> None:
+    size = 1 << 20
+    leaf = mx.random.normal((size,))
+    mx.eval(leaf)
+    before = mx.get_active_memory()
+    value, gradient = mx.value_and_grad(lambda x: cpu_math.swiglu(x + 1.0, x + 2.0).sum())(leaf)
+    mx.eval(value)
+    assert mx.get_active_memory() - before < 2.5 * 4 * size
+    assert gradient.shape == leaf.shape
+
+
+def test_models_of_mlx_lm_take_the_swiglu_given_here(engine: MlxEngine, make_model: MakeModel) -> None:
+    stock_load(str(make_model("qwen3")))
+    for name in ("qwen3", "switch_layers"):
+        assert sys.modules[f"mlx_lm.models.{name}"].swiglu is cpu_math.swiglu
 
 
 @settings(max_examples=40)

@@ -8,14 +8,16 @@ probabilities. Results equal MLX's own to float rounding. On a GPU, nothing of t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx_lm.models import activations
 
-__all__ = ["attention", "cross_entropy", "exp2", "serve_mlx", "silu"]
+__all__ = ["attention", "cross_entropy", "exp2", "serve_mlx", "silu", "swiglu"]
 
 Pair = tuple[mx.array, mx.array]
 
@@ -40,17 +42,20 @@ _SHIFT = 12582912.0 + 127.0
 """1.5 · 2**23 + 127: a float32 of some n plus this holds n + 127, an exponent's bits, in its lowest bits."""
 _LEAST, _MOST = -126.0, 126.0
 _HIDDEN = -1e30
-_TINY = 1e-30
-"""Nearer to 0 than this, x · sigmoid(x) may have lost digits, and sigmoid(x) is 1/2."""
 
 _stock_attention = mx.fast.scaled_dot_product_attention
 _stock_silu = nn.silu
+_stock_swiglu = activations.swiglu
 
 
 def serve_mlx() -> None:
-    """Put `attention` and `silu` in the place of MLX's own, for all models of this process."""
+    """Put `attention`, `silu` and `swiglu` in the place of MLX's and mlx-lm's own, for all models of this process."""
     mx.fast.scaled_dot_product_attention = attention
     nn.silu = silu
+    # Models take the function by its name when they are imported, some of them earlier than this.
+    for name, module in list(sys.modules.items()):
+        if name.startswith("mlx_lm.models.") and getattr(module, "swiglu", None) is _stock_swiglu:
+            module.swiglu = swiglu  # type: ignore[attr-defined]  # not every module has it
 
 
 def exp2(x: mx.array) -> mx.array:
@@ -68,19 +73,45 @@ def silu(x: mx.array) -> mx.array:
     """x · sigmoid(x), of any shape."""
     if x.size < WORTHWHILE or x.dtype != mx.float32:
         return _stock_silu(x)
-    return cast(mx.array, _silu(x))
+    output, _ = cast(Pair, _silu(x))
+    return output
 
 
 @mx.custom_function
-def _silu(x: mx.array) -> mx.array:
-    return x * mx.reciprocal(exp2(mx.minimum(x * -_LOG2_E, _MOST)) + 1.0)
+def _silu(x: mx.array) -> Pair:
+    sigmoid = _sigmoid(x)
+    return x * sigmoid, sigmoid
 
 
 @_silu.vjp
-def _silu_backward(x: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
-    # Divided out again, not kept: in a layer's backward pass the sigmoid is a fifth of what an MLP keeps.
-    sigmoid = mx.where(mx.abs(x) < _TINY, 0.5, output / x)
-    return cotangent * (sigmoid + output * (1.0 - sigmoid))
+def _silu_backward(x: mx.array, cotangents: Pair, outputs: Pair) -> mx.array:
+    product, sigmoid = outputs
+    return cotangents[0] * (sigmoid + product * (1.0 - sigmoid))
+
+
+def swiglu(gate: mx.array, x: mx.array) -> mx.array:
+    """silu(gate) · x. Of an MLP's widest arrays, its gradient keeps these two and computes the sigmoid again."""
+    if gate.size < WORTHWHILE or {gate.dtype, x.dtype} != {mx.float32} or gate.shape != x.shape:
+        return cast(mx.array, _stock_swiglu(gate, x))
+    return cast(mx.array, _swiglu(gate, x))
+
+
+@mx.custom_function
+def _swiglu(gate: mx.array, x: mx.array) -> mx.array:
+    return gate * _sigmoid(gate) * x
+
+
+@_swiglu.vjp
+def _swiglu_backward(primals: Pair, cotangent: mx.array, output: mx.array) -> Pair:
+    gate, x = primals
+    # Not before the gradient is here: MLX might compute it early, and keep it.
+    sigmoid = _sigmoid(mx.depends(gate, cotangent))
+    product = gate * sigmoid
+    return cotangent * x * (sigmoid + product * (1.0 - sigmoid)), cotangent * product
+
+
+def _sigmoid(x: mx.array) -> mx.array:
+    return mx.reciprocal(exp2(mx.minimum(x * -_LOG2_E, _MOST)) + 1.0)
 
 
 def cross_entropy(logits: mx.array, targets: mx.array) -> mx.array:
