@@ -293,16 +293,8 @@ def cycle(
         done = turn_cycle(workspace, goal=goal, held_out=held_out, review=review)
     if json:
         extraction = None if done.extraction is None else done.extraction.model_dump(mode="json")
-        outcome = None if done.outcome is None else _as_document(done.outcome)
-        _print_json(
-            {
-                "version": 1,
-                "phase": done.phase,
-                "stopped": done.stopped,
-                "extraction": extraction,
-                "outcome": outcome,
-            }
-        )
+        told = {"version": 1, "phase": done.phase, "stopped": done.stopped, "extraction": extraction}
+        _print_json(told if done.outcome is None else told | _as_document(done.outcome))
     else:
         if done.extraction is not None:
             show_extraction(out, done.extraction)
