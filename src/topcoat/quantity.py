@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+__all__ = ["counted"]
 
-def counted(number: int, thing: str, things: str = "") -> str:
-    """`1 example`, `2 examples`; `things` where the plural isn't `thing` and an s."""
-    return f"{number} {thing}" if number == 1 else f"{number} {things or thing + 's'}"
+
+def counted(number: int, thing: str) -> str:
+    """`1 example`, `2 examples`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -15,7 +15,6 @@ from typing import Literal
 
 from topcoat.engine.base import Row, TrainJob
 from topcoat.progress import Note, Stopwatch
-from topcoat.quantity import counted
 from topcoat.records import Estimate, Record
 from topcoat.spec.canonical import digest_of
 from topcoat.store.files import read_record, write_json
@@ -54,7 +53,7 @@ def estimate(workspace: Workspace, prepared: Prepared) -> Estimate:
     if path.is_file():
         measured = read_record(path, _Measured)
     else:
-        workspace.sink.emit(Note(f"measuring {counted(UPDATES, 'update')} of {prepared.name} on this machine"))
+        workspace.sink.emit(Note(f"measuring {UPDATES} updates of {prepared.name} on this machine"))
         measured = _measure(workspace, prepared, model.path)
         write_json(path, measured)
     spec = prepared.spec.train

@@ -28,7 +28,7 @@ def test_every_pair_has_a_slot_in_a_block_of_its_expert(choices: list[tuple[int,
     blocks = Blocks.of(indices, 6)
     slots = np.array(blocks.slots)
     assert len(set(slots.flatten().tolist())) == slots.size
-    of_slots = np.repeat(np.array(blocks.experts), blocks.tokens.shape[1])
+    of_slots = np.repeat(np.array(blocks.experts), blocks.pairs.shape[1])
     assert (of_slots[slots] == np.array(indices)).all()
     # Blocks that are left over multiply with an expert that exists.
     assert of_slots.max() < 6

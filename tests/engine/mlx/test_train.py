@@ -115,9 +115,10 @@ def test_experts_by_blocks_learn_what_mlxs_own_products_do(
 ) -> None:
     folder = make_model("qwen3_moe", bits=None)
     made = {}
+    blocks = Mock(wraps=experts.Blocks)
+    monkeypatch.setattr(experts, "Blocks", blocks)
     for name, fewest in (("by blocks", experts.FEWEST), ("stock", 10**9)):
-        blocks = Mock(wraps=experts.Blocks)
-        monkeypatch.setattr(experts, "Blocks", blocks)
+        blocks.reset_mock()
         monkeypatch.setattr(experts, "FEWEST", fewest)
         report = engine.train(job(folder, tmp_path / name), Silent())
         made[name] = figures(report), read_adapter(tmp_path / name / "adapter")[1]

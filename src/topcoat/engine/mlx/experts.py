@@ -110,9 +110,6 @@ class Blocks:
     slots: mx.array
     """(..., chosen): the slot of each pair."""
 
-    tokens: mx.array
-    """(blocks, size): the token in each slot; in an empty one the first, whose result nothing reads."""
-
     pairs: mx.array
     """(blocks, size): the pair in each slot; in an empty one, the number of pairs."""
 
@@ -138,20 +135,19 @@ class Blocks:
         slots, held = mx.zeros((pairs.size,), mx.int32), mx.full((most * size,), pairs.size, mx.int32)
         slots[order] = taken
         held[taken] = order.astype(mx.int32)
-        held = held.reshape(most, size)
         return cls(
             slots.reshape(indices.shape),
-            mx.where(held < pairs.size, held // indices.shape[-1], 0),
-            held,
+            held.reshape(most, size),
             mx.minimum(begun.sum(axis=1), experts - 1).astype(mx.uint32),
         )
 
     def spread(self, x: mx.array) -> mx.array:
-        """x, (..., width), as (blocks, size, width)."""
+        """x, (..., width), as (blocks, size, width); an empty slot has some token's row, and nothing reads its result."""
+        tokens = mx.minimum(self.pairs, self.slots.size - 1) // self.slots.shape[-1]
 
         @mx.custom_function
         def spread(x: mx.array) -> mx.array:
-            return x.reshape(-1, x.shape[-1])[self.tokens]
+            return x.reshape(-1, x.shape[-1])[tokens]
 
         @spread.vjp
         def _backward(x: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
