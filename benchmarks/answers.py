@@ -27,6 +27,7 @@ from benchmarks import training
 from topcoat.demo import TEMPLATE
 from topcoat.engine.base import GenerateJob
 from topcoat.engine.mlx import open_engine
+from topcoat.engine.mlx.compute import Compute
 from topcoat.progress import Silent
 from topcoat.spec.catalog import load_catalog
 from topcoat.spec.project import load_project
@@ -96,7 +97,7 @@ def one_by_one(job: Job, loaded: Loaded, chosen: list[int]) -> tuple[list[str], 
 
 def compare(job: Job, rounds: int) -> Result:
     """Both sides in turns; raises SystemExit where their answers differ."""
-    loaded = load(job.folder)
+    loaded = load(job.folder, Compute.DEQUANTIZED)
     by_length = sorted(range(len(job.prompts)), key=lambda index: len(job.prompts[index]) + job.limits[index])
     ours, theirs = [], []
     for number in range(rounds):

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from topcoat.engine.mlx import open_engine
+from topcoat.engine.mlx.compute import Compute
 from topcoat.progress import Silent
 
 ENGINE = open_engine(Silent())
@@ -83,7 +84,7 @@ def copy_tokenizer(folder: Path) -> None:
 def make_adapter(model: Path, folder: Path, size: float, seed: int, layers: int = 2) -> Path:
     """A random adapter of rank 8 whose deltas have `size` times the rms of the weights, on the last layers."""
     spec = TrainSpec(num_layers=layers, lora=LoraSpec(rank=8, scale=1.0))
-    loaded = load(model)
+    loaded = load(model, Compute.DEQUANTIZED)
     plain = {name: module.weight for name, module in loaded.model.named_modules() if "weight" in module}
     attach(loaded.model, spec)
     mx.random.seed(seed)
@@ -121,7 +122,7 @@ def fuse_from_masters(
 
 def weights_of(folder: Path) -> dict[str, np.ndarray]:
     """Every adapted matrix as the model computes with it."""
-    model = load(folder).model
+    model = load(folder, Compute.DEQUANTIZED).model
     return {name: np.array(module.weight) for name, module in model.named_modules() if "_proj" in name}
 
 
@@ -258,7 +259,7 @@ def embedded_phases(scratch: Path, phases: int, rate: float) -> list[Result]:
 
 def _loss(folder: Path, rows: list[Row]) -> float:
     """Mean validation loss of a model, nats per token."""
-    model, forward = load(folder).model, WholeForward()
+    model, forward = load(folder, Compute.DEQUANTIZED).model, WholeForward()
     losses = weights = 0.0
     for start in range(0, len(rows), 8):
         loss, weight = forward.loss(model, *forward.arrays(rows[start : start + 8]))
@@ -268,7 +269,7 @@ def _loss(folder: Path, rows: list[Row]) -> float:
 
 def _kl(base: Path, adapter: Path, fused: Path, rows: list[Row]) -> float:
     """Mean KL(base + adapter || fused) over all validation tokens, nats per token; both as loaded from disk."""
-    intended, written = load(base).model, load(fused).model
+    intended, written = load(base, Compute.DEQUANTIZED).model, load(fused, Compute.DEQUANTIZED).model
     load_adapter(intended, adapter)
     total, tokens = 0.0, 0
     for row in rows:

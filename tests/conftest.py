@@ -16,6 +16,7 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.blas import load_fast_blas
+from topcoat.engine.mlx.compute import Compute
 from topcoat.progress import Event, Silent
 from topcoat.workflow import preparation
 
@@ -108,7 +109,13 @@ def write_phase(project: Path, name: str = "phase34a", **changes: object) -> Pat
 
 @pytest.fixture(scope="session")
 def engine() -> MlxEngine:
-    return open_engine(Silent())
+    return open_engine(Silent(), Compute.DEQUANTIZED)
+
+
+@pytest.fixture(scope="session")
+def stored_engine() -> MlxEngine:
+    """Computes as an engine on a GPU does: quantized weights, states of 16 bits."""
+    return open_engine(Silent(), Compute.AS_STORED)
 
 
 @pytest.fixture(scope="session")
@@ -122,15 +129,22 @@ def make_model(engine: MlxEngine, tmp_path_factory: pytest.TempPathFactory) -> M
     made: dict[str, Path] = {}
 
     def make(
-        kind: str = "qwen3", *, bits: int | None = 5, group_size: int = 64, seed: int = 0, **shape: object
+        kind: str = "qwen3",
+        *,
+        bits: int | None = 5,
+        group_size: int = 64,
+        dtype: str = "float32",
+        seed: int = 0,
+        **shape: object,
     ) -> Path:
         config = {"model_type": kind, **SHAPE, **(EXPERTS if kind == "qwen3_moe" else {}), **shape}
-        key = json.dumps([config, bits, group_size, seed], sort_keys=True)
+        key = json.dumps([config, bits, group_size, dtype, seed], sort_keys=True)
         if key in made:
             return made[key]
         module = importlib.import_module(f"mlx_lm.models.{kind}")
         mx.random.seed(seed)
         model = module.Model(module.ModelArgs.from_dict(config))
+        model.set_dtype(getattr(mx, dtype))
         if bits is not None:
             model, config = quantize_model(model, config, group_size, bits)
         folder = tmp_path_factory.mktemp(f"{kind}-")

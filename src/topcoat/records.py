@@ -81,12 +81,19 @@ class Budget(Record):
 class Estimate(Record):
     """What one attempt will take on this machine: `seconds` to train, bytes of `memory` (0: the engine doesn't know)
     and, at most, of `disk`. `evaluation_seconds` are those that the base took, None if it wasn't evaluated yet.
+    `memory_limit` are the bytes of memory that there are, None if the engine doesn't know.
     """
 
     seconds: float
     evaluation_seconds: float | None
     memory: int
     disk: int
+    memory_limit: int | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is enough memory, as far as is known."""
+        return self.memory_limit is None or self.memory <= self.memory_limit
 
 
 class CheckReport(Record):

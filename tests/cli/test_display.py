@@ -9,11 +9,11 @@ from typing import TypeVar
 import pytest
 from rich.console import Console
 
-from topcoat.cli.display import show_comparison, show_error, show_evaluation, show_status
+from topcoat.cli.display import show_check, show_comparison, show_error, show_evaluation, show_status
 from topcoat.errors import InvalidInput, Mistake
 from topcoat.evals.compare import compare
 from topcoat.evals.matrix import Stage, score_matrix
-from topcoat.records import CategoryScore, EvalResult, FormatShare, Score
+from topcoat.records import Budget, CategoryScore, CheckReport, Estimate, EvalResult, FormatShare, Score
 from topcoat.workflow import ProjectStatus
 
 T = TypeVar("T")
@@ -46,6 +46,17 @@ def shown(show: Callable[[Console, T], None], record: T, width: int = 80) -> lis
     text = io.StringIO()
     show(Console(file=text, width=width), record)
     return text.getvalue().splitlines()
+
+
+def test_a_phase_that_does_not_fit_says_so() -> None:
+    estimate = Estimate(seconds=10, evaluation_seconds=None, memory=9_000_000_000, disk=1, memory_limit=8_000_000_000)
+    budget = Budget.model_validate(dict.fromkeys(Budget.model_fields, 0))
+    for limit, said in ((8_000_000_000, True), (9_000_000_000, False)):
+        report = CheckReport(
+            phase="p", findings=[], budget=budget, estimate=estimate.model_copy(update={"memory_limit": limit})
+        )
+        text = " ".join(shown(show_check, report, 120))
+        assert ("it does not fit: there are 8.00 GB of memory" in text) == said
 
 
 def words(lines: list[str], first: str) -> list[list[str]]:

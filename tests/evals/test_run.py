@@ -24,6 +24,7 @@ class Parrot:
     """An engine whose tokens are characters, and whose answer is looked up by the last turn."""
 
     name = "parrot 1"
+    memory_limit: int | None = None
 
     def __init__(self, answers: dict[str, str], digest: str = "d") -> None:
         self.answers = answers

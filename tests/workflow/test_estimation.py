@@ -51,12 +51,23 @@ def test_an_estimate_is_measured_once_and_follows_the_tokens(fake_project: Path)
     assert (first.memory, first.evaluation_seconds) == (1000, None)
 
 
+def test_a_phase_that_does_not_fit_is_told_from_one_that_does(fake_project: Path) -> None:
+    path = write_phase(fake_project)
+    for limit, fits in ((None, True), (1000, True), (999, False)):
+        engine = Slow()
+        engine.memory_limit = limit
+        with open_workspace(fake_project, engine, Silent(), "test") as workspace:
+            assert estimate(workspace, prepare(workspace, path)).fits == fits
+
+
 @pytest.mark.slow
-def test_memory_and_disk_are_as_estimated(engine: MlxEngine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", ["engine", "stored_engine"])
+def test_memory_and_disk_are_as_estimated(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    engine: MlxEngine = request.getfixturevalue(which)
     project = tmp_path / "demo"
     shutil.copytree(TEMPLATE, project, ignore=shutil.ignore_patterns("__pycache__"))
     path = project / "phases" / "phase34a.toml"
-    path.write_text(path.read_text().replace("iters = 200 ", "iters = 24 "))
+    path.write_text(path.read_text().replace("iters = 200 ", "iters = 16 "))
     with open_workspace(project, engine, Silent(), "test") as workspace:
         prepared = prepare(workspace, path)
         expected = estimate(workspace, prepared)

@@ -16,6 +16,7 @@ from mlx_lm.tuner.trainer import default_loss
 from tests.conftest import MakeModel, Recorder
 from topcoat.data import check_runs
 from topcoat.data.rows import encode_all
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.loss import batch_arrays, weighted_loss
 from topcoat.engine.mlx.model import load
@@ -108,7 +109,7 @@ def test_tokens_and_losses_are_mlx_lm_s_where_both_train_the_same(
     examples = load_examples(DATA / "train.jsonl")[::29]
     encoded = encode_all(examples, tokenizer, TrainSpec(mask="last"))
     stock = ChatDataset([{"messages": e.example.dialogue()} for e in examples], tokenizer.wrapper, mask_prompt=True)
-    model = load(folder).model
+    model = load(folder, Compute.DEQUANTIZED).model
     assert len(encoded.rows) == len(examples) == 40
     for index, row in enumerate(encoded.rows):
         tokens, offset = stock.process(stock[index])

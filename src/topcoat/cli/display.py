@@ -165,6 +165,15 @@ def _show_estimate(console: Console, estimate: Estimate) -> None:
         f"an attempt, from a few updates measured here: {_duration(estimate.seconds)} to train ({evaluation}), "
         f"{memory}{estimate.disk / 1e6:.0f} MB of disk",
     )
+    if not estimate.fits:
+        print_line(
+            console,
+            f"[bold red]error[/]: it does not fit: there are {(estimate.memory_limit or 0) / 1e9:.2f} GB of memory",
+        )
+        print_line(
+            console,
+            "  [cyan]hint:[/] a lower batch_size or num_layers in [train], or topcoat --compute as-stored check",
+        )
 
 
 def _duration(seconds: float) -> str:

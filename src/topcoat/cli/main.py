@@ -92,10 +92,19 @@ def before_the_command(
         Path, typer.Option("--project", metavar="DIR", help="A folder in the project, if not this one.")
     ] = Path(),
     engine: Annotated[str, typer.Option(help="mlx, or fake: for trying a workflow without a model.")] = "mlx",
+    compute: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TOPCOAT_COMPUTE",
+            metavar="HOW",
+            help="dequantized: in float32; or as-stored: quantized, in the model's own 16 bits. "
+            "[default: dequantized on a CPU, as-stored on a GPU]",
+        ),
+    ] = None,
 ) -> None:
     if engine not in ("mlx", "fake"):
         raise InvalidInput(f'there is no engine "{engine}"', hint="--engine mlx")
-    common.start, common.engine = project, engine
+    common.start, common.engine, common.compute = project, engine, compute
 
 
 @app.command()
@@ -141,7 +150,7 @@ def check(
         if measure and not report.errors:
             report = report.model_copy(update={"estimate": estimate(workspace, prepared)})
     _show(report, json, lambda: show_check(out, report))
-    if report.errors:
+    if report.errors or (report.estimate and not report.estimate.fits):
         raise typer.Exit(InvalidInput.exit_code)
 
 

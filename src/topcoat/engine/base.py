@@ -137,6 +137,11 @@ class Engine(Protocol):
         """The engine's name and version: part of every digest of what it computes."""
         ...
 
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes of memory that a job can take; None if the engine takes none worth counting."""
+        ...
+
     def locate(self, model: Path | str) -> Path:
         """The folder of a model that is a folder, or is fetched from a hub by its id."""
         ...

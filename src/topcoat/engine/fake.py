@@ -53,6 +53,7 @@ class FakeEngine:
     """
 
     name = "fake 1"
+    memory_limit: int | None = None
 
     @staticmethod
     def create(folder: Path, pairs: Iterable[Pair]) -> None:

@@ -72,6 +72,7 @@ def estimate(workspace: Workspace, prepared: Prepared) -> Estimate:
         + runs * (trained + FORWARD * validated) * measured.train_seconds,
         evaluation_seconds=whole[-1] if whole else None,
         memory=measured.peak_memory,
+        memory_limit=workspace.engine.memory_limit,
         disk=round(kept * measured.trunk_bytes)
         + runs * measured.folder_bytes
         + sum(file.stat().st_size for file in model.path.glob("*.safetensors")),

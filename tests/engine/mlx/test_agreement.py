@@ -13,6 +13,7 @@ from tests.engine.mlx.test_forward import with_prefix
 from tests.engine.mlx.test_loss import rows
 from topcoat.engine.mlx import agreement
 from topcoat.engine.mlx.agreement import choose_forward
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.forward import Forward, SplitForward, WholeForward
 from topcoat.engine.mlx.lora import attach
 from topcoat.engine.mlx.model import load
@@ -24,11 +25,13 @@ from topcoat.store.cache import ArrayCache
 def choose(
     folder: Path, cache: Path, *, keys: list[str] | None = None, prefix: int = 0, dropout: float = 0.0
 ) -> tuple[Forward, str, nn.Module]:
-    model = load(folder, lazy=True).model
+    model = load(folder, Compute.DEQUANTIZED, lazy=True).model
     attach(model, TrainSpec(num_layers=2, lora=LoraSpec(keys=keys, dropout=dropout)))
     sink = Recorder()
     data = with_prefix(prefix) if prefix else rows(5)
-    forward = choose_forward(model, folder, data, ArrayCache(cache), sink, dropout=dropout, by="test")
+    forward = choose_forward(
+        model, folder, Compute.DEQUANTIZED, data, ArrayCache(cache), sink, dropout=dropout, by="test"
+    )
     return forward, "; ".join(event.text for event in sink.events if isinstance(event, Note)), model
 
 

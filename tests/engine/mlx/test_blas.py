@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from topcoat.engine.mlx.blas import _load, load_fast_blas
+from tests.conftest import Recorder
+from topcoat.engine.mlx import open_engine
+from topcoat.engine.mlx.blas import Blas, _load, load_fast_blas
+from topcoat.progress import Note
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX brings a fast BLAS itself")
 
@@ -55,3 +58,16 @@ def test_after_mlx_it_is_too_late() -> None:
 
 def test_these_tests_load_it_before_mlx() -> None:
     assert "before" not in load_fast_blas().problem
+
+
+@pytest.mark.parametrize(
+    ("on_cpu", "kind", "warned"), [(True, "reference", 1), (True, "native", 0), (False, "reference", 0)]
+)
+def test_slow_products_are_said_once_and_of_a_cpu_alone(
+    monkeypatch: pytest.MonkeyPatch, on_cpu: bool, kind: str, warned: int
+) -> None:
+    monkeypatch.setattr("topcoat.engine.mlx.load_fast_blas", lambda: Blas(kind, problem="none found"))
+    monkeypatch.setattr("topcoat.engine.mlx.engine.on_cpu", lambda: on_cpu)
+    sink = Recorder()
+    open_engine(sink)
+    assert len([event for event in sink.events if isinstance(event, Note) and event.warning]) == warned

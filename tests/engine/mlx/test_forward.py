@@ -13,6 +13,7 @@ from mlx.utils import tree_flatten
 from tests.conftest import MakeModel
 from tests.engine.mlx.test_loss import rows
 from topcoat.engine.base import Row
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.forward import Forward, SplitForward, WholeForward
 from topcoat.engine.mlx.lora import adapter_weights, attach
 from topcoat.engine.mlx.model import load
@@ -26,7 +27,7 @@ from topcoat.store.cache import ArrayCache
 
 def adapted(folder: Path, num_layers: int = 2, *, keys: list[str] | None = None) -> nn.Module:
     """A random model with adapters whose deltas are not zero."""
-    model = load(folder).model
+    model = load(folder, Compute.DEQUANTIZED).model
     mx.random.seed(0)
     attach(model, TrainSpec(num_layers=num_layers, lora=LoraSpec(keys=keys)))
     noise = {n: v + 0.02 * mx.random.normal(v.shape) for n, v in adapter_weights(model).items()}
@@ -35,7 +36,9 @@ def adapted(folder: Path, num_layers: int = 2, *, keys: list[str] | None = None)
 
 
 def split_of(model: nn.Module, folder: Path, num_layers: int, data: Sequence[Row], cache: Path) -> SplitForward:
-    trunk = Trunk(folder, 4 - num_layers, shared_prefix(data), ArrayCache(cache), computed_by="test")
+    trunk = Trunk(
+        folder, Compute.DEQUANTIZED, 4 - num_layers, shared_prefix(data), ArrayCache(cache), computed_by="test"
+    )
     trunk.compute(data, Silent())
     return SplitForward(model, trunk)
 

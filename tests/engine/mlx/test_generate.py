@@ -8,11 +8,14 @@ import mlx.core as mx
 import pytest
 from mlx_lm import stream_generate
 from mlx_lm.models import base, qwen3
+from mlx_lm.models.cache import KVCache
 
 from tests.conftest import MakeModel
 from topcoat.demo import TEMPLATE
 from topcoat.engine.base import GenerateJob, Sampling
 from topcoat.engine.mlx import generate as module
+from topcoat.engine.mlx import shared_keys
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.sampling import draw
@@ -33,7 +36,7 @@ KINDS: dict[str, dict[str, object]] = {
 
 def one_after_another(folder: Path, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> list[str]:
     """The texts that mlx-lm gives, a prompt at a time."""
-    loaded = load(folder)
+    loaded = load(folder, Compute.DEQUANTIZED)
     wrapper = loaded.tokenizer.wrapper
     answers = []
     for prompt, limit in zip(prompts, limits, strict=True):
@@ -61,7 +64,7 @@ def test_answers_are_those_of_one_prompt_after_another(
 
 @pytest.mark.parametrize(("kind", "apart"), [("qwen3", True), ("qwen3_moe", True), ("gemma3_text", False)])
 def test_shared_keys_are_kept_once_where_the_layers_allow_it(make_model: MakeModel, kind: str, apart: bool) -> None:
-    model = load(model_of(make_model, kind)).model
+    model = load(model_of(make_model, kind), Compute.DEQUANTIZED).model
     with shared_attention(model):
         caches = module.Prefix(model, PROMPTS).read([prompt[:-1] for prompt in PROMPTS])
     assert all(isinstance(cache, OwnKeys) for cache in caches) == apart
@@ -69,16 +72,35 @@ def test_shared_keys_are_kept_once_where_the_layers_allow_it(make_model: MakeMod
 
 def test_a_batch_keeps_a_bounded_number_of_keys(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT", 100)
-    model = load(model_of(make_model, "qwen3")).model
+    model = load(model_of(make_model, "qwen3"), Compute.DEQUANTIZED).model
     with shared_attention(model):
         assert module.Prefix(model, PROMPTS).batch(PROMPTS[4]) == 100 // 13
         assert module.Prefix(model, [[1], [2] * 200]).batch([2] * 200) == 1
 
 
 def test_an_attention_that_does_not_see_shared_keys_is_noticed(make_model: MakeModel) -> None:
-    model = load(model_of(make_model, "qwen3")).model
+    model = load(model_of(make_model, "qwen3"), Compute.DEQUANTIZED).model
     caches = module.Prefix(model, PROMPTS).read(PROMPTS)  # outside shared_attention
     assert not any(isinstance(cache, OwnKeys) for cache in caches)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16, mx.float16])
+def test_attention_in_two_parts_is_attention_over_all_keys(
+    monkeypatch: pytest.MonkeyPatch, dtype: mx.Dtype, on_cpu: bool
+) -> None:
+    monkeypatch.setattr(shared_keys, "on_cpu", lambda: on_cpu)
+    mx.random.seed(3)
+    q, k, v = (mx.random.normal((2, heads, length, 16)).astype(dtype) for heads, length in ((4, 3), (2, 9), (2, 9)))
+    k, v = (mx.concatenate([mx.broadcast_to(x[:1, :, :6], x[:, :, :6].shape), x[:, :, 6:]], axis=2) for x in (k, v))
+    before = KVCache()
+    before.update_and_fetch(k[:1, :, :6], v[:1, :, :6])
+    mask = mx.array([[[[True, True, keep] for keep in (False, True, True)]]] * 2)
+    parts = shared_keys._attention(q, k[:, :, 6:], v[:, :, 6:], OwnKeys(before, 2), 0.25, mask)
+    seen = mx.concatenate([mx.ones((2, 1, 3, 6), mx.bool_), mask], axis=-1)
+    whole = mx.fast.scaled_dot_product_attention(*(x.astype(mx.float32) for x in (q, k, v)), scale=0.25, mask=seen)
+    assert parts.dtype == dtype
+    assert scalar(mx.abs(parts.astype(mx.float32) - whole).max()) < {mx.float32: 1e-5}.get(dtype, 3e-2)
 
 
 def test_prompts_may_share_nothing_or_all_but_the_last_token(engine: MlxEngine, make_model: MakeModel) -> None:
@@ -111,7 +133,7 @@ def test_no_prompts_have_no_answers(engine: MlxEngine, make_model: MakeModel) ->
 
 
 def test_the_attention_of_mlx_lm_is_back_afterwards(make_model: MakeModel) -> None:
-    with shared_attention(load(model_of(make_model, "qwen3")).model):
+    with shared_attention(load(model_of(make_model, "qwen3"), Compute.DEQUANTIZED).model):
         assert qwen3.scaled_dot_product_attention is not base.scaled_dot_product_attention
     assert qwen3.scaled_dot_product_attention is base.scaled_dot_product_attention
 
@@ -150,7 +172,7 @@ def test_a_sampled_answer_is_the_same_every_time_and_in_any_company(engine: MlxE
 def test_sampled_answers_equal_one_after_another(engine: MlxEngine, make_model: MakeModel) -> None:
     prompts, sampling = [[7, 8, 9], [11] * 5, [4]], [Sampling(1.0, 1), Sampling(0.5, 2), Sampling(2.0, 3)]
     answers = engine.generate(GenerateJob(make_model(), prompts, [8] * 3, sampling), Silent())
-    loaded = load(make_model())
+    loaded = load(make_model(), Compute.DEQUANTIZED)
     stop = set(loaded.tokenizer.wrapper.eos_token_ids)
     for prompt, one, answer in zip(prompts, sampling, answers, strict=True):
         assert answer.text == loaded.tokenizer.decode(token_by_token(loaded.model, prompt, 8, stop, one))

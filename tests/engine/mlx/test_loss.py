@@ -6,6 +6,7 @@ from mlx_lm.utils import load_model
 
 from tests.conftest import MakeModel
 from topcoat.engine.base import Row
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.loss import batch_arrays, weighted_loss
 from topcoat.engine.mlx.model import load
 
@@ -26,7 +27,7 @@ def test_loss_equals_mlx_lm_on_the_same_tokens(make_model: MakeModel, kind: str)
     folder = make_model(kind)
     batch = rows(4)
     tokens, weights = batch_arrays(batch)
-    loss, weight = weighted_loss(load(folder).model, tokens, weights)
+    loss, weight = weighted_loss(load(folder, Compute.DEQUANTIZED).model, tokens, weights)
 
     stock, _ = load_model(folder)
     # mlx-lm's mask is inclusive on both ends, counted from 1: offset 0-based, last token 0-based.
@@ -37,7 +38,7 @@ def test_loss_equals_mlx_lm_on_the_same_tokens(make_model: MakeModel, kind: str)
 
 
 def test_padding_changes_nothing(make_model: MakeModel) -> None:
-    model = load(make_model()).model
+    model = load(make_model(), Compute.DEQUANTIZED).model
     short, long = sorted(rows(8), key=lambda row: len(row.tokens))[::7]
     alone, _ = weighted_loss(model, *batch_arrays([short]))
     beside, _ = weighted_loss(model, *batch_arrays([short, long]))
@@ -54,7 +55,7 @@ def test_no_pad_token_is_trained() -> None:
 
 
 def test_a_row_s_weight_multiplies_its_loss(make_model: MakeModel) -> None:
-    model = load(make_model()).model
+    model = load(make_model(), Compute.DEQUANTIZED).model
     (row,) = rows(1)
     heavy = Row(row.tokens, row.trained, weight=2.5)
     single, one = weighted_loss(model, *batch_arrays([row]))

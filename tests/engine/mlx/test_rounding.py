@@ -13,6 +13,7 @@ from tests.conftest import MakeModel
 from tests.engine.mlx.test_fuse import make_adapter
 from tests.engine.mlx.test_loss import rows
 from topcoat.engine.base import FuseJob
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.lora import load_adapter
 from topcoat.engine.mlx.model import load
@@ -83,7 +84,7 @@ def test_moments_are_those_of_what_the_modules_are_given(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path
 ) -> None:
     folder = make_model()
-    model = load(folder).model
+    model = load(folder, Compute.DEQUANTIZED).model
     load_adapter(model, make_adapter(folder, tmp_path / "adapter", size=0.3))
     tokens = rows(2)
     before = model(mx.array(tokens[0].tokens[None]))

@@ -11,6 +11,7 @@ from tests.engine.mlx.test_forward import with_prefix
 from tests.engine.mlx.test_loss import rows
 from topcoat.engine.base import Row
 from topcoat.engine.mlx import trunk as trunk_module
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.prefix import shared_prefix
 from topcoat.engine.mlx.trunk import Trunk
@@ -19,7 +20,7 @@ from topcoat.store.cache import ArrayCache
 
 
 def trunk_of(folder: Path, cache: Path, data: list[Row], split: int = 2) -> Trunk:
-    return Trunk(folder, split, shared_prefix(data), ArrayCache(cache), computed_by="test")
+    return Trunk(folder, Compute.DEQUANTIZED, split, shared_prefix(data), ArrayCache(cache), computed_by="test")
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])
@@ -27,7 +28,7 @@ def test_states_are_those_of_the_model_s_own_layers(make_model: MakeModel, kind:
     folder, data = make_model(kind), with_prefix(50)
     trunk = trunk_of(folder, tmp_path, data)
     trunk.compute(data, Silent())
-    model = load(folder).model.model
+    model = load(folder, Compute.DEQUANTIZED).model.model
     model.layers = model.layers[:2]
     model.norm = lambda states: states
     for row in data:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from topcoat.engine.mlx.blas import load_fast_blas
+from topcoat.engine.mlx.compute import chosen_compute
 from topcoat.errors import EngineFault
 from topcoat.progress import Note, Sink
 
@@ -17,17 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["open_engine"]
 
 
-def open_engine(sink: Sink) -> MlxEngine:
-    """The engine of this machine. Says once if CPU products will be slow.
+def open_engine(sink: Sink, compute: str | None = None) -> MlxEngine:
+    """The engine of this machine, which computes as `compute` says: a value of `Compute`, or None for the environment's
+    choice or the device's default. Says once if CPU products will be slow.
 
-    Raises EngineFault if MLX has no backend here (`mlx` from pip brings none on Linux without an extra).
+    Raises EngineFault if MLX has no backend here (`mlx` from pip brings none on Linux without an extra), InvalidInput
+    for an unknown `compute`.
     """
     blas = load_fast_blas()
     try:
+        from topcoat.engine.mlx.cpu import on_cpu
         from topcoat.engine.mlx.engine import MlxEngine
     except ImportError as error:
         raise EngineFault(f"MLX can't be loaded: {error}", hint='pip install "topcoat" --force-reinstall') from error
-    engine = MlxEngine()
+    engine = MlxEngine(chosen_compute(compute, on_cpu=on_cpu()))
     if engine.on_cpu and not blas.fast:
         sink.emit(
             Note(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlx.core as mx
@@ -10,9 +11,11 @@ import mlx.nn as nn
 import numpy as np
 
 from topcoat.engine.base import Row
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.forward import Forward, SplitForward, WholeForward
 from topcoat.engine.mlx.lora import adapter_weights
 from topcoat.engine.mlx.loss import batch_arrays
+from topcoat.engine.mlx.memory import hold, require_room
 from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.prefix import shared_prefix
 from topcoat.engine.mlx.scalar import scalar
@@ -23,15 +26,24 @@ from topcoat.store.cache import ArrayCache
 
 __all__ = ["choose_forward"]
 
-TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}
-"""Largest difference between split and whole model, relative to the largest logit, for each type of their states.
+TOLERANCE = 1e-4
+"""Largest difference between split and whole model, relative to the largest logit, with float32 states in both.
 
-In float32, rounding is below 1e-5; an embedding that isn't scaled or a state that isn't passed on makes 1e-1 and more.
+Rounding is below 1e-5 there. An embedding that isn't scaled or a state that isn't passed on makes 1e-1 and more; a
+mask that hides one token too many may make 1e-3, which the rounding of 16 bits (1e-2 and more) would hide.
 """
 
 
 def choose_forward(
-    model: nn.Module, folder: Path, rows: Sequence[Row], cache: ArrayCache, sink: Sink, *, dropout: float, by: str
+    model: nn.Module,
+    folder: Path,
+    compute: Compute,
+    rows: Sequence[Row],
+    cache: ArrayCache,
+    sink: Sink,
+    *,
+    dropout: float,
+    by: str,
 ) -> Forward:
     """A split forward over stored activations if it agrees with the whole model on the first row, else the whole.
 
@@ -45,20 +57,29 @@ def choose_forward(
         return _whole(model, sink, "adapters outside the layers: no trunk to compute once")
     model.eval()  # dropout would make any two passes differ
     try:
-        trunk = Trunk(folder, min(layers), shared_prefix(rows) if dropout == 0.0 else [], cache, computed_by=by)
-        trunk.compute(rows[:1], sink)
-        split = SplitForward(model, trunk)
+        prefix = shared_prefix(rows) if dropout == 0.0 else []
+        trunk = Trunk(folder, compute, min(layers), prefix, cache, computed_by=by)
         known = _known_difference(trunk, rows[0], cache)
-        difference = _difference(folder, split, rows[0]) if known is None else known
+        if known is None:
+            exact = trunk
+            if compute is Compute.AS_STORED:
+                exact = Trunk(folder, compute, min(layers), prefix, cache, computed_by=by, exact=True)
+            exact.compute(rows[:1], sink)
+            with _in_float32(model):
+                difference = _difference(folder, compute, SplitForward(model, exact), rows[0])
+        else:
+            difference = known
     except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
         return _whole(model, sink, f"this architecture's layers can't be called one by one ({error}): no trunk")
-    allowed = TOLERANCE.get(trunk.states(rows[0]).dtype, 1e-4)
-    if not difference <= allowed:
+    if not difference <= TOLERANCE:
         return _whole(model, sink, f"split and whole model differ by {difference:.1e} of the largest logit: no trunk")
     if known is None:
         cache.put(_agreement_key(trunk, rows[0]), np.array([difference], np.float32))
-    trunk.compute(rows, sink)
     _drop_trunk(model, trunk.split)
+    require_room(model)  # what doesn't fit is said before time is spent on the trunk
+    trunk.compute(rows, sink)
+    hold(model)
+    split = SplitForward(model, trunk)
     said = f"trunk of {trunk.split} layers computed once a row, {len(_layers(model)) - trunk.split} trained on"
     if trunk.prefix:
         said += f"; a prefix of {counted(len(trunk.prefix), 'token')} shared by all {counted(len(rows), 'row')}"
@@ -73,18 +94,17 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 
 
 def _whole(model: nn.Module, sink: Sink, why: str) -> WholeForward:
-    mx.eval(model.parameters())
+    hold(model)
     sink.emit(Note(why))
     return WholeForward()
 
 
 def _drop_trunk(model: nn.Module, split: int) -> None:
-    """Forget the layers below `split` (and an embedding that isn't the head's) and load the rest."""
+    """Forget the layers below `split`, and an embedding that isn't the head's."""
     for index in range(split):
         _layers(model)[index] = nn.Module()
     if "lm_head" in model:
         model.model.embed_tokens = nn.Module()
-    mx.eval(model.parameters())
 
 
 def _agreement_key(trunk: Trunk, row: Row) -> str:
@@ -97,8 +117,19 @@ def _known_difference(trunk: Trunk, row: Row, cache: ArrayCache) -> float | None
     return None if found is None else float(found[0])
 
 
-def _difference(folder: Path, split: SplitForward, row: Row) -> float:
-    """The largest difference of a logit at the row's trained positions, relative to the largest logit.
+@contextmanager
+def _in_float32(model: nn.Module) -> Iterator[None]:
+    """Let the model's states and its unpacked weights be float32 while the block runs."""
+    as_loaded = model.parameters()
+    model.set_dtype(mx.float32)
+    try:
+        yield
+    finally:
+        model.update(as_loaded)
+
+
+def _difference(folder: Path, compute: Compute, split: SplitForward, row: Row) -> float:
+    """The largest difference of a logit at the row's trained positions, relative to the largest logit, in float32.
 
     The whole model's graph is built on weights that are not in memory; without the model, each is read when its turn
     comes and dropped after it.
@@ -106,7 +137,8 @@ def _difference(folder: Path, split: SplitForward, row: Row) -> float:
     hidden, queries, chosen, _, weights = split.arrays([row])
     count = int((np.array(weights) != 0).sum())
     tokens, all_weights = batch_arrays([row])
-    whole = load(folder, lazy=True, held=0).model
+    whole = load(folder, compute, lazy=True, held=0).model
+    whole.set_dtype(mx.float32)
     theirs = whole(tokens[:, :-1])[0][mx.array(np.flatnonzero(np.array(all_weights[0])))].astype(mx.float32)
     del whole
     mx.eval(theirs)

@@ -1,4 +1,4 @@
-"""All that makes MLX quick on a CPU, set once for the whole process."""
+"""Whether MLX runs on a CPU, and all that makes it quick there, set once for the whole process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import mlx.core as mx
 from topcoat.engine.mlx import cpu_math, experts
 from topcoat.engine.mlx.heap import keep_freed_memory
 
-__all__ = ["quicken"]
+__all__ = ["on_cpu", "quicken"]
+
+
+def on_cpu() -> bool:
+    """True if MLX computes on the CPU (no Metal, no CUDA)."""
+    return bool(mx.default_device() == mx.cpu)
 
 
 def quicken() -> None:

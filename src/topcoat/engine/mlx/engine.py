@@ -6,11 +6,13 @@ import importlib.metadata
 from pathlib import Path
 
 from topcoat.engine.base import FuseJob, GenerateJob, ModelInfo, TrainJob
-from topcoat.engine.mlx.cpu import quicken
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.cpu import on_cpu, quicken
 from topcoat.engine.mlx.foreign import adopt
 from topcoat.engine.mlx.fuse import fuse
 from topcoat.engine.mlx.generate import generate
-from topcoat.engine.mlx.model import describe, load, locate, on_cpu, read_config
+from topcoat.engine.mlx.memory import memory_limit, wired
+from topcoat.engine.mlx.model import describe, load, locate, read_config
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
 from topcoat.engine.mlx.train import train
 from topcoat.progress import Sink
@@ -22,15 +24,23 @@ __all__ = ["MlxEngine"]
 class MlxEngine:
     """Loads a model for each job and drops it afterwards: what a job computes depends on the job alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
         self.on_cpu = on_cpu()
         if self.on_cpu:
             quicken()
 
     @property
     def name(self) -> str:
+        """Versions and device; how it computes only where that isn't the device's default."""
         device = "cpu" if self.on_cpu else "gpu"
-        return f"mlx {importlib.metadata.version('mlx')} mlx-lm {importlib.metadata.version('mlx-lm')} {device}"
+        versions = f"mlx {importlib.metadata.version('mlx')} mlx-lm {importlib.metadata.version('mlx-lm')}"
+        usual = Compute.DEQUANTIZED if self.on_cpu else Compute.AS_STORED
+        return f"{versions} {device}" if self.compute is usual else f"{versions} {device} {self.compute}"
+
+    @property
+    def memory_limit(self) -> int:
+        return memory_limit()
 
     def locate(self, model: Path | str) -> Path:
         return locate(model)
@@ -42,14 +52,16 @@ class MlxEngine:
         return MlxTokenizer(model, read_config(model).get("eos_token_id"))
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
-        loaded = load(job.model)
+        loaded = load(job.model, self.compute)
         return generate(loaded.model, loaded.tokenizer, job, sink)
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
-        return train(job, sink, by=self.name)
+        with wired():
+            return train(job, sink, self.compute, by=self.name)
 
     def adopt(self, model: Path, source: Path, target: Path) -> None:
-        adopt(load(model, lazy=True).model, source, target)
+        adopt(load(model, self.compute, lazy=True).model, source, target)
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
-        return fuse(job, sink)
+        with wired():
+            return fuse(job, sink, self.compute)

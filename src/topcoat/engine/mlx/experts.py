@@ -74,21 +74,28 @@ def gather_mm(
         or a.shape[1] < LEAST
         or rhs_indices.shape != a.shape[:1]
     ):
-        return _stock_gather_mm(a, b, lhs_indices, rhs_indices, **options)
+        return _gather_mm(a, b, lhs_indices, rhs_indices, **options)
 
     @mx.custom_function
     def product(a: mx.array, b: mx.array) -> mx.array:
         # The other way round: wide weights are read faster in the order in which they lie.
         columns, rows = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
-        return _stock_gather_mm(rows, columns, lhs_indices=rhs_indices, **options).swapaxes(-1, -2)
+        return _gather_mm(rows, columns, lhs_indices=rhs_indices, **options).swapaxes(-1, -2)
 
     @product.vjp
     def _backward(primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array) -> tuple[mx.array, ...]:
         a, b = primals
-        of_a = _stock_gather_mm(cotangent, b.swapaxes(-1, -2), rhs_indices=rhs_indices, **options)
-        return of_a, mx.zeros_like(b).at[rhs_indices].add(a.swapaxes(-1, -2) @ cotangent)
+        of_a = _gather_mm(cotangent, b.swapaxes(-1, -2), rhs_indices=rhs_indices, **options)
+        of_b = (a.swapaxes(-1, -2) @ cotangent).astype(b.dtype)
+        return of_a.astype(a.dtype), mx.zeros_like(b).at[rhs_indices].add(of_b)
 
     return cast(mx.array, product(a, b))
+
+
+def _gather_mm(a: mx.array, b: mx.array, *indices: mx.array | None, **options: Any) -> mx.array:
+    """MLX's own `gather_mm`, whose CPU kernel takes float32 alone: other types are computed in it, too."""
+    product = _stock_gather_mm(a.astype(mx.float32), b.astype(mx.float32), *indices, **options)
+    return product.astype(mx.result_type(a, b))
 
 
 def _plain_experts(*modules: nn.Module) -> int:
@@ -142,7 +149,7 @@ class Blocks:
         )
 
     def spread(self, x: mx.array) -> mx.array:
-        """x, (..., width), as (blocks, size, width); an empty slot has some token's row, and nothing reads its result."""
+        """x, (..., width), as (blocks, size, width); an empty slot has some token's row, which nothing reads."""
         tokens = mx.minimum(self.pairs, self.slots.size - 1) // self.slots.shape[-1]
 
         @mx.custom_function

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_unflatten
-from mlx_lm.models.switch_layers import SwitchLinear
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from topcoat.engine.base import FuseJob, Row
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.fused_folder import weight_sizes, write_fused
 from topcoat.engine.mlx.lora import Weights, load_adapter
 from topcoat.engine.mlx.loss import batch_arrays
 from topcoat.engine.mlx.master import AdaptedModule, Master, adapted_modules
-from topcoat.engine.mlx.model import load, on_cpu
+from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.rounding import input_moments
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import FuseRefused
@@ -29,12 +30,12 @@ KL_TOKENS = 1024
 """The fused model is compared on at most this many tokens: its logits are kept for each of them."""
 
 
-def fuse(job: FuseJob, sink: Sink) -> FuseReport:
+def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
     """Write `job.output` from `job.base` and the adapters. Of the masters, one is in memory at a time.
 
     Raises FuseRefused if no permitted number of bits keeps `min_survival` and `max_kl`; then nothing is written.
     """
-    model = load(job.base, lazy=job.bits is not None).model
+    model = load(job.base, compute, lazy=job.bits is not None).model
     load_adapter(model, job.adapters[-1])
     modules = adapted_modules(model, job)
     if job.calibration:
@@ -44,7 +45,7 @@ def fuse(job: FuseJob, sink: Sink) -> FuseReport:
     measured = _Divergence()
     with task(sink, "fuse", total=len(modules), unit="module") as progress:
         if job.bits is None:
-            measured = _settle(model, modules, job, progress)
+            measured = _settle(model, modules, job, progress, compute)
         del model  # what is written comes from the root and the adapters
         reports: list[ModuleFuse] = []
         coat: Weights = {}
@@ -79,7 +80,9 @@ class _Divergence:
     loss_fused: float | None = None
 
 
-def _settle(model: nn.Module, modules: list[AdaptedModule], job: FuseJob, progress: Task) -> _Divergence:
+def _settle(
+    model: nn.Module, modules: list[AdaptedModule], job: FuseJob, progress: Task, compute: Compute
+) -> _Divergence:
     """Choose every module's bits. `model` is base + adapter, and becomes the fused model, module by module."""
     rows = _first_tokens(job.valid, KL_TOKENS)
     intended = [_log_probabilities(model, row) for row in rows]
@@ -87,7 +90,7 @@ def _settle(model: nn.Module, modules: list[AdaptedModule], job: FuseJob, progre
         master = module.master()
         _settle_survival(master, job.spec.min_survival)
         if rows:
-            _replace(model, master)
+            _replace(model, master, compute)
         progress.advance(done)
     if not rows:
         return _Divergence()
@@ -104,7 +107,7 @@ def _settle(model: nn.Module, modules: list[AdaptedModule], job: FuseJob, progre
                 hint='bits = "auto" in [fuse]',
             )
         for module in raised:
-            _replace(model, module.master())
+            _replace(model, module.master(), compute)
 
 
 def _settle_survival(master: Master, minimum: float) -> None:
@@ -159,8 +162,8 @@ def _mean_loss(log_probabilities: list[mx.array], rows: list[Row]) -> float:
     return total / tokens
 
 
-def _replace(model: nn.Module, master: Master) -> None:
-    """Put the fused weight where the adapter was: packed, or on a CPU dequantized, as `load` has all others."""
+def _replace(model: nn.Module, master: Master, compute: Compute) -> None:
+    """Put the fused weight where the adapter was: packed or dequantized, as `load` has all others."""
     module = master.module
     current = model
     for part in module.name.split("."):
@@ -171,7 +174,7 @@ def _replace(model: nn.Module, master: Master) -> None:
     elif isinstance(current, LoRALinear | LoRASwitchLinear):
         inner = current.linear
     fused = _plain_module(inner)
-    if on_cpu():
+    if compute is Compute.DEQUANTIZED:
         fused.weight = master.fused_weight()
     else:
         fused.weight = master.weight.astype(module.dtype)
@@ -188,7 +191,8 @@ def _plain_module(inner: nn.Module) -> nn.Module:
     if isinstance(inner, nn.Embedding | nn.QuantizedEmbedding):
         return nn.Embedding(1, 1)
     bias = "bias" in inner
-    plain = nn.Linear(1, 1, bias=bias) if isinstance(inner, nn.Linear) else SwitchLinear(1, 1, 1, bias=bias)
+    experts = isinstance(inner, SwitchLinear | QuantizedSwitchLinear)
+    plain = SwitchLinear(1, 1, 1, bias=bias) if experts else nn.Linear(1, 1, bias=bias)
     if bias:
         plain.bias = inner.bias
     return plain

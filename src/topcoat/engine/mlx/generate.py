@@ -11,10 +11,10 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx_lm.generate import wired_limit
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from topcoat.engine.base import GenerateJob, Sampling
+from topcoat.engine.mlx.memory import wired
 from topcoat.engine.mlx.sampling import draw
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.shared_keys import OwnKeys, shared_attention
@@ -75,7 +75,7 @@ def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: 
     answers = [Answer(limit, one) for limit, one in zip(job.max_tokens, sampling, strict=True)]
     try:
         with (
-            wired_limit(model),
+            wired(),
             shared_attention(model),
             task(sink, "answers", total=len(answers), unit="case") as progress,
         ):

@@ -14,6 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from topcoat.engine.mlx import cpu_math
+from topcoat.engine.mlx.cpu import on_cpu
 
 __all__ = ["head_loss"]
 
@@ -31,7 +32,7 @@ def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: m
         losses = cross_entropy(head(states).astype(mx.float32), target)
         return (losses * weight).sum()
 
-    cross_entropy = cpu_math.cross_entropy if mx.default_device() == mx.cpu else nn.losses.cross_entropy
+    cross_entropy = cpu_math.cross_entropy if on_cpu() else nn.losses.cross_entropy
     with_gradient = mx.value_and_grad(chunk_loss)
 
     @mx.custom_function
@@ -51,7 +52,7 @@ def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: m
     def _backward(
         primals: mx.array, cotangents: tuple[mx.array, mx.array], outputs: tuple[mx.array, mx.array]
     ) -> mx.array:
-        return cotangents[0] * outputs[1]
+        return (cotangents[0] * outputs[1]).astype(primals.dtype)
 
     total, _ = cast(tuple[mx.array, mx.array], loss_and_gradient(hidden))
     return total

@@ -22,11 +22,14 @@ from mlx_lm.utils import load_model
 
 from topcoat.engine.base import ModelInfo
 from topcoat.engine.mlx.blas import set_threads
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.cpu import on_cpu
+from topcoat.engine.mlx.memory import hold, memory_limit
 from topcoat.engine.mlx.tokenizer import MlxTokenizer
 from topcoat.errors import EngineFault, InvalidInput, StorageFault, Where
 from topcoat.store.tensor_file import read_header
 
-__all__ = ["THREADED_WIDTH", "Loaded", "describe", "fit_for_cpu", "load", "locate", "on_cpu", "read_config"]
+__all__ = ["THREADED_WIDTH", "Loaded", "dequantize", "describe", "load", "locate", "read_config", "set_threads_for"]
 
 Config = dict[str, Any]
 
@@ -40,16 +43,11 @@ THREADED_WIDTH = 512
 
 @dataclass(slots=True)
 class Loaded:
-    """A model in memory. On a CPU its weights are dequantized to float32: quantized products run at 2 GFLOP/s there."""
+    """A model in memory."""
 
     model: nn.Module
     config: Config
     tokenizer: MlxTokenizer
-
-
-def on_cpu() -> bool:
-    """True if MLX computes on the CPU (no Metal, no CUDA)."""
-    return bool(mx.default_device() == mx.cpu)
 
 
 def locate(model: Path | str) -> Path:
@@ -127,15 +125,15 @@ def _size(config: Config, key: str, folder: Path) -> int:
     return value
 
 
-def load(folder: Path, *, lazy: bool = False, held: int = -1) -> Loaded:
-    """Load a model and its tokenizer for computing.
+def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) -> Loaded:
+    """Load a model and its tokenizer for computing the way that `compute` says.
 
-    `lazy` reads no weights yet: each is read when a result needs it. On a CPU, quantized weights become float32;
-    `held` is how many of the last layers will stay in memory (-1: all), and where they would take more than half of
-    the machine's memory in float32, their experts stay quantized: slow, but possible.
+    `lazy` reads no weights yet: each is read when a result needs it. `held` is how many of the last layers will stay in
+    memory (-1: all); where they would take more than half of the machine's memory dequantized, their experts stay
+    quantized: slow, but possible.
 
-    Raises InvalidInput for a folder that isn't a model, EngineFault if mlx-lm can't load it. Code that a model folder
-    brings along is never run.
+    Raises InvalidInput for a folder that isn't a model, EngineFault if mlx-lm can't load it or it doesn't fit. Code
+    that a model folder brings along is never run.
     """
     config = read_config(folder)
     weight_files(folder)
@@ -144,27 +142,26 @@ def load(folder: Path, *, lazy: bool = False, held: int = -1) -> Loaded:
     except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
         raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
     if on_cpu():
-        fit_for_cpu(model, _size(config, "hidden_size", folder), held=held)
+        set_threads_for(_size(config, "hidden_size", folder))
+    if compute is Compute.DEQUANTIZED:
+        dequantize(model, held=held)
     if not lazy:
-        for _, module in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module):
-            mx.eval(module.parameters())  # one by one: dequantizing takes twice the result's memory on its way
-        mx.eval(model.parameters())
+        hold(model)
     return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
 
 
-def fit_for_cpu(model: nn.Module, width: int, *, held: int = -1) -> None:
-    """Make a model of this `width` quick on a CPU: as `load` says, and with the threads that it is worth.
+def set_threads_for(width: int) -> None:
+    """Run CPU products with the threads that a model of this `width` is worth.
 
-    The number of threads is a function of the model alone, since it may decide how a product is rounded.
+    The number is a function of the model alone, since it may decide how a product is rounded.
     """
     set_threads(1 if width < THREADED_WIDTH else os.cpu_count() or 1)
-    fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= _memory() // 2
+
+
+def dequantize(model: nn.Module, *, held: int = -1) -> None:
+    """Have a model compute in float32, as `load` says of `held`."""
+    fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= memory_limit() // 2
     _dequantize(model, experts=fits)
-
-
-def _memory() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _float32_bytes(layers: Sequence[nn.Module]) -> int:

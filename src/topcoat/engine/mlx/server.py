@@ -12,8 +12,9 @@ import threading
 from typing import Any
 
 from topcoat.engine.mlx.blas import load_fast_blas
+from topcoat.engine.mlx.compute import Compute
 
-__all__ = ["KEY_HEADER", "KEY_VARIABLE", "make_quick_on_cpu"]
+__all__ = ["KEY_HEADER", "KEY_VARIABLE", "compute_as"]
 
 KEY_HEADER = "X-Topcoat-Key"
 KEY_VARIABLE = "TOPCOAT_SERVER_KEY"
@@ -23,10 +24,10 @@ def _main() -> None:
     load_fast_blas()
     from mlx_lm import server
 
-    from topcoat.engine.mlx.model import on_cpu
+    from topcoat.engine.mlx.compute import chosen_compute
+    from topcoat.engine.mlx.cpu import on_cpu
 
-    if on_cpu():
-        make_quick_on_cpu(server)
+    compute_as(chosen_compute(None, on_cpu=on_cpu()), server)
 
     parse = server.APIHandler.parse_request
 
@@ -43,20 +44,25 @@ def _main() -> None:
     server.main()
 
 
-def make_quick_on_cpu(server: Any) -> None:
-    """Have the module mlx_lm.server compute as MlxEngine does on a CPU: as it is, it takes many times as long."""
+def compute_as(compute: Compute, server: Any) -> None:
+    """Have the module mlx_lm.server compute as MlxEngine does: on a CPU, as it is, it takes many times as long."""
     import mlx.core as mx
 
-    from topcoat.engine.mlx.cpu import quicken
-    from topcoat.engine.mlx.model import THREADED_WIDTH, fit_for_cpu
+    from topcoat.engine.mlx.cpu import on_cpu, quicken
+    from topcoat.engine.mlx.model import THREADED_WIDTH, dequantize, set_threads_for
 
-    quicken()
+    cpu = on_cpu()
+    if cpu:
+        quicken()
     stock_load = server.load
 
     def load(*arguments: Any, **options: Any) -> Any:
         loaded = stock_load(*arguments, **options)
-        fit_for_cpu(loaded[0], getattr(loaded[0].args, "hidden_size", THREADED_WIDTH))
-        mx.eval(loaded[0].parameters())
+        if cpu:
+            set_threads_for(getattr(loaded[0].args, "hidden_size", THREADED_WIDTH))
+        if compute is Compute.DEQUANTIZED:
+            dequantize(loaded[0])
+            mx.eval(loaded[0].parameters())
         return loaded
 
     server.load = load

@@ -18,6 +18,8 @@ import numpy as np
 from mlx_lm.models.base import scaled_dot_product_attention as stock_attention
 from mlx_lm.models.cache import BatchKVCache, KVCache
 
+from topcoat.engine.mlx.cpu import on_cpu
+
 __all__ = ["OwnKeys", "shared_attention"]
 
 _NAME = "scaled_dot_product_attention"
@@ -86,9 +88,9 @@ def _attention(
 def _softmax(scores: mx.array) -> mx.array:
     """Softmax over the last axis. On an x86 CPU an exponential takes MLX 12 ns, `cpu_math.exp2` 2.5, numpy 0.8.
 
-    Nothing is differentiated here, so numpy can be used. On a CPU, model weights are float32 and so are the scores.
+    Nothing is differentiated here, so numpy can be used, for float32.
     """
-    if mx.default_device() != mx.cpu:
+    if not on_cpu() or scores.dtype != mx.float32:
         return mx.softmax(scores, axis=-1, precise=True)
     values = np.array(scores)
     values -= values.max(axis=-1, keepdims=True)

@@ -19,6 +19,7 @@ from topcoat.engine.base import Row, TrainJob
 from topcoat.engine.mlx import checkpoint
 from topcoat.engine.mlx.agreement import choose_forward
 from topcoat.engine.mlx.checkpoint import Progress
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.forward import Forward
 from topcoat.engine.mlx.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
 from topcoat.engine.mlx.model import load
@@ -35,7 +36,7 @@ from topcoat.store.files import staged_folder, write_json, write_text
 __all__ = ["train"]
 
 
-def train(job: TrainJob, sink: Sink, *, by: str) -> TrainReport:
+def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainReport:
     """Train LoRA adapters on `job.model` and leave the best ones in `job.folder / "adapter"`.
 
     Equal jobs give equal adapters, byte for byte, however often they were killed and resumed. Gradients accumulate as
@@ -49,13 +50,15 @@ def train(job: TrainJob, sink: Sink, *, by: str) -> TrainReport:
         raise InvalidInput(f"{len(job.batches)} iterations make no update of {accumulate} accumulated batches")
 
     mx.reset_peak_memory()
-    model = load(job.model, lazy=True, held=spec.num_layers).model
+    model = load(job.model, compute, lazy=True, held=spec.num_layers).model
     _seed(spec, 0)
     attach(model, spec)
     cache = ArrayCache(job.cache)
     # Chosen on the fresh adapters, so that a resumed run chooses as the first one did.
     rows = [job.rows[index] for index in sorted({index for batch in job.batches for index in batch})]
-    forward = choose_forward(model, job.model, [*rows, *job.valid], cache, sink, dropout=spec.lora.dropout, by=by)
+    forward = choose_forward(
+        model, job.model, compute, [*rows, *job.valid], cache, sink, dropout=spec.lora.dropout, by=by
+    )
     optimizer = _optimizer(spec, job.learning_rate)
     optimizer.init(model.trainable_parameters())
     checkpoints = job.folder / "checkpoints"
@@ -154,6 +157,7 @@ def _update(
     optimizer.learning_rate = rate
     optimizer.update(model, gradient)
     mx.eval(model.trainable_parameters(), optimizer.state)
+    mx.clear_cache()  # as mlx-lm's trainer: rows of other lengths could not use these buffers again
     return TrainStep(
         update=update,
         iteration=update * accumulate,

@@ -21,6 +21,7 @@ from mlx_lm.models.base import create_attention_mask
 from numpy.typing import NDArray
 
 from topcoat.engine.base import Row
+from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.loss import padded
 from topcoat.engine.mlx.model import load, read_config, weight_files
 from topcoat.engine.mlx.prefix import AfterPrefix, PrefixKeys
@@ -38,15 +39,30 @@ TOGETHER = 1 << 29
 
 
 class Trunk:
-    """Layers 0 to `split` - 1 of the model in `folder`, over rows that all begin with the tokens `prefix`."""
+    """Layers 0 to `split` - 1 of the model in `folder`, over rows that all begin with the tokens `prefix`.
 
-    def __init__(self, folder: Path, split: int, prefix: Sequence[int], cache: ArrayCache, *, computed_by: str) -> None:
+    The states have the dtype that the model computes in; with `exact`, float32 whatever it is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        compute: Compute,
+        split: int,
+        prefix: Sequence[int],
+        cache: ArrayCache,
+        *,
+        computed_by: str,
+        exact: bool = False,
+    ) -> None:
         self.split = split
         self.prefix = list(prefix)
         self._folder = folder
+        self._compute = compute
+        self._exact = exact
         self._cache = cache
         self._key = hashlib.sha256(
-            json.dumps([_trunk_digest(folder, split), split, self.prefix, computed_by]).encode()
+            json.dumps([_trunk_digest(folder, split), split, self.prefix, computed_by + " float32" * exact]).encode()
         ).digest()
 
     def compute(self, rows: Sequence[Row], sink: Sink) -> None:
@@ -93,7 +109,10 @@ class Trunk:
 
     def _pass(self, rows: Sequence[Tokens]) -> Iterator[int]:
         """One pass over the layers; yields after each. All states are stored at its end."""
-        inner = load(self._folder, lazy=True, held=0).model.model
+        model = load(self._folder, self._compute, lazy=True, held=0).model
+        if self._exact:
+            model.set_dtype(mx.float32)
+        inner = model.model
         embed = inner.embed_tokens
         prefix = embed(mx.array([self.prefix])) if self.prefix else None
         states = [embed(mx.array(_padded(tokens)[None])) for tokens in rows]

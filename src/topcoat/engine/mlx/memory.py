@@ -1,0 +1,67 @@
+"""How much memory models may take, and reading their weights into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm.utils import maybe_set_recommended_wired_limit
+
+from topcoat.errors import EngineFault
+
+__all__ = ["hold", "machine_memory", "memory_limit", "require_room", "wired"]
+
+
+def machine_memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def memory_limit() -> int:
+    """Bytes that MLX can compute in: what the system recommends (Metal), the card's memory (CUDA), or the machine's."""
+    device = mx.device_info()
+    for key in ("max_recommended_working_set_size", "total_memory", "memory_size"):
+        if device.get(key):
+            return int(device[key])
+    return machine_memory()
+
+
+def require_room(model: nn.Module) -> None:
+    """Raise EngineFault if the weights of `model` take more memory than there is. Reads none of them."""
+    needed = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+    limit = memory_limit()
+    if needed > limit:
+        raise EngineFault(
+            f"the weights to be held take {needed / 1e9:.1f} GB, and there are {limit / 1e9:.1f} GB of memory",
+            hint="lower num_layers in [train]: only adapted layers are held; --compute as-stored keeps them quantized",
+        )
+
+
+def hold(model: nn.Module) -> None:
+    """Read all weights of `model` into memory, module by module: dequantizing one takes twice its memory on the way.
+
+    Raises EngineFault, before anything is read, if they take more than there is.
+    """
+    require_room(model)
+    for _, module in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module):
+        mx.eval(module.parameters())
+    mx.eval(model.parameters())
+
+
+@contextmanager
+def wired() -> Iterator[None]:
+    """Let Metal keep as much memory resident as the system recommends, as mlx-lm's trainer and generator do.
+
+    On other devices nothing changes.
+    """
+    before = maybe_set_recommended_wired_limit()
+    try:
+        yield
+    finally:
+        if before is not None:
+            mx.synchronize()
+            mx.set_wired_limit(before)
