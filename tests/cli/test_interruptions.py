@@ -40,19 +40,22 @@ tolerance = 1.0
 """
 
 
-def make_project(folder: Path) -> Path:
+def make_project(folder: Path, iterations: int = 30) -> Path:
     """The embedded project with a short phase and every ninth case."""
     shutil.copytree(TEMPLATE, folder)
-    (folder / "phases" / "short.toml").write_text(PHASE)
+    (folder / "phases" / "short.toml").write_text(
+        PHASE.replace("iters = 30", f"iters = {iterations}").replace("every = 5", f"every = {iterations // 6}")
+    )
     suite = folder / "suites" / "routing.jsonl"
     suite.write_text("\n".join(suite.read_text().splitlines()[::9]) + "\n")
     return folder
 
 
-def run(project: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "topcoat", "run", "short"], cwd=project, capture_output=True, text=True, timeout=240
-    )
+COMMAND = [sys.executable, "-m", "topcoat", "--compute"]
+
+
+def run(project: Path, compute: str = "dequantized") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, compute, "run", "short"], cwd=project, capture_output=True, text=True, timeout=280)
 
 
 def adapter(project: Path) -> str:
@@ -65,28 +68,29 @@ def fused(project: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    whole = make_project(tmp_path / "whole")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("compute", "iterations", "kills"), [("dequantized", 30, 6), ("as-stored", 6, 3)])
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(
+    tmp_path: Path, compute: str, iterations: int, kills: int
+) -> None:
+    whole = make_project(tmp_path / "whole", iterations)
     started = time.monotonic()
-    done = run(whole)
+    done = run(whole, compute)
     duration = time.monotonic() - started
     assert done.returncode == 0, done.stderr
 
-    project = make_project(tmp_path / "killed")
+    project = make_project(tmp_path / "killed", iterations)
     chance = random.Random(20)
-    for _ in range(6):
+    for _ in range(kills):
         process = subprocess.Popen(
-            [sys.executable, "-m", "topcoat", "run", "short"],
-            cwd=project,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [*COMMAND, compute, "run", "short"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
             process.wait(timeout=chance.uniform(0.15, 0.8) * duration)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
-    done = run(project)
+    done = run(project, compute)
     assert done.returncode == 0, done.stderr
     assert adapter(project) == adapter(whole)
     assert fused(project) == fused(whole)

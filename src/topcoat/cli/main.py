@@ -104,7 +104,12 @@ def before_the_command(
 ) -> None:
     if engine not in ("mlx", "fake"):
         raise InvalidInput(f'there is no engine "{engine}"', hint="--engine mlx")
-    common.start, common.engine, common.compute = project, engine, compute
+    if compute:
+        from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, chosen_compute
+
+        # The environment takes it along to the processes that a command starts.
+        os.environ[COMPUTE_VARIABLE] = chosen_compute(compute, on_cpu=True)
+    common.start, common.engine = project, engine
 
 
 @app.command()

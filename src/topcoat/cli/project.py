@@ -24,7 +24,6 @@ class Common:
 
     start: Path = field(default_factory=Path)
     engine: str = "mlx"
-    compute: str | None = None
 
 
 common = Common()
@@ -61,4 +60,4 @@ def _engine(sink: Sink) -> Engine:
         return FakeEngine()
     from topcoat.engine.mlx import open_engine
 
-    return open_engine(sink, common.compute)
+    return open_engine(sink)
