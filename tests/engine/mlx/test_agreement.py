@@ -23,15 +23,19 @@ from topcoat.store.cache import ArrayCache
 
 
 def choose(
-    folder: Path, cache: Path, *, keys: list[str] | None = None, prefix: int = 0, dropout: float = 0.0
+    folder: Path,
+    cache: Path,
+    *,
+    keys: list[str] | None = None,
+    prefix: int = 0,
+    dropout: float = 0.0,
+    compute: Compute = Compute.DEQUANTIZED,
 ) -> tuple[Forward, str, nn.Module]:
-    model = load(folder, Compute.DEQUANTIZED, lazy=True).model
+    model = load(folder, compute, lazy=True).model
     attach(model, TrainSpec(num_layers=2, lora=LoraSpec(keys=keys, dropout=dropout)))
     sink = Recorder()
     data = with_prefix(prefix) if prefix else rows(5)
-    forward = choose_forward(
-        model, folder, Compute.DEQUANTIZED, data, ArrayCache(cache), sink, dropout=dropout, by="test"
-    )
+    forward = choose_forward(model, folder, compute, data, ArrayCache(cache), sink, dropout=dropout, by="test")
     return forward, "; ".join(event.text for event in sink.events if isinstance(event, Note)), model
 
 
@@ -40,6 +44,14 @@ def test_a_plain_architecture_is_split_and_its_trunk_dropped(make_model: MakeMod
     assert isinstance(forward, SplitForward)
     assert said == ("trunk of 2 layers computed once a row, 2 trained on; a prefix of 50 tokens shared by all 5 rows")
     assert {int(name.split(".")[2]) for name, _ in tree_flatten(model.parameters()) if ".layers." in name} == {2, 3}
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gemma"])
+def test_the_comparison_leaves_the_model_in_its_own_dtype(make_model: MakeModel, tmp_path: Path, kind: str) -> None:
+    _, _, model = choose(make_model(kind, dtype="bfloat16"), tmp_path, compute=Compute.AS_STORED)
+    kept = {name: value.dtype for name, value in tree_flatten(model.parameters())}
+    assert {dtype for name, dtype in kept.items() if "lora" in name} == {mx.float32}
+    assert {dtype for name, dtype in kept.items() if "lora" not in name} == {mx.bfloat16, mx.uint32}
 
 
 def test_dropout_shares_no_prefix_and_hides_no_agreement(make_model: MakeModel, tmp_path: Path) -> None:

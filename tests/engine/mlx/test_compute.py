@@ -57,17 +57,19 @@ def test_the_engine_s_name_tells_ways_of_computing_apart(
     assert all("gpu" in name for name in there)
 
 
+@pytest.mark.parametrize("on_cpu", [True, False])
 @pytest.mark.parametrize("compute", Compute)
-def test_off_the_cpu_nothing_of_mlx_is_replaced(compute: Compute) -> None:
+def test_mlx_s_functions_are_replaced_on_a_cpu_alone(compute: Compute, on_cpu: bool) -> None:
     """In a process of its own: what is replaced stays replaced."""
     script = (
         "import mlx.core as mx, mlx.nn as nn\n"
         "stock = mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm\n"
         "import topcoat.engine.mlx.engine as engine\n"
         "from topcoat.engine.mlx.compute import Compute\n"
-        "engine.on_cpu = lambda: False\n"
+        f"engine.on_cpu = lambda: {on_cpu}\n"
         f"engine.MlxEngine(Compute({str(compute)!r}))\n"
-        "assert stock == (mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm)\n"
+        "now = mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm\n"
+        f"assert [a is b for a, b in zip(now, stock)] == [{not on_cpu}] * 3\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
