@@ -117,6 +117,7 @@ def prefixed(count: int) -> list[Row]:
     ]
 
 
+@pytest.mark.slow
 @each(STORED + SPECIAL)
 @pytest.mark.parametrize("shared", [True, False], ids=["prefix", "no-prefix"])
 def test_losses_are_mlx_lm_s_within_the_rounding_of_the_dtype(
@@ -136,6 +137,7 @@ def test_losses_are_mlx_lm_s_within_the_rounding_of_the_dtype(
     assert {value.dtype for value in weights.values()} == {mx.float32}
 
 
+@pytest.mark.slow
 @each([STORED[1], STORED[12]])
 def test_adapters_on_every_layer_compute_the_whole_model(
     stored_engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: Shape
@@ -148,6 +150,7 @@ def test_adapters_on_every_layer_compute_the_whole_model(
     assert report.steps[-1].loss < report.steps[0].loss
 
 
+@pytest.mark.slow
 @each([STORED[0], STORED[5], STORED[8], STORED[15]])
 @pytest.mark.parametrize("update", [1, 3])
 def test_a_killed_run_ends_with_the_same_adapter(
@@ -166,6 +169,7 @@ def test_a_killed_run_ends_with_the_same_adapter(
     assert adapters[0] == adapters[1]
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_and_keeps_the_best(
     stored_engine: MlxEngine, make_model: MakeModel, tmp_path: Path
 ) -> None:
@@ -196,6 +200,7 @@ def test_the_trunk_is_kept_in_the_dtype_of_the_model(
     assert sizes["bfloat16"] < 0.65 * sizes["float32"]
 
 
+@pytest.mark.slow
 @each(STORED[:1] + STORED[8:9])
 def test_a_wrong_mask_is_noticed_in_16_bits(
     stored_engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Shape
@@ -252,6 +257,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.safetensors"))}
 
 
+@pytest.mark.slow
 @each(STORED + SPECIAL)
 def test_fusing_writes_the_bytes_that_the_dequantized_engine_writes(
     stored_engine: MlxEngine, engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: Shape
@@ -273,6 +279,7 @@ def test_fusing_writes_the_bytes_that_the_dequantized_engine_writes(
     assert digests(tmp_path / "again" / "fused") == digests(tmp_path / Compute.AS_STORED / "fused")
 
 
+@pytest.mark.slow
 @each(STORED + SPECIAL)
 @pytest.mark.parametrize("rounding", ["nearest", "compensated"])
 def test_the_model_that_the_kl_is_of_is_the_one_that_is_written(
@@ -295,6 +302,7 @@ def test_the_model_that_the_kl_is_of_is_the_one_that_is_written(
     assert report.kl > 0.0
 
 
+@pytest.mark.slow
 @each([STORED[0], STORED[1], STORED[8]])
 def test_raising_bits_for_the_kl_replaces_packed_modules(
     stored_engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: Shape
@@ -310,6 +318,7 @@ def test_raising_bits_for_the_kl_replaces_packed_modules(
     assert max(module.bits or 16 for module in finer.modules) > max(module.bits or 16 for module in coarse.modules)
 
 
+@pytest.mark.slow
 @each([STORED[0], STORED[8]])
 def test_compensated_rounding_repeats(
     stored_engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: Shape
@@ -348,6 +357,7 @@ def near_ties(model: nn.Module, prompt: list[int], answer: list[int], rounding: 
     return int(unclear[0]) if len(unclear) else len(answer)
 
 
+@pytest.mark.slow
 @each(STORED)
 def test_answers_in_batches_are_those_of_mlx_lm_one_by_one(
     stored_engine: MlxEngine, make_model: MakeModel, shape: Shape
