@@ -67,7 +67,7 @@ def test_memory_and_disk_are_as_estimated(which: str, request: pytest.FixtureReq
     project = tmp_path / "demo"
     shutil.copytree(TEMPLATE, project, ignore=shutil.ignore_patterns("__pycache__"))
     path = project / "phases" / "phase34a.toml"
-    path.write_text(path.read_text().replace("iters = 200 ", "iters = 16 "))
+    path.write_text(path.read_text().replace("iters = 200 ", "iters = 24 "))
     with open_workspace(project, engine, Silent(), "test") as workspace:
         prepared = prepare(workspace, path)
         expected = estimate(workspace, prepared)

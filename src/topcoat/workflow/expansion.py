@@ -14,13 +14,12 @@ from topcoat.records import Record
 from topcoat.spec.case_template import CaseTemplates, load_templates
 from topcoat.spec.example import LocatedExample
 from topcoat.spec.loader import read_text
-from topcoat.spec.phase import PhaseSpec, load_phase
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.files import is_stream, jsonl_text, write_text
-from topcoat.workflow.preparation import earlier_data
+from topcoat.workflow.training_files import training_files
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["ExpandedSuite", "NotMade", "expand_suite", "training_files"]
+__all__ = ["ExpandedSuite", "NotMade", "expand_suite"]
 
 
 class NotMade(Record):
@@ -84,23 +83,6 @@ def expand_suite(
         left_out=[NotMade(template=n.template, prompt=n.prompt, code=n.code, where=n.where) for n in made.left_out],
         trained_names=made.trained_names,
     )
-
-
-def training_files(workspace: Workspace) -> list[Path]:
-    """Every file that is, was or will be trained or validated on, as far as it exists.
-
-    They are named by `history`, by the files in phases/ and by the phases that were run. Raises InvalidInput if one in
-    phases/ can't be read.
-    """
-    root = workspace.project.root
-    specs = [load_phase(path) for path in sorted((root / "phases").glob("*.toml"))]
-    specs += [phase.spec for phase in workspace.lineage.phases()]
-    named = dict.fromkeys(root / name for spec in specs for name in _files(spec))
-    return [path for path in dict.fromkeys([*earlier_data(workspace), *named]) if path.is_file()]
-
-
-def _files(spec: PhaseSpec) -> list[str]:
-    return [*spec.data.train, *([spec.data.valid_file] if spec.data.valid_file else [])]
 
 
 def _examples(paths: Iterable[Path], root: Path) -> list[LocatedExample]:

@@ -26,8 +26,8 @@ from topcoat.spec.loader import read_text
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.files import jsonl_text
 from topcoat.workflow.owned_files import write_owned
-from topcoat.workflow.preparation import earlier_data
 from topcoat.workflow.review import reviewed
+from topcoat.workflow.training_files import earlier_data
 from topcoat.workflow.workspace import Workspace
 
 __all__ = ["CAPTURED_SUITE", "REJECTIONS", "Extraction", "extract_examples"]

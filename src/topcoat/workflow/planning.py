@@ -14,7 +14,7 @@ from topcoat.spec.phase_text import phase_text
 from topcoat.store.files import is_stream, require_new, write_text
 from topcoat.store.lineage import ModelRow
 from topcoat.workflow.evaluation import evaluate_model
-from topcoat.workflow.preparation import earlier_data
+from topcoat.workflow.training_files import earlier_data
 from topcoat.workflow.workspace import Workspace
 
 __all__ = ["plan_phase", "plan_text", "require_phase_file", "write_plan"]

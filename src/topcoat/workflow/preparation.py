@@ -33,9 +33,10 @@ from topcoat.spec.canonical import digest_of
 from topcoat.spec.example import LocatedExample
 from topcoat.spec.phase import PhaseSpec, load_phase, phase_name
 from topcoat.spec.project import PROJECT_FILE
+from topcoat.workflow.training_files import earlier_data
 from topcoat.workflow.workspace import Workspace
 
-__all__ = ["Prepared", "earlier_data", "prepare"]
+__all__ = ["Prepared", "prepare"]
 
 Examples = list[LocatedExample]
 
@@ -210,16 +211,6 @@ def _replay_pool(workspace: Workspace, spec: PhaseSpec, new: Examples, findings:
     current = {root / name for name in spec.data.train}
     earlier = _load_all(root, [path for path in earlier_data(workspace) if path not in current], findings)
     return without_copies(earlier, new)
-
-
-def earlier_data(workspace: Workspace) -> list[Path]:
-    """The files that were learned from already: the root's history, and the data of every promoted phase."""
-    paths = dict.fromkeys(workspace.project.history)
-    for phase in workspace.lineage.phases():
-        outcome = workspace.lineage.outcome(phase.id)
-        if outcome is not None and outcome.kind == "promoted":
-            paths |= dict.fromkeys(workspace.project.root / name for name in phase.spec.data.train)
-    return [path for path in paths if path.is_file()]
 
 
 def _by_category(examples: Examples, first: int) -> list[list[int]]:
