@@ -12,8 +12,9 @@ from topcoat.data.check_overlap import check_suite
 from topcoat.errors import InvalidInput, Refused
 from topcoat.spec.example import load_examples
 from topcoat.spec.suite import Case, load_suite
-from topcoat.workflow.expansion import ExpandedSuite, expand_suite, training_files
+from topcoat.workflow.expansion import ExpandedSuite, expand_suite
 from topcoat.workflow.preparation import prepare
+from topcoat.workflow.training_files import training_files
 
 TEMPLATES = Path("suites", "templates.toml")
 SUITE = Path("suites", "routing.jsonl")
