@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -17,6 +20,14 @@ def test_every_public_name_is_there(name: str) -> None:
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = topcoat.nothing
+
+
+def test_the_version_is_that_of_the_package_and_read_when_asked_for() -> None:
+    assert topcoat.__version__ == importlib.metadata.version("topcoat")
+    script = "import sys; before = set(sys.modules); import topcoat; print(set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "'topcoat'" in done.stdout
+    assert "importlib.metadata" not in done.stdout
 
 
 def test_inspect_finds_the_suite_by_name() -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from topcoat.flywheel.recording import record
     from topcoat.workflow import open_workspace, prepare, run_phase
 
+    __version__: str
+
 __all__ = ["TopcoatError", "open_engine", "open_workspace", "prepare", "record", "run_phase"]
 
 _HOMES = {
@@ -34,7 +36,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: `topcoat --help` needs none of them."""
+    """Import a public name, or read the version, when it is first used: `topcoat --help` needs none of them."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("topcoat")
     if name not in _HOMES:
         raise AttributeError(f"module 'topcoat' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -13,8 +14,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import write_phase
+from topcoat.cli.main import app
 from topcoat.engine.fake import FakeEngine
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +50,25 @@ def test_help_loads_neither_mlx_nor_transformers() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "run" in done.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = topcoat("--version")
+    assert (done.returncode, done.stdout) == (0, f"topcoat {importlib.metadata.version('topcoat')}\n")
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["data"], ["data", "stats"], ["suite", "expand"]], ids=" ".join)
+def test_help_has_a_short_form(words: list[str]) -> None:
+    short, long = (CliRunner().invoke(app, [*words, option]) for option in ("-h", "--help"))
+    assert short.exit_code == 0
+    assert short.output.startswith("Usage: ")
+    assert short.output == long.output
+
+
+def test_a_shell_can_complete_commands() -> None:
+    line = {"_TOPCOAT_COMPLETE": "complete_bash", "COMP_WORDS": "topcoat re", "COMP_CWORD": "1"}
+    done = CliRunner().invoke(app, env=line, prog_name="topcoat")
+    assert done.output.split() == ["review", "report", "rebuild"]
 
 
 @pytest.mark.slow

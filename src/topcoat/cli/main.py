@@ -70,9 +70,9 @@ app = typer.Typer(
     cls=Commands,
     help="Improve a local tool-calling model in thin, measured coats.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit them
 )
 app.add_typer(data.app, name="data")
 app.add_typer(events.app, name="events")
@@ -84,6 +84,14 @@ PhaseArgument = Annotated[str, typer.Argument(metavar="PHASE", help="A phase's n
 Allow = Annotated[list[str] | None, typer.Option("--allow", metavar="CODE", help="Let findings of this code through.")]
 
 HeldOut = Annotated[float, typer.Option(help="The share of sessions that become evaluation cases, never training.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from topcoat import __version__
+
+        typer.echo(f"topcoat {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -101,6 +109,9 @@ def before_the_command(
             "[default: dequantized on a CPU, as-stored on a GPU]",
         ),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     if engine not in ("mlx", "fake"):
         raise InvalidInput(f'there is no engine "{engine}"', hint="--engine mlx")
