@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks import training
 
+from benchmarks import training
 from topcoat.demo import TEMPLATE
 from topcoat.engine.base import GenerateJob
 from topcoat.engine.mlx import open_engine

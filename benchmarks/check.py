@@ -18,8 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.data.material import CATALOG, SUITE, SYSTEM, clean_rows, spoiled
-
+from tests.support.examples import CATALOG, SUITE, SYSTEM, clean_rows, spoiled
 from topcoat.data.check import check_balance, check_categories, check_examples, check_repeats, check_validation
 from topcoat.data.reading import read_examples
 from topcoat.errors import Where

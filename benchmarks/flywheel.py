@@ -15,8 +15,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.flywheel.conversation import Conversation
-
+from tests.support.usage.conversation import Conversation
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.flywheel.extraction import extract

@@ -19,9 +19,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.flywheel.serving import serving
-from tests.flywheel.usage import Worked, tasks, work_through
-
+from tests.support.usage.scripted_users import Worked, tasks, work_through
+from tests.support.usage.serving import serving
 from topcoat.demo import TEMPLATE
 
 

@@ -28,8 +28,8 @@ from topcoat.progress import Silent
 ENGINE = open_engine(Silent())
 
 import mlx.core as mx  # noqa: E402  # after the fast BLAS
-from benchmarks.layering_plot import draw  # noqa: E402
 
+from benchmarks.layering_plot import draw  # noqa: E402
 from topcoat.demo import TEMPLATE  # noqa: E402
 from topcoat.engine.base import FuseJob, Row, TrainJob  # noqa: E402
 from topcoat.engine.mlx.forward import WholeForward  # noqa: E402

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from benchmarks import layering
 
+from benchmarks import layering
 from topcoat.demo import TEMPLATE
 from topcoat.engine.base import FuseJob, Row, TrainJob
 from topcoat.errors import FuseRefused

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.chat_server import Handler, serving
-from tests.workflow.test_phase_run import opened
+from tests.support.chat_server import Handler, serving
+from tests.support.fake_project import opened
 
 inspect_ai = pytest.importorskip("inspect_ai", reason="the extra is not installed: pip install 'topcoat[inspect]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Inspect leaves streams open, and uses what others deprecate

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import topcoat
-from tests.data.material import dialogue
+from tests.support.command import topcoat
+from tests.support.examples import dialogue
 from topcoat.engine.fake import FakeEngine
 from topcoat.workflow import init_project
 

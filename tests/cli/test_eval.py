@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chat_server import Handler, drop, hang, message, serving
-from tests.cli.test_main import fake, topcoat
+from tests.support.chat_server import Handler, drop, hang, message, serving
+from tests.support.command import fake, topcoat
 from topcoat.engine.fake import FakeEngine
 
 DIFF = "<tool_call><function=execute_code>\n<parameter=code>\ngit_diff()\n</parameter>\n</function></tool_call>"

@@ -16,29 +16,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import write_phase
+from tests.support.command import fake, topcoat
+from tests.support.fake_project import write_phase
 from topcoat.cli.main import app
 from topcoat.engine.fake import FakeEngine
 
 ROOT = Path(__file__).parents[2]
-
-
-def topcoat(
-    *arguments: str | Path, cwd: Path | None = None, timeout: float = 120, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "topcoat", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
-
-
-def fake(project: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return topcoat("--engine", "fake", *arguments, cwd=project)
 
 
 def test_help_loads_neither_mlx_nor_transformers() -> None:

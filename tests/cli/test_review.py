@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import topcoat
-from tests.conftest import write_phase
-from tests.workflow.test_cycle import capture
+from tests.support.command import topcoat
+from tests.support.fake_project import write_phase
+from tests.support.usage.captured import capture
 from topcoat.cli import review as screen
 from topcoat.cli.review import review_examples
 from topcoat.engine.fake import FakeEngine

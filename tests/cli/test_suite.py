@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import fake
+from tests.support.command import fake
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.data import material
-from tests.data.material import dialogue
+from tests.support import examples
+from tests.support.examples import dialogue
 from topcoat.data.check import (
     CODES,
     check_balance,
@@ -143,16 +143,16 @@ PLANTED: dict[str, list[dict[str, Any] | str]] = {
     "not-chat": ['{"text": "no chat"}'],
     "roles": ['{"messages": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "a"}]}'],
     "broken-call": [dialogue("Which trees grow here?", "<tool_call><function=execute_code><parameter=code>\nx = 1")],
-    "unknown-tool": [dialogue("Who planted the cedar?", material.call("print(plant_of('cedar'))"))],
-    "wrong-arguments": [dialogue("How old is the cedar?", material.call("print(find(name='cedar'))"))],
-    "unknown-field": [dialogue("What is in it, roughly?", material.call("x = read_file('b')\nprint(x.summary)"))],
+    "unknown-tool": [dialogue("Who planted the cedar?", examples.call("print(plant_of('cedar'))"))],
+    "wrong-arguments": [dialogue("How old is the cedar?", examples.call("print(find(name='cedar'))"))],
+    "unknown-field": [dialogue("What is in it, roughly?", examples.call("x = read_file('b')\nprint(x.summary)"))],
     "duplicate": [dialogue("Does it rain?", "Not today.")] * 2,
     "near-duplicate": [dialogue(REWORDED, "It floats."), dialogue(f"{REWORDED} now", "It floats.")],
     "same-template": [dialogue(f"Say what part_{i} of kit_{i} does", f"It moves arm_{i}.") for i in range(5)],
     "eval-overlap": [dialogue("show me the README of this project", "Of course.")],
     "eval-near": [dialogue("Where in lib/wheel is SteamBoiler defined?", "In another place.")],
-    "eval-answer": [dialogue("Look up the wheel.", material.call("print(define('FlywheelTurbine'))"))],
-    "sandbox": [dialogue("Divide them.", material.call("print(1 / (len(find('a')) - 2))"))],
+    "eval-answer": [dialogue("Look up the wheel.", examples.call("print(define('FlywheelTurbine'))"))],
+    "sandbox": [dialogue("Divide them.", examples.call("print(1 / (len(find('a')) - 2))"))],
     "secret": [dialogue("Log me in.", f"The key {KEY} was given.")],
     "system-prompt": [dialogue("Who is there?", "Nobody.", system="You are helpful.")],
     "unknown-category": [dialogue("Whose is it?", "Yours.", category="flies")],
@@ -163,7 +163,7 @@ class Remembering(Sandbox):
     """Runs a program once in all tests of this module."""
 
     def __init__(self) -> None:
-        super().__init__(material.CATALOG)
+        super().__init__(examples.CATALOG)
         self.ran: dict[str, Run] = {}
 
     def run(self, programs: Sequence[str]) -> Run:
@@ -182,12 +182,12 @@ def sandbox() -> Iterator[Sandbox]:
 def all_findings(path: Path, valid: list[LocatedExample], sandbox: Sandbox | None = None) -> list[Finding]:
     """Everything that can be found without a tokenizer; what needs to be run, only with a `sandbox`."""
     read, findings = read_examples(path, path.parent)
-    findings += check_examples([*read, *valid], material.SUITE, material.CATALOG, material.SYSTEM)
+    findings += check_examples([*read, *valid], examples.SUITE, examples.CATALOG, examples.SYSTEM)
     if sandbox is not None:
-        findings += check_runs(runnable_programs([*read, *valid], material.CATALOG), sandbox)
+        findings += check_runs(runnable_programs([*read, *valid], examples.CATALOG), sandbox)
     findings += check_repeats(read)
     findings += check_validation(read, valid)
-    findings += check_categories(read, material.SUITE.categories)
+    findings += check_categories(read, examples.SUITE.categories)
     findings += check_balance(read, {}, PHASE)
     return findings + check_quota(read, {"search": 100}, PHASE)
 
@@ -195,8 +195,8 @@ def all_findings(path: Path, valid: list[LocatedExample], sandbox: Sandbox | Non
 @pytest.mark.slow
 def test_nothing_is_found_in_200_clean_examples(tmp_path: Path, sandbox: Sandbox) -> None:
     path = tmp_path / "clean.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in material.clean_rows(200)))
-    apart = [material.located(row, 1, "valid.jsonl") for row in material.clean_rows(20, seed=5)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in examples.clean_rows(200)))
+    apart = [examples.located(row, 1, "valid.jsonl") for row in examples.clean_rows(20, seed=5)]
     assert all_findings(path, apart, sandbox) == []
     assert check_delimiters(read_examples(path)[0], OneToken()) == []
 
@@ -204,7 +204,7 @@ def test_nothing_is_found_in_200_clean_examples(tmp_path: Path, sandbox: Sandbox
 @pytest.mark.parametrize("code", PLANTED)
 def test_one_planted_instance_is_found_among_200_clean_examples(code: str, tmp_path: Path, sandbox: Sandbox) -> None:
     path = tmp_path / "data.jsonl"
-    lines = [json.dumps(row) for row in material.clean_rows(200)]
+    lines = [json.dumps(row) for row in examples.clean_rows(200)]
     lines[100:100] = [row if isinstance(row, str) else json.dumps(row) for row in PLANTED[code]]
     path.write_text("\n".join(lines))
     findings = [f for f in all_findings(path, [], sandbox) if f.code not in ("quota", "class-imbalance")]
@@ -258,9 +258,9 @@ class OneToken(FakeTokenizer):
 @pytest.mark.parametrize("seed", range(4))
 def test_spoiled_lines_are_reported_or_valid(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    good = [json.dumps(row).encode() for row in material.clean_rows(50)]
+    good = [json.dumps(row).encode() for row in examples.clean_rows(50)]
     path = tmp_path / "data.jsonl"
-    path.write_bytes(good[0] + b"\n" + b"\n".join(material.spoiled(rng.choice(good), rng) for _ in range(300)))
+    path.write_bytes(good[0] + b"\n" + b"\n".join(examples.spoiled(rng.choice(good), rng) for _ in range(300)))
     read, findings = read_examples(path, tmp_path)
     named = {str(e.where) for e in read} | {f.where for f in findings}
     assert named == {f"data.jsonl:{n}" for n, line in enumerate(path.read_bytes().split(b"\n"), 1) if line.strip()}

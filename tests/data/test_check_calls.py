@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.material import CATALOG, call, dialogue, located
+from tests.support.examples import CATALOG, call, dialogue, located
 from topcoat.data.check_calls import check_calls
 
 

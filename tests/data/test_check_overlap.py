@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.data.material import CATALOG, SUITE, call, clean_examples, dialogue, located
+from tests.support.examples import CATALOG, SUITE, call, clean_examples, dialogue, located
 from topcoat.data.check_overlap import case_twins, check_repeats, check_suite, check_validation
 from topcoat.spec.example import LocatedExample
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.data.material import CATALOG, call, clean_examples, dialogue, located
+from tests.support.examples import CATALOG, call, clean_examples, dialogue, located
 from topcoat.data import check_runs as module
 from topcoat.data.check_runs import check_runs, runnable_programs
 from topcoat.evals.sandbox import Sandbox

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.material import CATALOG, call, clean_examples, dialogue, located
+from tests.support.examples import CATALOG, call, clean_examples, dialogue, located
 from topcoat.data.check_overlap import check_suite
 from topcoat.data.expansion import Expansion, expand
 from topcoat.data.held_out import KnownTexts

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.data.material import CATALOG
+from tests.support.examples import CATALOG
 from topcoat.data.programs import argument_problems, problems_in_program, signature
 
 

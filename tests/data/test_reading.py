@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.material import dialogue
+from tests.support.examples import dialogue
 from topcoat.data.reading import read_examples
 from topcoat.errors import InvalidInput
 

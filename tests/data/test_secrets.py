@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.made_up_secrets import BY_FORM
+from tests.support.made_up_secrets import BY_FORM
 from topcoat.data.secrets import find_secrets, redacted
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.data.material import call, clean_examples, dialogue, located
+from tests.support.examples import call, clean_examples, dialogue, located
 from topcoat.data.stats import data_stats
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_main import topcoat
-from tests.hub_server import serving_datasets
+from tests.support.command import topcoat
+from tests.support.hub_server import serving_datasets
 from topcoat.data.tables import is_table, read_table
 from topcoat.errors import InvalidInput
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.data.material import call, dialogue, located
+from tests.support.examples import call, dialogue, located
 from topcoat.data.templates import code_template, effective_number, questions, template, text_template
 from topcoat.spec.example import Example
 

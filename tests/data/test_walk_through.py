@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_main import topcoat
-from tests.workflow.test_real_data import DATA, ROOT
+from tests.support.command import topcoat
+from tests.support.real_data import DATA, ROOT
 from topcoat.data.check import CODES
 
 PAGE = ROOT / "docs" / "data.md"

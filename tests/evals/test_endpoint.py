@@ -8,9 +8,9 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from tests.chat_server import Act, Handler, Server, drop, echo, half, hang, message, serving, status
-from tests.conftest import Recorder
 
+from tests.support.chat_server import Act, Handler, Server, drop, echo, half, hang, message, serving, status
+from tests.support.recorder import Recorder
 from topcoat.errors import EndpointFault, InvalidInput
 from topcoat.evals.calls import parse
 from topcoat.evals.endpoint import Endpoint

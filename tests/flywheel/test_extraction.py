@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.flywheel.conversation import Conversation, code_answer
+from tests.support.usage.conversation import Conversation, code_answer
 from topcoat.flywheel.events import Event, ToolCall, ToolResult
 from topcoat.flywheel.extraction import Candidate, extract
 

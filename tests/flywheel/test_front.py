@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientSession, web
 
-from tests.made_up_secrets import BY_FORM, BY_NAME
+from tests.support.made_up_secrets import BY_FORM, BY_NAME
 from topcoat.errors import Refused
 from topcoat.flywheel.access import Access
 from topcoat.flywheel.events import Event

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_up_secrets import BY_FORM, BY_NAME
+from tests.support.made_up_secrets import BY_FORM, BY_NAME
 from topcoat.errors import Refused, StorageFault
 from topcoat.flywheel.events import Event, ToolCall
 from topcoat.flywheel.log import EventLog

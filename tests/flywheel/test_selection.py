@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.data.material import SUITE
-from tests.flywheel.conversation import Conversation
+from tests.support.examples import SUITE
+from tests.support.usage.conversation import Conversation
 from topcoat.flywheel.extraction import extract
 from topcoat.flywheel.selection import captured_case, category_of, choose, is_held_out
 from topcoat.spec.suite import Case, Suite

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.mistakes import MistakesOf, Reader
 from topcoat.errors import InvalidInput
 from topcoat.spec.catalog import Catalog, parse_catalog
 
@@ -19,9 +19,6 @@ def git_status(path: str = ".") -> Status: ...
 def grep(pattern: str, path: str) -> list[str]: ...
 def anything(**options: str) -> None: ...
 """
-
-Reader = Callable[[Path], object]
-MistakesOf = Callable[[Reader, str | bytes], list[tuple[int | None, str]]]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.spec.conftest import MistakesOf
 
+from tests.support.mistakes import MistakesOf
 from topcoat.errors import InvalidInput
 from topcoat.spec.case_template import load_templates
 from topcoat.spec.catalog import Catalog

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Recorder, write_phase
+from tests.support.fake_project import write_phase
+from tests.support.recorder import Recorder
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import InvalidInput, Refused
 from topcoat.progress import Silent

@@ -6,21 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.test_extraction import session
-from tests.workflow.test_phase_run import Counting, opened
+from tests.support.fake_project import Counting, opened
+from tests.support.usage.captured import capture
 from topcoat.workflow.cycle import CycleOutcome, turn_cycle
-from topcoat.workflow.events import open_log
 
 
 def turn(project: Path, **options: object) -> CycleOutcome:
     with opened(project) as workspace:
         return turn_cycle(workspace, **options)  # type: ignore[arg-type]  # any of its arguments
-
-
-def capture(project: Path, count: int) -> None:
-    with open_log(project) as log:
-        for i in range(count):
-            log.add(session(f"session {i}", i).events)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.material import call, dialogue
+from tests.support.examples import call, dialogue
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent

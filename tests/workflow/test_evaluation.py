@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Recorder, write_phase
-from tests.workflow.test_phase_run import opened, run
+from tests.support.fake_project import opened, run, write_phase
+from tests.support.recorder import Recorder
 from topcoat.engine.base import GenerateJob
 from topcoat.engine.fake import FakeEngine
 from topcoat.progress import Note, Sink

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_phase
-from tests.workflow.test_phase_run import opened
+from tests.support.fake_project import opened, write_phase
 from topcoat.data.check_overlap import check_suite
 from topcoat.errors import InvalidInput, Refused
 from topcoat.spec.example import load_examples

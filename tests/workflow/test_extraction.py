@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_phase
-from tests.flywheel.conversation import Conversation
-from tests.workflow.test_phase_run import opened
+from tests.support.fake_project import opened, write_phase
+from tests.support.usage.captured import session
+from tests.support.usage.conversation import Conversation
 from topcoat.errors import InvalidInput, Refused
 from topcoat.flywheel.selection import is_held_out
 from topcoat.spec.catalog import load_catalog
@@ -20,24 +20,6 @@ from topcoat.workflow.events import open_log
 from topcoat.workflow.extraction import Extraction, extract_examples
 from topcoat.workflow.preparation import prepare
 from topcoat.workflow.review import Decision, decide
-
-WORDINGS = [
-    "which names does the template {} leave unbound, if any?",
-    "are all the names bound in {}? I need to be sure",
-    "something is off with the names that {} uses, have a look",
-    "go over {} and tell me about names that nobody binds",
-    "before we ship {}, see to it that its template binds all",
-    "my template {} complains about a missing name; check that",
-]
-CODE = 'result = check_di_template_binding("{}")\nprint(result)'
-
-
-def session(name: str, number: int, *, wrong: bool = False) -> Conversation:
-    path = f"views/page{number}.py"
-    talk = Conversation(name).user(WORDINGS[number % len(WORDINGS)].format(path))
-    if wrong:
-        talk.runs(f'print(check_di_template_bindings("{path}"))', works=False)
-    return talk.runs(CODE.format(path)).reports("merged")
 
 
 @pytest.fixture

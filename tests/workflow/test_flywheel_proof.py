@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.flywheel.serving import serving
-from tests.flywheel.usage import Worked, tasks, work_through
+from tests.support.usage.scripted_users import Worked, tasks, work_through
+from tests.support.usage.serving import serving
 from topcoat.demo import TEMPLATE
 from topcoat.evals.answer import Run
 from topcoat.evals.calls import parse

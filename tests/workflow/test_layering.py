@@ -13,8 +13,9 @@ import pytest
 from mlx_lm import load as stock_load
 from mlx_lm import stream_generate
 
-from tests.conftest import MakeModel, write_phase
-from tests.engine.mlx.test_foreign import peft_adapter
+from tests.support.fake_project import write_phase
+from tests.support.mlx.adapters import peft_adapter
+from tests.support.mlx.models import MakeModel
 from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.progress import Silent

@@ -2,60 +2,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Recorder, write_phase
+from tests.support.fake_project import Counting, opened, production, run, write_phase
+from tests.support.recorder import Recorder
 from topcoat.engine.base import FuseJob, TrainJob
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, StorageFault
 from topcoat.progress import Note, Sink
 from topcoat.records import FuseReport, TrainReport
-from topcoat.workflow import PhaseOutcome, Workspace, compare_models, open_workspace, promote, rollback, run_phase
-
-
-@contextmanager
-def opened(project: Path, engine: FakeEngine | None = None, sink: Sink | None = None) -> Iterator[Workspace]:
-    with open_workspace(project, engine or FakeEngine(), sink or Recorder(), "test") as workspace:
-        yield workspace
-
-
-def run(project: Path, engine: FakeEngine | None = None, name: str = "phase34a", **options: object) -> PhaseOutcome:
-    with opened(project, engine) as workspace:
-        return run_phase(workspace, project / "phases" / f"{name}.toml", **options)  # type: ignore[arg-type]
-
-
-def production(project: Path) -> str | None:
-    with opened(project) as workspace:
-        return workspace.lineage.production()
-
-
-class Counting(FakeEngine):
-    """Counts what it was asked to do, and is killed before the given step."""
-
-    def __init__(self, kill_before: str = "") -> None:
-        self.done: list[str] = []
-        self.kill_before = kill_before
-
-    def _step(self, name: str) -> None:
-        if name == self.kill_before:
-            raise KeyboardInterrupt
-        self.done.append(name)
-
-    def train(self, job: TrainJob, sink: Sink) -> TrainReport:
-        self._step("train")
-        return super().train(job, sink)
-
-    def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
-        self._step("fuse")
-        return super().fuse(job, sink)
-
-    def generate(self, job, sink):  # type: ignore[no-untyped-def]
-        self._step("generate")
-        return super().generate(job, sink)
+from topcoat.workflow import compare_models, promote, rollback, run_phase
 
 
 def test_a_phase_that_passes_is_promoted(fake_project: Path) -> None:

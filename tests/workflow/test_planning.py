@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_phase
-from tests.workflow.test_phase_run import opened, run
+from tests.support.fake_project import opened, run, write_phase
 from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.errors import InvalidInput, Refused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_phase
+from tests.support.fake_project import write_phase
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx.engine import MlxEngine

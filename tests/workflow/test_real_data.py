@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -13,7 +12,9 @@ import pytest
 from mlx_lm.tuner.datasets import ChatDataset
 from mlx_lm.tuner.trainer import default_loss
 
-from tests.conftest import MakeModel, Recorder
+from tests.support.mlx.models import MakeModel
+from tests.support.real_data import DATA, ROOT
+from tests.support.recorder import Recorder
 from topcoat.data import check_runs
 from topcoat.data.rows import encode_all
 from topcoat.engine.mlx.compute import Compute
@@ -24,9 +25,6 @@ from topcoat.errors import InvalidInput
 from topcoat.spec.example import load_examples
 from topcoat.spec.phase import TrainSpec
 from topcoat.workflow import Workspace, open_workspace, prepare, run_phase
-
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("TOPCOAT_REAL_DATA", ROOT.parent / "shared" / "data" / "punie-phase33"))
 
 pytestmark = [
     pytest.mark.slow,

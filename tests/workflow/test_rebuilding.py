@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_phase
+from tests.support.fake_project import write_phase
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import EngineFault, Refused, StorageFault
 from topcoat.progress import Silent

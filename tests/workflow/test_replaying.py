@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.material import call
-from tests.workflow.test_phase_run import opened
+from tests.support.examples import call
+from tests.support.fake_project import opened
 from topcoat.data.replay_prompts import replay_prompts
 from topcoat.engine.base import GenerateJob
 from topcoat.engine.fake import FakeEngine

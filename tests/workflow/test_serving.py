@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.flywheel.serving import serving
-from tests.workflow.test_phase_run import opened
+from tests.support.fake_project import opened
+from tests.support.usage.serving import serving
 from topcoat.demo import TEMPLATE
 from topcoat.errors import InvalidInput
 from topcoat.flywheel.dialogue import dialogues

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from tests.conftest import MakeModel, Recorder
-from tests.engine.mlx.test_forward import with_prefix
-from tests.engine.mlx.test_loss import rows
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows, with_prefix
+from tests.support.recorder import Recorder
 from topcoat.engine.mlx import agreement
 from topcoat.engine.mlx.agreement import choose_forward
 from topcoat.engine.mlx.compute import Compute

@@ -21,11 +21,11 @@ from mlx_lm import stream_generate
 from mlx_lm.tuner.trainer import default_loss
 from mlx_lm.utils import load_model
 
-from tests.conftest import MakeModel, Recorder
-from tests.engine.mlx.test_forward import with_prefix
-from tests.engine.mlx.test_fuse import make_adapter
-from tests.engine.mlx.test_loss import rows
-from tests.engine.mlx.test_train import KillAt, Killed
+from tests.support.mlx.adapters import make_adapter
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows, with_prefix
+from tests.support.mlx.training import KillAt, Killed
+from tests.support.recorder import Recorder
 from topcoat.engine.base import FuseJob, GenerateJob, Row, Sampling, TrainJob
 from topcoat.engine.mlx import agreement
 from topcoat.engine.mlx.compute import Compute

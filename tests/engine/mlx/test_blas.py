@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Recorder
+from tests.support.recorder import Recorder
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.blas import Blas, _load, load_fast_blas
 from topcoat.progress import Note

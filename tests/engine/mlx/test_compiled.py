@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeModel
+from tests.support.mlx.models import MakeModel
 
 SCRIPT = """
 import sys

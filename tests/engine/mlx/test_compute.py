@@ -7,7 +7,7 @@ import sys
 import mlx.core as mx
 import pytest
 
-from tests.conftest import MakeModel
+from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, Compute, chosen_compute
 from topcoat.engine.mlx.engine import MlxEngine

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx_lm import load as stock_load
 
-from tests.conftest import MakeModel
+from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx import cpu_math
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.scalar import scalar

@@ -8,35 +8,15 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx_lm.utils import load_adapters, load_model
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
-from tests.conftest import MakeModel
-from tests.engine.mlx.test_fuse import make_adapter
+from tests.support.mlx.adapters import make_adapter, peft_adapter
+from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import InvalidInput
 
-SHAPES = {"self_attn.q_proj": (64, 64), "mlp.down_proj": (64, 128)}
 TOKENS = mx.array([list(range(5, 45))])
-
-
-def peft_adapter(folder: Path, layers: tuple[int, ...] = (1, 3), **changes: Any) -> tuple[Path, dict[str, np.ndarray]]:
-    """A PEFT adapter as `save_pretrained` writes it, and the full delta of each module."""
-    rng = np.random.default_rng(0)
-    config: dict[str, Any] = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "bias": "none", **changes}
-    scale = config["lora_alpha"] / (2.0 if config.get("use_rslora") else 4.0)
-    tensors, deltas = {}, {}
-    for layer in layers:
-        for key, (out, width) in SHAPES.items():
-            a, b = rng.normal(0, 0.1, (4, width)), rng.normal(0, 0.1, (out, 4))
-            module = f"model.layers.{layer}.{key}"
-            tensors[f"base_model.model.{module}.lora_A.weight"] = a.astype(np.float32)
-            tensors[f"base_model.model.{module}.lora_B.weight"] = b.astype(np.float32)
-            deltas[module] = (scale * b @ a).astype(np.float32)
-    folder.mkdir()
-    save_file(tensors, folder / "adapter_model.safetensors")
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    return folder, deltas
 
 
 @pytest.mark.parametrize("rslora", [False, True])

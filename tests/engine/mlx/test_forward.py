@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from tests.conftest import MakeModel
-from tests.engine.mlx.test_loss import rows
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows, with_prefix
 from topcoat.engine.base import Row
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.forward import Forward, SplitForward, WholeForward
@@ -41,19 +41,6 @@ def split_of(model: nn.Module, folder: Path, num_layers: int, data: Sequence[Row
     )
     trunk.compute(data, Silent())
     return SplitForward(model, trunk)
-
-
-def with_prefix(length: int) -> list[Row]:
-    """Rows that begin with the same tokens; two of them train an early and a late turn."""
-    prefix = np.arange(7, 7 + length, dtype=np.int32)
-    untrained = np.zeros(length, np.bool_)
-    made = [
-        Row(np.concatenate([prefix, row.tokens]), np.concatenate([untrained, row.trained]), row.weight)
-        for row in rows(5)
-    ]
-    for row in made[:2]:
-        row.trained[length + 2 : length + 4] = True
-    return made
 
 
 def loss_and_gradient(model: nn.Module, forward: Forward, data: Sequence[Row]) -> tuple[float, float, np.ndarray]:

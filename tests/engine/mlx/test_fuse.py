@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import mlx.core as mx
@@ -13,39 +12,19 @@ from mlx_lm import load as stock_load
 from mlx_lm import stream_generate
 from mlx_lm.utils import compute_bits_per_weight, load_model
 
-from tests.conftest import MakeModel
-from tests.engine.mlx.test_loss import rows
+from tests.support.mlx.adapters import make_adapter
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows
 from topcoat.engine.base import FuseJob
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.lora import adapter_config, adapter_weights, attach, load_adapter
+from topcoat.engine.mlx.lora import load_adapter
 from topcoat.engine.mlx.model import load
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.engine.mlx.shards import Shard
 from topcoat.errors import EngineFault, FuseRefused, InvalidInput
 from topcoat.progress import Silent
-from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec
-
-
-def make_adapter(
-    model: Path, folder: Path, *, size: float, seed: int = 0, keys: list[str] | None = None, layers: int = 2
-) -> Path:
-    """An adapter with random deltas of about `size` times the rms of the weights, on the last layers."""
-    spec = TrainSpec(num_layers=layers, lora=LoraSpec(rank=4, scale=1.0, keys=keys))
-    loaded = load(model, Compute.DEQUANTIZED)
-    mx.random.seed(seed)
-    attach(loaded.model, spec)
-    weights = {}
-    for name, value in adapter_weights(loaded.model).items():
-        if name.endswith("lora_b"):
-            inner = 64 if "down_proj" not in name else 128
-            # lora_a is uniform in ±1/sqrt(in): its products with rank 4 have a variance of 4/(3 in).
-            value = mx.random.normal(value.shape) * (size * 0.07 / (4 / (3 * inner)) ** 0.5)
-        weights[name] = value
-    folder.mkdir(parents=True)
-    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
-    (folder / "adapter_config.json").write_text(json.dumps(adapter_config(spec, 4)))
-    return folder
+from topcoat.spec.phase import FuseSpec
 
 
 def fuse(engine: MlxEngine, model: Path, adapters: list[Path], output: Path, **spec: object):  # type: ignore[no-untyped-def]

@@ -10,7 +10,7 @@ from mlx_lm import stream_generate
 from mlx_lm.models import base, qwen3
 from mlx_lm.models.cache import KVCache
 
-from tests.conftest import MakeModel
+from tests.support.mlx.models import MakeModel
 from topcoat.demo import TEMPLATE
 from topcoat.engine.base import GenerateJob, Sampling
 from topcoat.engine.mlx import generate as module

@@ -4,22 +4,12 @@ import pytest
 from mlx_lm.tuner.trainer import default_loss
 from mlx_lm.utils import load_model
 
-from tests.conftest import MakeModel
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows
 from topcoat.engine.base import Row
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.loss import batch_arrays, weighted_loss
 from topcoat.engine.mlx.model import load
-
-
-def rows(count: int, seed: int = 0) -> list[Row]:
-    rng = np.random.default_rng(seed)
-    made = []
-    for _ in range(count):
-        length = int(rng.integers(8, 80))
-        trained = np.zeros(length, np.bool_)
-        trained[length // 2 :] = True
-        made.append(Row(rng.integers(0, 1024, length).astype(np.int32), trained))
-    return made
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])

@@ -6,8 +6,8 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 
-from tests.conftest import MakeModel
-from tests.engine.mlx.test_train import job
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.training import job
 from topcoat.engine.mlx import memory
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine

@@ -3,7 +3,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.conftest import MakeModel
+from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx.model import describe
 
 

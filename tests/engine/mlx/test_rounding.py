@@ -9,9 +9,9 @@ import pytest
 from mlx_lm.utils import load_model
 from numpy.typing import NDArray
 
-from tests.conftest import MakeModel
-from tests.engine.mlx.test_fuse import make_adapter
-from tests.engine.mlx.test_loss import rows
+from tests.support.mlx.adapters import make_adapter
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows
 from topcoat.engine.base import FuseJob
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine

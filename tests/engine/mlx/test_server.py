@@ -7,7 +7,7 @@ import mlx.nn as nn
 import pytest
 from mlx_lm.utils import load
 
-from tests.conftest import MakeModel
+from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.server import compute_as
 

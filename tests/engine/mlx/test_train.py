@@ -11,47 +11,20 @@ import numpy as np
 import pytest
 from mlx_lm import load as stock_load
 
-from tests.conftest import MakeModel
-from tests.engine.mlx.test_loss import rows
-from topcoat.engine.base import TrainJob
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.training import SPEC, KillAt, Killed, job
 from topcoat.engine.mlx import experts
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.lora import read_adapter
 from topcoat.engine.mlx.scalar import scalar
 from topcoat.errors import InvalidInput, NumericalFault, StorageFault
-from topcoat.progress import Advanced, Event, Silent
+from topcoat.progress import Silent
 from topcoat.records import TrainReport
 from topcoat.spec.phase import LoraSpec, TrainSpec
-
-SPEC = TrainSpec(
-    iters=12, batch_size=2, grad_accumulation_steps=2, num_layers=2, steps_per_eval=4, save_every=4, patience=0
-)
-
-
-def job(model: Path, folder: Path, spec: TrainSpec = SPEC, rate: float = 1e-3) -> TrainJob:
-    rng = np.random.default_rng(1)
-    data = rows(12)
-    batches = [tuple(int(i) for i in rng.choice(9, spec.batch_size, replace=False)) for _ in range(spec.iters)]
-    return TrainJob(model, data, batches, data[9:], spec, rate, folder, folder / "cache")
 
 
 def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "adapter" / "adapters.safetensors").read_bytes()).hexdigest()
-
-
-class Killed(BaseException):
-    """Stands for the process going away."""
-
-
-class KillAt:
-    """A sink that kills the run when `update` is reported."""
-
-    def __init__(self, update: int) -> None:
-        self.update = update
-
-    def emit(self, event: Event) -> None:
-        if isinstance(event, Advanced) and event.done == self.update:
-            raise Killed
 
 
 def test_losses_fall_and_only_the_last_layers_are_adapted(

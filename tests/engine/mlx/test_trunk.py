@@ -6,9 +6,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tests.conftest import MakeModel, Recorder
-from tests.engine.mlx.test_forward import with_prefix
-from tests.engine.mlx.test_loss import rows
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows, with_prefix
+from tests.support.recorder import Recorder
 from topcoat.engine.base import Row
 from topcoat.engine.mlx import trunk as trunk_module
 from topcoat.engine.mlx.compute import Compute

@@ -1,0 +1,79 @@
+"""The embedded project around the fake engine: its phase files, and ways to open and run it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.recorder import Recorder
+from topcoat.engine.base import FuseJob, TrainJob
+from topcoat.engine.fake import FakeEngine
+from topcoat.progress import Sink
+from topcoat.records import FuseReport, TrainReport
+from topcoat.workflow import PhaseOutcome, Workspace, open_workspace, run_phase
+
+__all__ = ["Counting", "opened", "production", "run", "write_phase"]
+
+
+@contextmanager
+def opened(project: Path, engine: FakeEngine | None = None, sink: Sink | None = None) -> Iterator[Workspace]:
+    with open_workspace(project, engine or FakeEngine(), sink or Recorder(), "test") as workspace:
+        yield workspace
+
+
+def run(project: Path, engine: FakeEngine | None = None, name: str = "phase34a", **options: object) -> PhaseOutcome:
+    with opened(project, engine) as workspace:
+        return run_phase(workspace, project / "phases" / f"{name}.toml", **options)  # type: ignore[arg-type]
+
+
+def production(project: Path) -> str | None:
+    with opened(project) as workspace:
+        return workspace.lineage.production()
+
+
+class Counting(FakeEngine):
+    """Counts what it was asked to do, and is killed before the given step."""
+
+    def __init__(self, kill_before: str = "") -> None:
+        self.done: list[str] = []
+        self.kill_before = kill_before
+
+    def _step(self, name: str) -> None:
+        if name == self.kill_before:
+            raise KeyboardInterrupt
+        self.done.append(name)
+
+    def train(self, job: TrainJob, sink: Sink) -> TrainReport:
+        self._step("train")
+        return super().train(job, sink)
+
+    def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
+        self._step("fuse")
+        return super().fuse(job, sink)
+
+    def generate(self, job, sink):  # type: ignore[no-untyped-def]
+        self._step("generate")
+        return super().generate(job, sink)
+
+
+def write_phase(project: Path, name: str = "phase34a", **changes: object) -> Path:
+    """A phase file of the fake project; `changes` replace keys written with a double underscore: train__iters=8."""
+    tables: dict[str, dict[str, object]] = {
+        "data": {"train": ["data/phase34a.jsonl"], "replay": 0.5},
+        "train": {"iters": 40, "batch_size": 4, "learning_rate": 1e-3, "grad_accumulation_steps": 1},
+        "gate": {"no_regression": ["domain"]},
+        "gate.target": {"domain": 0.6},
+        "retry": {"max_attempts": 3},
+    }
+    for key, value in changes.items():
+        table, _, name_of_key = key.rpartition("__")
+        tables.setdefault(table.replace("__", "."), {})[name_of_key] = value
+    text = "".join(
+        f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        for table, keys in tables.items()
+    )
+    path = project / "phases" / f"{name}.toml"
+    path.write_text(text)
+    return path

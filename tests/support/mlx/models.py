@@ -1,0 +1,76 @@
+"""Small random models."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from topcoat.demo import TEMPLATE
+
+__all__ = ["MakeModel", "model_maker"]
+
+MakeModel = Callable[..., Path]
+SHAPE = {
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "intermediate_size": 128,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 32,
+    "rms_norm_eps": 1e-6,
+    "vocab_size": 2048,
+    "max_position_embeddings": 4096,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+}
+EXPERTS = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "moe_intermediate_size": 64,
+    "norm_topk_prob": True,
+}
+
+
+def model_maker(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    """Makes a small random model with the embedded project's tokenizer; equal arguments give the same folder."""
+    import mlx.core as mx
+    from mlx_lm.utils import quantize_model, save_model
+
+    made: dict[str, Path] = {}
+
+    def make(
+        kind: str = "qwen3",
+        *,
+        bits: int | None = 5,
+        group_size: int = 64,
+        dtype: str = "float32",
+        seed: int = 0,
+        **shape: object,
+    ) -> Path:
+        config = {"model_type": kind, **SHAPE, **(EXPERTS if kind == "qwen3_moe" else {}), **shape}
+        key = json.dumps([config, bits, group_size, dtype, seed], sort_keys=True)
+        if key in made:
+            return made[key]
+        module = importlib.import_module(f"mlx_lm.models.{kind}")
+        mx.random.seed(seed)
+        model = module.Model(module.ModelArgs.from_dict(config))
+        model.set_dtype(getattr(mx, dtype))
+        if bits is not None:
+            model, config = quantize_model(model, config, group_size, bits)
+        folder = tmp_path_factory.mktemp(f"{kind}-")
+        save_model(folder, model)
+        (folder / "config.json").write_text(json.dumps(config))
+        for source in (TEMPLATE / "models" / "phase33b").iterdir():
+            if source.name.startswith(("tokenizer", "chat_template", "generation")):
+                shutil.copy(source, folder / source.name)
+        made[key] = folder
+        return folder
+
+    return make
