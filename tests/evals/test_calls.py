@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.growth import growth
+from topcoat.evals import calls
 from topcoat.evals.answer import NON_LITERAL, Answer, upstream
 from topcoat.evals.calls import LONGEST_ANSWER, parse
+
+T = TypeVar("T")
 
 TOOLS = {
     "read_file",
@@ -438,18 +443,32 @@ ADVERSARIAL = [
 ]
 
 
+QUADRATIC = {"<tool_call>{", '<tool_call>["'}
+"""Here each error of the json module counts the lines before it: half a second in all for the longest answer."""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ADVERSARIAL)
 def test_repetition_takes_linear_time(unit: str) -> None:
-    start = time.perf_counter()
-    parse(unit * (LONGEST_ANSWER // len(unit)), TOOLS)
-    parse("<tool_call><function=execute_code><parameter=code>" + unit * (LONGEST_ANSWER // len(unit)), TOOLS)
-    assert time.perf_counter() - start < 10
+    count = LONGEST_ANSWER // len(unit)
+    assert growth(lambda text: parse(text, TOOLS), unit, count) < (2.3 if unit in QUADRATIC else 1.5)
+    assert growth(lambda text: parse(CUT + text, TOOLS), unit, count) < 1.5
 
 
-def test_a_hundred_megabytes_are_cut() -> None:
-    start = time.perf_counter()
+def test_a_hundred_megabytes_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def reading(function: Callable[[str], T]) -> Callable[[str], T]:
+        def noted(text: str) -> T:
+            read.append(len(text))
+            return function(text)
+
+        return noted
+
+    for name in ("blocks", "spoken"):
+        monkeypatch.setattr(calls, name, reading(getattr(calls, name)))
     answer = parse(code("git_status()") + "x" * 100_000_000, TOOLS)
-    assert time.perf_counter() - start < 2
+    assert read == [LONGEST_ANSWER] * 2
     assert shown(answer) == ["git_status()"]
     assert answer.problems == (
         f"only the first 200000 of {100_000_000 + len(code('git_status()'))} characters were read",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,9 +141,7 @@ STOPPED = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("program", "problem"), STOPPED.values(), ids=STOPPED)
 def test_what_is_stopped(sandbox: Sandbox, program: str, problem: str) -> None:
-    start = time.perf_counter()
     assert sandbox.run([program]).problem == problem
-    assert time.perf_counter() - start < 10
     assert made(sandbox.run(["take(1)"])) == ["take(1)"]
 
 
@@ -154,11 +151,12 @@ def test_the_calls_before_the_end_are_kept(sandbox: Sandbox) -> None:
 
 
 def test_the_programs_of_an_answer_share_its_time() -> None:
-    with Sandbox(CATALOG, Limits(seconds=0.5)) as sandbox:
-        start = time.perf_counter()
-        run = sandbox.run(["for i in range(10**5): pass"] * 10_000)
+    count = 1_000  # none of them takes half a second, together they take many
+    with Sandbox(CATALOG, Limits(seconds=0.5, calls=count)) as sandbox:
+        run = sandbox.run([f"take({i})\nfor i in range(10**5): pass" for i in range(count)])
     assert run.problem == "stopped after 0.5 s"
-    assert time.perf_counter() - start < 5
+    assert made(run) == [f"take({i})" for i in range(len(run.calls))]
+    assert len(run.calls) < count
 
 
 def test_a_long_problem_is_one_short_line(sandbox: Sandbox) -> None:
