@@ -86,7 +86,7 @@ def test_of_many_equal_texts_each_is_compared_with_a_few(monkeypatch: pytest.Mon
 
 
 def test_of_many_equal_texts_few_pairs_are_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = []
+    pairs: list[Any] = []
 
     def candidates(*arguments: Any) -> Any:
         pairs.extend(found := find(*arguments))
