@@ -25,9 +25,9 @@ import numpy as np
 
 from benchmarks import training
 from topcoat.demo import TEMPLATE
-from topcoat.engine.base import GenerateJob
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.protocol import GenerateJob
 from topcoat.progress import Silent
 from topcoat.spec.catalog import load_catalog
 from topcoat.spec.project import load_project
@@ -37,8 +37,8 @@ ENGINE = open_engine(Silent())
 
 from mlx_lm import stream_generate  # noqa: E402  # after the fast BLAS
 
-from topcoat.engine.mlx.generate import generate  # noqa: E402
-from topcoat.engine.mlx.model import Loaded, load  # noqa: E402
+from topcoat.engine.mlx.generate.generate import generate  # noqa: E402
+from topcoat.engine.mlx.model.folder import Loaded, load  # noqa: E402
 
 LAYERS, CASES, SHARED, SEQUENTIAL = 12, 64, 650, 5
 Result = dict[str, Any]

@@ -19,10 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.examples import CATALOG, SUITE, SYSTEM, clean_rows, spoiled
-from topcoat.data.check import check_balance, check_categories, check_examples, check_repeats, check_validation
-from topcoat.data.reading import read_examples
 from topcoat.errors import Where
-from topcoat.records import Finding
+from topcoat.examples.checks.check import (
+    check_balance,
+    check_categories,
+    check_examples,
+    check_repeats,
+    check_validation,
+)
+from topcoat.examples.reading import read_examples
+from topcoat.store.records import Finding
 
 MOST_SECONDS, MOST_BYTES = 120, 2e9
 _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024

@@ -18,13 +18,13 @@ from pathlib import Path
 from tests.support.usage.conversation import Conversation
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
-from topcoat.flywheel.extraction import extract
 from topcoat.progress import Silent
+from topcoat.project.session import open_workspace
 from topcoat.spec.catalog import load_catalog
 from topcoat.spec.example import load_examples
-from topcoat.workflow.events import open_log
-from topcoat.workflow.extraction import extract_examples
-from topcoat.workflow.workspace import open_workspace
+from topcoat.usage.extraction.extract import extract_examples
+from topcoat.usage.extraction.rules import extract
+from topcoat.usage.importing import open_log
 
 BRANCHES = 200
 FAILS, CORRECTED, HOPELESS, PROSE, MERGED = 0.15, 0.08, 0.10, 0.25, 0.7

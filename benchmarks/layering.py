@@ -31,14 +31,15 @@ import mlx.core as mx  # noqa: E402  # after the fast BLAS
 
 from benchmarks.layering_plot import draw  # noqa: E402
 from topcoat.demo import TEMPLATE  # noqa: E402
-from topcoat.engine.base import FuseJob, Row, TrainJob  # noqa: E402
-from topcoat.engine.mlx.forward import WholeForward  # noqa: E402
-from topcoat.engine.mlx.fused_folder import weight_sizes  # noqa: E402
-from topcoat.engine.mlx.lora import adapter_config, adapter_weights, attach, load_adapter  # noqa: E402
-from topcoat.engine.mlx.model import load  # noqa: E402
-from topcoat.engine.mlx.scalar import scalar  # noqa: E402
+from topcoat.engine.mlx.fuse.fused_folder import weight_sizes  # noqa: E402
+from topcoat.engine.mlx.model.folder import load  # noqa: E402
+from topcoat.engine.mlx.model.lora import adapter_config, adapter_weights, attach, load_adapter  # noqa: E402
+from topcoat.engine.mlx.model.scalar import scalar  # noqa: E402
+from topcoat.engine.mlx.train.forward import WholeForward  # noqa: E402
+from topcoat.engine.protocol import FuseJob, Row, TrainJob  # noqa: E402
+from topcoat.phases.preparation import prepare  # noqa: E402
+from topcoat.project.session import open_workspace  # noqa: E402
 from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec  # noqa: E402
-from topcoat.workflow import open_workspace, prepare  # noqa: E402
 
 GROUP = 64
 SIZES = (0.005, 0.01, 0.02, 0.05)

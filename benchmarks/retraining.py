@@ -20,10 +20,11 @@ from typing import Any
 
 from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx import open_engine
+from topcoat.phases.run import run_phase
 from topcoat.progress import Silent, Stopwatch
+from topcoat.project.session import open_workspace
 from topcoat.spec.phase import GateSpec, RetrySpec, load_phase
 from topcoat.spec.phase_text import phase_text
-from topcoat.workflow import open_workspace, run_phase
 
 PHASE, AGAIN = "phase34a", "retraining"
 HISTORY = "data/phase33b.jsonl"

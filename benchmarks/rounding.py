@@ -17,12 +17,13 @@ import numpy as np
 
 from benchmarks import layering
 from topcoat.demo import TEMPLATE
-from topcoat.engine.base import FuseJob, Row, TrainJob
+from topcoat.engine.protocol import FuseJob, Row, TrainJob
 from topcoat.errors import FuseRefused
+from topcoat.phases.calibration import choose_calibration
+from topcoat.phases.preparation import prepare
 from topcoat.progress import Silent
+from topcoat.project.session import open_workspace
 from topcoat.spec.phase import FuseSpec
-from topcoat.workflow import open_workspace, prepare
-from topcoat.workflow.calibration import choose_calibration
 
 ENGINE = layering.ENGINE
 ADAPTERS = ((20, 1e-4), (60, 4e-4))

@@ -104,7 +104,7 @@ def main() -> None:
         asyncio.run(upstream())
         return
     with tempfile.TemporaryDirectory() as folder:
-        from topcoat.workflow import copy_demo
+        from topcoat.project.starting import copy_demo
 
         project = Path(folder) / "demo"
         copy_demo(project)

@@ -106,8 +106,8 @@ def make_model(folder: Path, layers: int) -> None:
 
 def train(folder: Path) -> None:
     """Two updates of one row each, on the last 8 layers."""
-    from topcoat.engine.base import Row, TrainJob
     from topcoat.engine.mlx import open_engine
+    from topcoat.engine.protocol import Row, TrainJob
     from topcoat.progress import Silent
     from topcoat.spec.phase import TrainSpec
 

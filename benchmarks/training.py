@@ -109,8 +109,8 @@ def recipe(prefix: int) -> tuple[list[np.ndarray], list[int]]:
 
 def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path, adapted: int) -> Result:
     """Topcoat's own training of the first updates."""
-    from topcoat.engine.base import Row, TrainJob
     from topcoat.engine.mlx import open_engine
+    from topcoat.engine.protocol import Row, TrainJob
     from topcoat.progress import Silent
 
     engine = open_engine(Silent())
@@ -132,7 +132,7 @@ def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path, adapted: i
 def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: int, *, fast: bool = True) -> Result:
     """mlx-lm's `train`, its batches handed to it; without `fast`, with the BLAS that pip installs."""
     if fast:
-        from topcoat.engine.mlx.blas import load_fast_blas
+        from topcoat.engine.mlx.cpu.blas import load_fast_blas
 
         load_fast_blas()
     import mlx.core as mx
@@ -141,7 +141,7 @@ def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: in
     from mlx_lm.tuner.callbacks import TrainingCallback
     from mlx_lm.utils import load_model
 
-    from topcoat.engine.mlx.lora import attach
+    from topcoat.engine.mlx.model.lora import attach
 
     ends, losses = [], []
 

@@ -12,14 +12,14 @@ from hypothesis import settings
 
 from tests.support.fake_project import write_phase
 from tests.support.mlx.models import MakeModel, model_maker
-from topcoat.data import check_runs
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
-from topcoat.engine.mlx.blas import load_fast_blas
 from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.cpu.blas import load_fast_blas
+from topcoat.examples.checks import runs as check_runs
+from topcoat.phases import preparation
 from topcoat.progress import Silent
-from topcoat.workflow import preparation
 
 load_fast_blas()
 

@@ -32,5 +32,5 @@ def test_the_version_is_that_of_the_package_and_read_when_asked_for() -> None:
 
 def test_inspect_finds_the_suite_by_name() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["inspect_ai"] == {"topcoat": "topcoat.inspect_task"}
-    assert importlib.util.find_spec("topcoat.inspect_task") is not None
+    assert project["entry-points"]["inspect_ai"] == {"topcoat": "topcoat.suites.inspect_task"}
+    assert importlib.util.find_spec("topcoat.suites.inspect_task") is not None

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from topcoat.engine.mlx import open_engine
     from topcoat.errors import TopcoatError
-    from topcoat.flywheel.recording import record
-    from topcoat.workflow import open_workspace, prepare, run_phase
+    from topcoat.phases.preparation import prepare
+    from topcoat.phases.run import run_phase
+    from topcoat.project.session import open_workspace
+    from topcoat.usage.capture.recording import record
 
     __version__: str
 
@@ -28,10 +30,10 @@ __all__ = ["TopcoatError", "open_engine", "open_workspace", "prepare", "record",
 _HOMES = {
     "TopcoatError": "topcoat.errors",
     "open_engine": "topcoat.engine.mlx",
-    "open_workspace": "topcoat.workflow",
-    "prepare": "topcoat.workflow",
-    "record": "topcoat.flywheel.recording",
-    "run_phase": "topcoat.workflow",
+    "open_workspace": "topcoat.project.session",
+    "prepare": "topcoat.phases.preparation",
+    "record": "topcoat.usage.capture.recording",
+    "run_phase": "topcoat.phases.run",
 }
 
 

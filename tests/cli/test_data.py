@@ -13,7 +13,7 @@ import pytest
 from tests.support.command import topcoat
 from tests.support.examples import dialogue
 from topcoat.engine.fake import FakeEngine
-from topcoat.workflow import init_project
+from topcoat.project.starting import init_project
 
 
 @pytest.fixture

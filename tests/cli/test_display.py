@@ -11,10 +11,10 @@ from rich.console import Console
 
 from topcoat.cli.display import show_check, show_comparison, show_error, show_evaluation, show_status
 from topcoat.errors import InvalidInput, Mistake
-from topcoat.evals.compare import compare
-from topcoat.evals.matrix import Stage, score_matrix
-from topcoat.records import Budget, CategoryScore, CheckReport, Estimate, EvalResult, FormatShare, Score
-from topcoat.workflow import ProjectStatus
+from topcoat.phases.history import ProjectStatus
+from topcoat.store.records import Budget, CategoryScore, CheckReport, Estimate, EvalResult, FormatShare, Score
+from topcoat.suites.evidence.compare import compare
+from topcoat.suites.evidence.matrix import Stage, score_matrix
 
 T = TypeVar("T")
 

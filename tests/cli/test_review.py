@@ -16,9 +16,9 @@ from topcoat.cli.review import review_examples
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import Refused
 from topcoat.progress import Silent
-from topcoat.workflow import Workspace, open_workspace
-from topcoat.workflow.extraction import extract_examples
-from topcoat.workflow.review import pending, reviewed
+from topcoat.project.session import Workspace, open_workspace
+from topcoat.usage.extraction.extract import extract_examples
+from topcoat.usage.extraction.review import pending, reviewed
 
 
 def rows(project: Path) -> list[dict[str, object]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tools.demo_model.tools import TOOLS
 from topcoat.demo import TEMPLATE
-from topcoat.demo.make.tools import TOOLS
 
 DATA = ("data/phase33b.jsonl", "data/phase34a.jsonl", "data/phase34a-valid.jsonl")
 

@@ -6,10 +6,10 @@ from collections import Counter
 from itertools import islice
 from typing import Any
 
+from tools.demo_model.curriculum import thin
+from tools.demo_model.tools import CATEGORIES, TOOLS
+from tools.demo_model.words import SUITE, TRAINING
 from topcoat.demo import TEMPLATE
-from topcoat.demo.make.curriculum import thin
-from topcoat.demo.make.tools import CATEGORIES, TOOLS
-from topcoat.demo.make.words import SUITE, TRAINING
 
 SUITE_FILE = "suites/routing.jsonl"
 

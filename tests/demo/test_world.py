@@ -4,8 +4,8 @@ import shutil
 import tomllib
 from pathlib import Path
 
+from tools.demo_model.world import write_world
 from topcoat.demo import TEMPLATE
-from topcoat.demo.make.world import write_world
 
 
 def test_the_world_is_made_again_byte_for_byte(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from topcoat.evals.matrix import Stage, score_matrix
-from topcoat.gate import judge
-from topcoat.records import (
+from topcoat.phases.gate import judge
+from topcoat.report.attempt import fuse_section
+from topcoat.report.page import PhaseReport, render
+from topcoat.spec.phase import GateSpec
+from topcoat.spec.suite import Case
+from topcoat.store.records import (
     AttemptResult,
     CategoryScore,
     EvalResult,
@@ -22,10 +25,7 @@ from topcoat.records import (
     Validation,
     Verdict,
 )
-from topcoat.report.attempt import fuse_section
-from topcoat.report.page import PhaseReport, render
-from topcoat.spec.phase import GateSpec
-from topcoat.spec.suite import Case
+from topcoat.suites.evidence.matrix import Stage, score_matrix
 
 CODE = "<tool_call><function=execute_code>\n<parameter=code>\n{}\n</parameter>\n</function></tool_call>"
 EVIL = "</pre><script>alert('x')</script><img src=https://evil.example/a.png onerror=alert(1)>\0\ud800 & more"

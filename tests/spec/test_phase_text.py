@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topcoat.demo import TEMPLATE
-from topcoat.spec.loader import load_toml
 from topcoat.spec.phase import PhaseSpec, load_phase
 from topcoat.spec.phase_text import phase_text
+from topcoat.spec.reading.loader import load_toml
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 shares = st.floats(0, 1, exclude_max=True)

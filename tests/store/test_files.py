@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from topcoat.errors import NumericalFault, Refused, StorageFault
-from topcoat.records import CategoryScore, Score, Validation
 from topcoat.store import files
 from topcoat.store.files import (
     digest_bytes,
@@ -29,6 +28,7 @@ from topcoat.store.files import (
     write_json,
     write_text,
 )
+from topcoat.store.records import CategoryScore, Score, Validation
 
 SCORE = CategoryScore(category="é", n=2, mean=0.5, solved=1)
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topcoat.errors import InvalidInput, NumericalFault, Refused, StorageFault
-from topcoat.records import AttemptResult, CategoryScore, EvalResult, FuseReport, TrainReport, Verdict
 from topcoat.spec.phase import PhaseSpec
 from topcoat.store.lineage import Lineage
 from topcoat.store.paths import ProjectPaths
+from topcoat.store.records import AttemptResult, CategoryScore, EvalResult, FuseReport, TrainReport, Verdict
 
 SPEC = PhaseSpec.model_validate(
     {"data": {"train": ["a"]}, "gate": {"target": {"git": 0.5}}, "fuse": {"bits": 5}, "phase": {"note": "é"}}

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.recorder import Recorder
-from topcoat.engine.base import FuseJob, TrainJob
 from topcoat.engine.fake import FakeEngine
+from topcoat.engine.protocol import FuseJob, TrainJob
+from topcoat.phases.run import PhaseOutcome, run_phase
 from topcoat.progress import Sink
-from topcoat.records import FuseReport, TrainReport
-from topcoat.workflow import PhaseOutcome, Workspace, open_workspace, run_phase
+from topcoat.project.session import Workspace, open_workspace
+from topcoat.store.records import FuseReport, TrainReport
 
 __all__ = ["Counting", "opened", "production", "run", "write_phase"]
 

@@ -19,8 +19,8 @@ from topcoat.quantity import counted
 from topcoat.store.files import is_stream
 
 if TYPE_CHECKING:
-    from topcoat.data.stats import DataStats
-    from topcoat.records import Finding
+    from topcoat.examples.stats import DataStats
+    from topcoat.store.records import Finding
 
 __all__ = ["app", "edit"]
 
@@ -48,7 +48,7 @@ def import_(
 
     Data sets of Hugging Face, here or on the hub, need the extra: pip install "topcoat[datasets]".
     """
-    from topcoat.workflow.importing import import_examples
+    from topcoat.examples.importing import import_examples
 
     if not err.is_terminal:
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -66,7 +66,7 @@ def replay(
     json: Json = False,
 ) -> None:
     """Examples of what the base knows, in its own words: for replay where its earlier data is lost."""
-    from topcoat.workflow import replay_from_base
+    from topcoat.examples.replaying import replay_from_base
 
     with open_project("data replay") as workspace:
         done = replay_from_base(workspace, to.absolute(), each)
@@ -86,7 +86,7 @@ def stats(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files of examples.")], json: Json = False
 ) -> None:
     """How many examples there are, of what, and how many different ones they are worth."""
-    from topcoat.workflow.data_files import stats_of_files
+    from topcoat.examples.files import stats_of_files
 
     found = stats_of_files(files)
     if json:
@@ -103,7 +103,7 @@ def new(
     ] = None,
 ) -> None:
     """Write one example in $EDITOR; it is checked when saved."""
-    from topcoat.workflow.data_files import begin_draft, finish_draft
+    from topcoat.examples.files import begin_draft, finish_draft
 
     again = f"topcoat data new --category {shlex.quote(category)}" + (f" --to {shlex.quote(str(to))}" if to else "")
     with read_project() as workspace:

@@ -12,16 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from topcoat.cli.console import print_line, print_table
-from topcoat.data.check import CODES
 from topcoat.errors import TopcoatError
-from topcoat.evals.compare import CategoryChange, Comparison, compare
-from topcoat.evals.matrix import ScoreMatrix
-from topcoat.plan import Need, Plan
+from topcoat.examples.checks.check import CODES
+from topcoat.phases.history import LogEntry, ProjectStatus
+from topcoat.phases.plan import Need, Plan
+from topcoat.phases.run import PhaseOutcome
 from topcoat.quantity import counted
-from topcoat.records import Budget, Call, CheckReport, Estimate, EvalResult, Interval
 from topcoat.spec.phase import GateSpec
-from topcoat.workflow import PhaseOutcome, ProjectStatus
-from topcoat.workflow.history import LogEntry
+from topcoat.store.records import Budget, Call, CheckReport, Estimate, EvalResult, Interval
+from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare
+from topcoat.suites.evidence.matrix import ScoreMatrix
 
 __all__ = [
     "show_check",

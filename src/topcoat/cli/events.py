@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 @app.command()
 def show(json: Json = False) -> None:
     """What was captured so far, by kind."""
-    from topcoat.workflow.events import summarize_events
+    from topcoat.usage.importing import summarize_events
 
     found = summarize_events(common.start)
     if json:
@@ -46,7 +46,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Keep what a file tells of usage: events, chat logs, pydantic-ai messages, OpenTelemetry GenAI spans."""
-    from topcoat.workflow.events import import_events
+    from topcoat.usage.importing import import_events
 
     done, mistakes = import_events(common.start, source, form)
     if json:
@@ -60,7 +60,7 @@ def import_(
 @app.command("export")
 def export_() -> None:
     """Print every event, one JSON document a line: topcoat events export > FILE."""
-    from topcoat.workflow.events import export_events
+    from topcoat.usage.importing import export_events
 
     sys.stdout.writelines(export_events(common.start))
 
@@ -73,7 +73,7 @@ def outcome(
     json: Json = False,
 ) -> None:
     """Record how captured work ended."""
-    from topcoat.workflow.outcomes import record_outcome
+    from topcoat.usage.outcomes import record_outcome
 
     ended = record_outcome(common.start, how, session=session, branch=branch)
     if json:
@@ -91,7 +91,7 @@ def hook(
     run: Annotated[str | None, typer.Option(metavar="HOOK", help="What a hook calls: report what git did.")] = None,
 ) -> None:
     """Have git report commits and merges to the sessions on their branches."""
-    from topcoat.workflow.outcomes import install_hooks, run_hook
+    from topcoat.usage.outcomes import install_hooks, run_hook
 
     if install == (run is not None):
         raise InvalidInput("say what to do", hint="topcoat events hook --install")

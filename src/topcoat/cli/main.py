@@ -22,8 +22,9 @@ from topcoat.quantity import counted
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from topcoat.records import EvalResult
-    from topcoat.workflow import PhaseOutcome, Workspace
+    from topcoat.phases.run import PhaseOutcome
+    from topcoat.project.session import Workspace
+    from topcoat.store.records import EvalResult
 
 __all__ = ["app", "main"]
 
@@ -129,7 +130,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """The embedded project: phase 34a from start to verdict."""
-    from topcoat.workflow.starting import DEMO_PHASE, copy_demo
+    from topcoat.project.starting import DEMO_PHASE, copy_demo
 
     if copy_demo(folder):
         err.print(f"copied the embedded project to {folder}", highlight=False)
@@ -142,7 +143,7 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
 ) -> None:
     """Start a project around a model."""
-    from topcoat.workflow import init_project
+    from topcoat.project.starting import init_project
 
     for path in init_project(folder, base):
         out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
@@ -158,7 +159,8 @@ def check(
 ) -> None:
     """Everything that can be known about a phase before anything is spent on it."""
     from topcoat.cli.display import show_check
-    from topcoat.workflow import estimate, prepare
+    from topcoat.phases.estimation import estimate
+    from topcoat.phases.preparation import prepare
 
     with open_project("check") as workspace:
         prepared = prepare(workspace, _phase_path(workspace, phase), allow=_codes(allow))
@@ -208,7 +210,7 @@ def evaluate(
 
 def _evaluate_model(model: str) -> EvalResult:
     """A model of the lineage; a folder if none is called so."""
-    from topcoat.workflow import evaluate_folder, evaluate_model
+    from topcoat.phases.evaluation import evaluate_folder, evaluate_model
 
     with open_project(f"eval {model}") as workspace:
         known = model == "production" or workspace.lineage.model(model) is not None
@@ -220,8 +222,8 @@ def _evaluate_model(model: str) -> EvalResult:
 def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:
     """The project isn't locked, and no engine is loaded."""
     from topcoat.cli.progress_bar import terminal_sink
-    from topcoat.evals.endpoint import KEY_VARIABLE, Endpoint
-    from topcoat.workflow import evaluate_endpoint
+    from topcoat.phases.evaluation import evaluate_endpoint
+    from topcoat.suites.endpoint import KEY_VARIABLE, Endpoint
 
     with terminal_sink(err) as sink, read_project(sink) as workspace:
         endpoint = Endpoint(
@@ -250,7 +252,7 @@ def plan(
 ) -> None:
     """The weak categories of the last evaluation, what they need, and the next phase."""
     from topcoat.cli.display import show_plan
-    from topcoat.workflow import plan_phase, require_phase_file, write_plan
+    from topcoat.phases.planning import plan_phase, require_phase_file, write_plan
 
     if write is not None:
         require_phase_file(write)
@@ -273,9 +275,9 @@ def extract(
 
     A share of the sessions becomes evaluation cases instead, in suites/captured.jsonl; put them into the suite.
     """
-    from topcoat.cli.flywheel import show_extraction
+    from topcoat.cli.usage import show_extraction
     from topcoat.spec.phase import load_phase
-    from topcoat.workflow.extraction import extract_examples
+    from topcoat.usage.extraction.extract import extract_examples
 
     with read_project() as workspace:
         path = _phase_path(workspace, phase)
@@ -311,8 +313,8 @@ def cycle(
     json: Json = False,
 ) -> None:
     """Evaluate, plan, extract, run: captured usage becomes the next model, if there is enough and the gate agrees."""
-    from topcoat.cli.flywheel import show_extraction
-    from topcoat.workflow.cycle import turn_cycle
+    from topcoat.cli.usage import show_extraction
+    from topcoat.usage.cycle import turn_cycle
 
     with open_project("cycle") as workspace:
         done = turn_cycle(workspace, goal=goal, held_out=held_out, review=review)
@@ -348,7 +350,7 @@ def run(
 def status(json: Json = False) -> None:
     """Production, the models and their scores, the phases."""
     from topcoat.cli.display import show_status
-    from topcoat.workflow import project_status
+    from topcoat.phases.history import project_status
 
     with read_project() as workspace:
         found = project_status(workspace)
@@ -359,7 +361,7 @@ def status(json: Json = False) -> None:
 def log(json: Json = False) -> None:
     """Everything that happened in this project, oldest first."""
     from topcoat.cli.display import show_log
-    from topcoat.workflow import history
+    from topcoat.phases.history import history
 
     with read_project() as workspace:
         entries = history(workspace)
@@ -377,7 +379,7 @@ def compare(
 ) -> None:
     """Two models side by side: categories, and every case that changed."""
     from topcoat.cli.display import show_comparison
-    from topcoat.workflow import compare_models
+    from topcoat.phases.evaluation import compare_models
 
     with open_project(f"compare {before} {after}") as workspace:
         comparison = compare_models(workspace, workspace.model(before), workspace.model(after))
@@ -387,7 +389,7 @@ def compare(
 @app.command()
 def report(phase: PhaseArgument, json: Json = False) -> None:
     """Write a phase's HTML page and say where it is."""
-    from topcoat.workflow import write_report
+    from topcoat.phases.run import write_report
 
     with read_project() as workspace:
         path = write_report(workspace, Path(phase).stem if phase.endswith(".toml") else phase)
@@ -400,7 +402,7 @@ def report(phase: PhaseArgument, json: Json = False) -> None:
 @app.command()
 def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json = False) -> None:
     """Make a model production by hand."""
-    from topcoat.workflow import promote as promote_model
+    from topcoat.phases.production import promote as promote_model
 
     with open_project(f"promote {model}") as workspace:
         promoted = promote_model(workspace, model)
@@ -413,7 +415,7 @@ def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json =
 @app.command()
 def rollback(json: Json = False) -> None:
     """Make the model before the present one production again."""
-    from topcoat.workflow import rollback as roll_back
+    from topcoat.phases.production import rollback as roll_back
 
     with open_project("rollback") as workspace:
         replaced, model = roll_back(workspace)
@@ -430,7 +432,7 @@ def adopt(
     json: Json = False,
 ) -> None:
     """Fuse, evaluate and judge an adapter that was trained elsewhere, as an attempt of a phase."""
-    from topcoat.workflow import adopt_adapter
+    from topcoat.phases.adoption import adopt_adapter
 
     with open_project(f"adopt {phase}") as workspace:
         outcome = adopt_adapter(workspace, _phase_path(workspace, phase), adapter.absolute())
@@ -445,7 +447,7 @@ def rebuild(
     json: Json = False,
 ) -> None:
     """Make a fused model's folder again, bit for bit, from the root and the adapters."""
-    from topcoat.workflow import rebuild as make_again
+    from topcoat.phases.rebuilding import rebuild as make_again
 
     with open_project(f"rebuild {model}") as workspace:
         row = make_again(workspace, model)
@@ -461,7 +463,7 @@ def gc(
     json: Json = False,
 ) -> None:
     """Delete fused models that can be rebuilt, and checkpoints of finished trainings. Never production or a root."""
-    from topcoat.workflow import collect_garbage
+    from topcoat.phases.rebuilding import collect_garbage
 
     with open_project("gc") as workspace:
         freed = collect_garbage(workspace, dry_run=dry_run)
@@ -483,7 +485,7 @@ def main() -> None:
 
 
 def _run(folder: Path, phase: str, json: bool, *, allow: frozenset[str] = frozenset(), restart: bool = False) -> None:
-    from topcoat.workflow import run_phase
+    from topcoat.phases.run import run_phase
 
     with open_project(f"run {phase}", folder) as workspace:
         outcome = run_phase(workspace, _phase_path(workspace, phase), allow=allow, restart=restart)
@@ -541,7 +543,7 @@ def _targets(given: list[str] | None) -> dict[str, float | None]:
 
 
 def _codes(allow: list[str] | None) -> frozenset[str]:
-    from topcoat.data.check import CODES
+    from topcoat.examples.checks.check import CODES
 
     unknown = sorted(set(allow or ()) - CODES.keys())
     if unknown:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from topcoat.cli.console import err
 
 if TYPE_CHECKING:
-    from topcoat.engine.base import Engine
+    from topcoat.engine.protocol import Engine
     from topcoat.progress import Sink
-    from topcoat.workflow import Workspace
+    from topcoat.project.session import Workspace
 
 __all__ = ["common", "open_project", "read_project"]
 
@@ -33,7 +33,7 @@ common = Common()
 def open_project(command: str, folder: Path | None = None) -> Iterator[Workspace]:
     """The project, locked, with progress on stderr."""
     from topcoat.cli.progress_bar import terminal_sink
-    from topcoat.workflow import open_workspace
+    from topcoat.project.session import open_workspace
 
     with (
         terminal_sink(err) as sink,
@@ -47,7 +47,7 @@ def read_project(sink: Sink | None = None) -> Iterator[Workspace]:
     """The project, for reading: no engine is loaded."""
     from topcoat.engine.fake import FakeEngine
     from topcoat.progress import Silent
-    from topcoat.workflow import read_workspace
+    from topcoat.project.session import read_workspace
 
     with read_workspace(common.start, FakeEngine(), sink or Silent()) as workspace:
         yield workspace

@@ -13,13 +13,13 @@ from rich.markup import escape
 
 from topcoat.cli.console import out, print_line
 from topcoat.cli.data import edit
-from topcoat.data.draft import draft_of, read_draft
 from topcoat.errors import InvalidInput, Refused
-from topcoat.flywheel.dialogue import Turn
+from topcoat.examples.draft import draft_of, read_draft
+from topcoat.project.session import Workspace
 from topcoat.quantity import counted
 from topcoat.spec.example import Example
-from topcoat.workflow.review import Decision, decide, dialogue_of, pending
-from topcoat.workflow.workspace import Workspace
+from topcoat.usage.dialogue import Turn
+from topcoat.usage.extraction.review import Decision, decide, dialogue_of, pending
 
 __all__ = ["review_examples"]
 

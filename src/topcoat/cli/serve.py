@@ -39,9 +39,9 @@ def serve(
     """
     from topcoat.cli.progress_bar import terminal_sink
     from topcoat.engine.mlx import open_engine
-    from topcoat.workflow import open_workspace
-    from topcoat.workflow.serving import TOKEN_VARIABLE, Serving
-    from topcoat.workflow.serving import serve as serve_model
+    from topcoat.project.session import open_workspace
+    from topcoat.usage.capture.serving import TOKEN_VARIABLE, Serving
+    from topcoat.usage.capture.serving import serve as serve_model
 
     serving = Serving(
         host=host,

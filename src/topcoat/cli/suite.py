@@ -13,12 +13,12 @@ from rich.markup import escape
 
 from topcoat.cli.console import beside, print_line
 from topcoat.cli.project import read_project
-from topcoat.data.codes import CODES
 from topcoat.errors import InvalidInput
+from topcoat.examples.checks.codes import CODES
 from topcoat.quantity import counted
 
 if TYPE_CHECKING:
-    from topcoat.workflow.expansion import ExpandedSuite
+    from topcoat.suites.expansion.suite_file import ExpandedSuite
 
 __all__ = ["app"]
 
@@ -46,7 +46,7 @@ def expand(
 
     Equal templates, seed and data give equal cases; more cases begin with the same ones.
     """
-    from topcoat.workflow import expand_suite
+    from topcoat.suites.expansion.suite_file import expand_suite
 
     if (to is None) != reserve:
         message = "the cases need one place: a suite, or the reserve of the project's"

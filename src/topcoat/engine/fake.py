@@ -17,11 +17,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from topcoat.engine.base import FuseJob, GenerateJob, Message, ModelInfo, Row, TrainJob
+from topcoat.engine.protocol import FuseJob, GenerateJob, Message, ModelInfo, Row, TrainJob
 from topcoat.errors import EngineFault, InvalidInput, Where
 from topcoat.progress import Sink, task
-from topcoat.records import Completion, FuseReport, ModuleFuse, TrainReport, TrainStep, Validation
 from topcoat.store.files import staged_folder, write_json
+from topcoat.store.records import Completion, FuseReport, ModuleFuse, TrainReport, TrainStep, Validation
 
 __all__ = ["FakeEngine", "FakeTokenizer"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from topcoat.evals.compare import CaseChange, Comparison
-from topcoat.records import Score
 from topcoat.report.html import Html, element
 from topcoat.spec.suite import Case
+from topcoat.store.records import Score
+from topcoat.suites.evidence.compare import CaseChange, Comparison
 
 __all__ = ["answers_section"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from topcoat.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
 from topcoat.report.chart import bar, curves
 from topcoat.report.html import Html, data_table, element, text
+from topcoat.store.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
 
 __all__ = ["attempts_table", "fuse_section", "loss_section"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from topcoat.records import EvalResult, FormatShare
 from topcoat.report.html import Html, data_table, element
+from topcoat.store.records import EvalResult, FormatShare
 
 __all__ = ["format_section"]
 

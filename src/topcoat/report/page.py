@@ -6,9 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from topcoat.evals.compare import CategoryChange, Comparison, compare
-from topcoat.evals.matrix import ScoreMatrix
-from topcoat.records import AttemptResult, Evidence, Interval, Verdict
 from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
 from topcoat.report.chart import before_and_after
@@ -17,6 +14,9 @@ from topcoat.report.html import Html, element
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
+from topcoat.store.records import AttemptResult, Evidence, Interval, Verdict
+from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare
+from topcoat.suites.evidence.matrix import ScoreMatrix
 
 __all__ = ["PhaseReport", "render"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from topcoat.evals.matrix import ScoreMatrix
 from topcoat.report.html import Html, element
+from topcoat.suites.evidence.matrix import ScoreMatrix
 
 __all__ = ["matrix_section"]
 

@@ -28,8 +28,8 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.catalog import Catalog
-from topcoat.spec.loader import TomlSource, parse_toml
-from topcoat.spec.section import Section, cross_check_failed
+from topcoat.spec.reading.loader import TomlSource, parse_toml
+from topcoat.spec.reading.section import Section, cross_check_failed
 from topcoat.spec.slots import Value, fill, fill_pattern, fill_typed, list_of, slots
 from topcoat.spec.suite import Case, unknown_names
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
-from topcoat.spec.loader import read_text
 from topcoat.spec.python_source import parse_module
+from topcoat.spec.reading.loader import read_text
 
 __all__ = ["Catalog", "Parameter", "ParameterKind", "ResultClass", "Tool", "load_catalog", "parse_catalog"]
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from topcoat.errors import Where
 from topcoat.spec.canonical import digest_of
-from topcoat.spec.loader import load_jsonl
 from topcoat.spec.message import Message, order_problems
-from topcoat.spec.section import cross_check_failed
+from topcoat.spec.reading.loader import load_jsonl
+from topcoat.spec.reading.section import cross_check_failed
 
 __all__ = ["Example", "LocatedExample", "Message", "load_examples"]
 

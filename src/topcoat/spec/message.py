@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from topcoat.spec.section import cross_check_failed
+from topcoat.spec.reading.section import cross_check_failed
 
 __all__ = ["Message", "Role", "order_problems"]
 

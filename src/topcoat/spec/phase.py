@@ -12,8 +12,8 @@ from pydantic import Field, field_validator, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
-from topcoat.spec.loader import read_toml
-from topcoat.spec.section import Section, cross_check_failed
+from topcoat.spec.reading.loader import read_toml
+from topcoat.spec.reading.section import Section, cross_check_failed
 
 __all__ = [
     "Bits",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topcoat.spec.phase import DataSpec, FuseSpec, GateSpec, LoraSpec, PhaseSection, PhaseSpec, RetrySpec, TrainSpec
-from topcoat.spec.section import Section
+from topcoat.spec.reading.section import Section
 
 __all__ = ["phase_text"]
 

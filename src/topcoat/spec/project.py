@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
-from topcoat.spec.loader import Document, read_text, read_toml
-from topcoat.spec.section import Section, cross_check_failed
+from topcoat.spec.reading.loader import Document, read_text, read_toml
+from topcoat.spec.reading.section import Section, cross_check_failed
 
 __all__ = [
     "PROJECT_FILE",

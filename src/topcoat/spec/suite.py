@@ -14,9 +14,9 @@ from pydantic import Field, JsonValue, model_validator
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.catalog import Catalog
-from topcoat.spec.loader import Line, read_jsonl
 from topcoat.spec.message import Message, order_problems
-from topcoat.spec.section import Section, cross_check_failed
+from topcoat.spec.reading.loader import Line, read_jsonl
+from topcoat.spec.reading.section import Section, cross_check_failed
 
 __all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite", "unknown_names"]
 

@@ -17,11 +17,11 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from topcoat.errors import InvalidInput, Refused, Where
-from topcoat.records import AttemptResult, EvalResult
 from topcoat.spec.phase import PhaseSpec
 from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
 from topcoat.store.paths import ProjectPaths
+from topcoat.store.records import AttemptResult, EvalResult
 
 __all__ = [
     "AttemptRow",

@@ -26,19 +26,19 @@ from tests.support.mlx.models import MakeModel
 from tests.support.mlx.rows import rows, with_prefix
 from tests.support.mlx.training import KillAt, Killed
 from tests.support.recorder import Recorder
-from topcoat.engine.base import FuseJob, GenerateJob, Row, Sampling, TrainJob
-from topcoat.engine.mlx import agreement
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.forward import SplitForward
-from topcoat.engine.mlx.generate import Prefix
-from topcoat.engine.mlx.head import head_loss
-from topcoat.engine.mlx.lora import attach, read_adapter
-from topcoat.engine.mlx.loss import batch_arrays
-from topcoat.engine.mlx.model import load
-from topcoat.engine.mlx.prefix import ChosenQueries
-from topcoat.engine.mlx.scalar import scalar
-from topcoat.engine.mlx.shared_keys import OwnKeys, shared_attention
+from topcoat.engine.mlx.generate.generate import Prefix
+from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
+from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.lora import attach, read_adapter
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.train import agreement
+from topcoat.engine.mlx.train.forward import SplitForward
+from topcoat.engine.mlx.train.head import head_loss
+from topcoat.engine.mlx.train.loss import batch_arrays
+from topcoat.engine.mlx.train.prefix import ChosenQueries
+from topcoat.engine.protocol import FuseJob, GenerateJob, Row, Sampling, TrainJob
 from topcoat.progress import Note, Silent
 from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec
 

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import topcoat.engine.mlx.engine as module
-from topcoat.engine.base import FuseJob, GenerateJob, Row, TrainJob
+from topcoat.engine.protocol import FuseJob, GenerateJob, Row, TrainJob
 from topcoat.engine.mlx.compute import Compute
 from topcoat.progress import Silent
 from topcoat.spec.phase import FuseSpec, TrainSpec

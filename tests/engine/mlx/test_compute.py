@@ -11,7 +11,7 @@ from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, Compute, chosen_compute
 from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.model import load
+from topcoat.engine.mlx.model.folder import load
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
 
@@ -83,7 +83,7 @@ def test_how_a_model_computes_does_not_depend_on_the_device(
     tokens = mx.array([[5, 6, 7]])
     dtypes = []
     for on_cpu in (True, False):
-        monkeypatch.setattr("topcoat.engine.mlx.model.on_cpu", lambda on_cpu=on_cpu: on_cpu)
+        monkeypatch.setattr("topcoat.engine.mlx.model.folder.on_cpu", lambda on_cpu=on_cpu: on_cpu)
         dtypes.append(load(folder, compute).model(tokens).dtype)
     assert set(dtypes) == {mx.float32 if compute is Compute.DEQUANTIZED else mx.bfloat16}
 
@@ -93,7 +93,7 @@ def test_threads_follow_the_model_s_width_on_a_cpu(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, width: int, on_cpu: bool, asked: int | None
 ) -> None:
     threads: list[int] = []
-    monkeypatch.setattr("topcoat.engine.mlx.model.set_threads", threads.append)
-    monkeypatch.setattr("topcoat.engine.mlx.model.on_cpu", lambda: on_cpu)
+    monkeypatch.setattr("topcoat.engine.mlx.model.folder.set_threads", threads.append)
+    monkeypatch.setattr("topcoat.engine.mlx.model.folder.on_cpu", lambda: on_cpu)
     load(make_model(hidden_size=width), Compute.AS_STORED, lazy=True)
     assert threads == ([asked] if asked else [])

@@ -11,8 +11,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from topcoat.engine.mlx.compute import Compute
-from topcoat.engine.mlx.lora import adapter_config, adapter_weights, attach
-from topcoat.engine.mlx.model import load
+from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.lora import adapter_config, adapter_weights, attach
 from topcoat.spec.phase import LoraSpec, TrainSpec
 
 __all__ = ["make_adapter", "peft_adapter"]

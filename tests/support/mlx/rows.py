@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from topcoat.engine.base import Row
+from topcoat.engine.protocol import Row
 
 __all__ = ["rows", "with_prefix"]
 

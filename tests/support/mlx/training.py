@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.support.mlx.rows import rows
-from topcoat.engine.base import TrainJob
+from topcoat.engine.protocol import TrainJob
 from topcoat.progress import Advanced, Event
 from topcoat.spec.phase import TrainSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.usage.conversation import Conversation
-from topcoat.workflow.events import open_log
+from topcoat.usage.importing import open_log
 
 __all__ = ["capture", "session"]
 

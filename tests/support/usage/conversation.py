@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topcoat.flywheel.events import Event, ToolResult
+from topcoat.usage.events import Event, ToolResult
 
 __all__ = ["Conversation", "code_answer"]
 

@@ -18,19 +18,19 @@ from typing import Any, Literal, TypeVar
 from openai import OpenAI
 
 import topcoat
-from topcoat.demo.make.chains import Chain
-from topcoat.demo.make.curriculum import THIN_CHAINS, THIN_DOMAIN
-from topcoat.demo.make.dialogues import SYSTEM
-from topcoat.demo.make.names import Names
-from topcoat.demo.make.phrasings import PHRASINGS, expand, slots
-from topcoat.demo.make.targeted import CHAINS, DOMAIN
-from topcoat.demo.make.tools import TOOLS
-from topcoat.demo.make.words import TRAINING
-from topcoat.evals.answer import Run
-from topcoat.evals.calls import parse
-from topcoat.evals.sandbox import Sandbox
-from topcoat.flywheel.recording import stop_recording
+from tools.demo_model.chains import Chain
+from tools.demo_model.curriculum import THIN_CHAINS, THIN_DOMAIN
+from tools.demo_model.dialogues import SYSTEM
+from tools.demo_model.names import Names
+from tools.demo_model.phrasings import PHRASINGS, expand, slots
+from tools.demo_model.targeted import CHAINS, DOMAIN
+from tools.demo_model.tools import TOOLS
+from tools.demo_model.words import TRAINING
+from topcoat.calls.answer import Run
+from topcoat.calls.parsing import parse
+from topcoat.calls.sandbox import Sandbox
 from topcoat.spec.catalog import load_catalog
+from topcoat.usage.capture.recording import stop_recording
 
 __all__ = ["Task", "Worked", "tasks", "work_through"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from topcoat.engine.mlx.blas import load_fast_blas
 from topcoat.engine.mlx.compute import chosen_compute
+from topcoat.engine.mlx.cpu.blas import load_fast_blas
 from topcoat.errors import EngineFault
 from topcoat.progress import Note, Sink
 
@@ -27,7 +27,7 @@ def open_engine(sink: Sink, compute: str | None = None) -> MlxEngine:
     """
     blas = load_fast_blas()
     try:
-        from topcoat.engine.mlx.cpu import on_cpu
+        from topcoat.engine.mlx.cpu.quicken import on_cpu
         from topcoat.engine.mlx.engine import MlxEngine
     except ImportError as error:
         raise EngineFault(f"MLX can't be loaded: {error}", hint='pip install "topcoat" --force-reinstall') from error

@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
-from topcoat.engine.base import FuseJob, GenerateJob, ModelInfo, TrainJob
 from topcoat.engine.mlx.compute import Compute
-from topcoat.engine.mlx.cpu import on_cpu, quicken
-from topcoat.engine.mlx.foreign import adopt
-from topcoat.engine.mlx.fuse import fuse
-from topcoat.engine.mlx.generate import generate
-from topcoat.engine.mlx.memory import memory_limit, wired
-from topcoat.engine.mlx.model import describe, load, locate, read_config
-from topcoat.engine.mlx.tokenizer import MlxTokenizer
-from topcoat.engine.mlx.train import train
+from topcoat.engine.mlx.cpu.quicken import on_cpu, quicken
+from topcoat.engine.mlx.fuse.fuse import fuse
+from topcoat.engine.mlx.generate.generate import generate
+from topcoat.engine.mlx.model.folder import describe, load, locate, read_config
+from topcoat.engine.mlx.model.foreign import adopt
+from topcoat.engine.mlx.model.memory import memory_limit, wired
+from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
+from topcoat.engine.mlx.train.loop import train
+from topcoat.engine.protocol import FuseJob, GenerateJob, ModelInfo, TrainJob
 from topcoat.progress import Sink
-from topcoat.records import Completion, FuseReport, TrainReport
+from topcoat.store.records import Completion, FuseReport, TrainReport
 
 __all__ = ["MlxEngine"]
 

@@ -1,0 +1,1 @@
+"""What makes MLX quick on a CPU."""

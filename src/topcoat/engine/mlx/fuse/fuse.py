@@ -1,0 +1,210 @@
+"""Fusing an adapter into quantized weights so that its delta survives, and saying how much of it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_unflatten
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
+from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
+
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.fuse.fused_folder import weight_sizes, write_fused
+from topcoat.engine.mlx.fuse.master import AdaptedModule, Master, adapted_modules
+from topcoat.engine.mlx.fuse.rounding import input_moments
+from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.lora import Weights, load_adapter
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.train.loss import batch_arrays
+from topcoat.engine.protocol import FuseJob, Row
+from topcoat.errors import FuseRefused
+from topcoat.progress import Sink, Task, task
+from topcoat.store.records import FuseReport, ModuleFuse
+
+__all__ = ["fuse"]
+
+KL_TOKENS = 1024
+"""The fused model is compared on at most this many tokens: its logits are kept for each of them."""
+
+
+def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
+    """Write `job.output` from `job.base` and the adapters. Of the masters, one is in memory at a time.
+
+    Raises FuseRefused if no permitted number of bits keeps `min_survival` and `max_kl`; then nothing is written.
+    """
+    model = load(job.base, compute, lazy=job.bits is not None).model
+    load_adapter(model, job.adapters[-1])
+    modules = adapted_modules(model, job)
+    if job.calibration:
+        moments = input_moments(model, job.calibration)
+        for module in modules:
+            module.moments = moments.get(module.name)
+    measured = _Divergence()
+    with task(sink, "fuse", total=len(modules), unit="module") as progress:
+        if job.bits is None:
+            measured = _settle(model, modules, job, progress, compute)
+        del model  # what is written comes from the root and the adapters
+        reports: list[ModuleFuse] = []
+        coat: Weights = {}
+        for module in modules:
+            master = module.master()
+            reports.append(_report(master))
+            packed = master.packed()
+            mx.eval(packed)
+            coat |= packed
+        progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {measured.kl:.5f} nats per token"
+    copied, written = write_fused(modules, coat, job)
+    size, bits_per_weight = weight_sizes(job.output)
+    return FuseReport(
+        modules=reports,
+        rounding="compensated" if job.calibration else "nearest",
+        kl=measured.kl,
+        loss_adapter=measured.loss_adapter,
+        loss_fused=measured.loss_fused,
+        copied_tensors=copied,
+        bytes_written=written,
+        size=size,
+        bits_per_weight=bits_per_weight,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Divergence:
+    """What fusing changed on the validation rows, in nats per token."""
+
+    kl: float = 0.0
+    loss_adapter: float | None = None
+    loss_fused: float | None = None
+
+
+def _settle(
+    model: nn.Module, modules: list[AdaptedModule], job: FuseJob, progress: Task, compute: Compute
+) -> _Divergence:
+    """Choose every module's bits. `model` is base + adapter, and becomes the fused model, module by module."""
+    rows = _first_tokens(job.valid, KL_TOKENS)
+    intended = [_log_probabilities(model, row) for row in rows]
+    for done, module in enumerate(modules, 1):
+        master = module.master()
+        _settle_survival(master, job.spec.min_survival)
+        if rows:
+            _replace(model, master, compute)
+        progress.advance(done)
+    if not rows:
+        return _Divergence()
+    while True:
+        fused = [_log_probabilities(model, row) for row in rows]
+        kl = _mean_kl(intended, fused)
+        if kl <= job.spec.max_kl:
+            return _Divergence(kl, _mean_loss(intended, rows), _mean_loss(fused, rows))
+        raised = [module for module in modules if module.raise_bits()]
+        if not raised:
+            raise FuseRefused(
+                f"the fused model differs from base + adapter by {kl:.4f} nats per token, "
+                f"max_kl = {job.spec.max_kl} is allowed",
+                hint='bits = "auto" in [fuse]',
+            )
+        for module in raised:
+            _replace(model, module.master(), compute)
+
+
+def _settle_survival(master: Master, minimum: float) -> None:
+    """Raise the module's bits until its delta survives."""
+    module = master.module
+    while (survival := master.survival()) < minimum:
+        if not module.raise_bits():
+            raise FuseRefused(
+                f"{module.name}: {survival:.3f} of the delta survives at {module.bits} bits, {minimum} is required",
+                hint='bits = "auto" in [fuse], or a higher learning rate',
+            )
+
+
+def _first_tokens(rows: Iterable[Row], limit: int) -> list[Row]:
+    """The first rows whose trained tokens together stay within `limit`, and at least one."""
+    chosen: list[Row] = []
+    total = 0
+    for row in rows:
+        total += int(row.trained.sum())
+        if chosen and total > limit:
+            break
+        chosen.append(row)
+    return chosen
+
+
+def _log_probabilities(model: nn.Module, row: Row) -> mx.array:
+    """Log-probabilities over the vocabulary at the row's trained positions, float32 (positions, vocabulary)."""
+    tokens, _ = batch_arrays([row])
+    positions = mx.array(row.trained[1:].nonzero()[0])
+    logits = model(tokens[:, :-1])[0][positions].astype(mx.float32)
+    result = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    mx.eval(result)
+    return result
+
+
+def _mean_kl(intended: list[mx.array], fused: list[mx.array]) -> float:
+    """Mean over tokens of KL(intended || fused) = sum p (log p - log q), in nats."""
+    total, tokens = 0.0, 0
+    for p, q in zip(intended, fused, strict=True):
+        total += scalar((mx.exp(p) * (p - q)).sum())
+        tokens += p.shape[0]
+    return max(0.0, total / tokens)
+
+
+def _mean_loss(log_probabilities: list[mx.array], rows: list[Row]) -> float:
+    """Mean over the rows' trained tokens, in nats."""
+    total, tokens = 0.0, 0
+    for log_p, row in zip(log_probabilities, rows, strict=True):
+        targets = mx.array(row.tokens[1:][row.trained[1:]])[:, None]
+        total -= scalar(mx.take_along_axis(log_p, targets, axis=-1).sum())
+        tokens += log_p.shape[0]
+    return total / tokens
+
+
+def _replace(model: nn.Module, master: Master, compute: Compute) -> None:
+    """Put the fused weight where the adapter was: packed or dequantized, as `load` has all others."""
+    module = master.module
+    current = model
+    for part in module.name.split("."):
+        current = current[int(part)] if isinstance(current, list) else current[part]
+    inner = current
+    if isinstance(current, LoRAEmbedding):
+        inner = current.embedding
+    elif isinstance(current, LoRALinear | LoRASwitchLinear):
+        inner = current.linear
+    fused = _plain_module(inner)
+    if compute is Compute.DEQUANTIZED:
+        fused.weight = master.fused_weight()
+    else:
+        fused.weight = master.weight.astype(module.dtype)
+        if module.bits is not None:
+            fused = fused.to_quantized(group_size=module.group_size, bits=module.bits)
+            for name, value in master.packed().items():
+                fused[name.rpartition(".")[2]] = value
+    mx.eval(fused.parameters())
+    model.update_modules(tree_unflatten([(module.name, fused)]))
+
+
+def _plain_module(inner: nn.Module) -> nn.Module:
+    """An unquantized module of the same kind, with the same bias, whose weight is to be set."""
+    if isinstance(inner, nn.Embedding | nn.QuantizedEmbedding):
+        return nn.Embedding(1, 1)
+    bias = "bias" in inner
+    experts = isinstance(inner, SwitchLinear | QuantizedSwitchLinear)
+    plain = SwitchLinear(1, 1, 1, bias=bias) if experts else nn.Linear(1, 1, bias=bias)
+    if bias:
+        plain.bias = inner.bias
+    return plain
+
+
+def _report(master: Master) -> ModuleFuse:
+    return ModuleFuse(
+        name=master.module.name,
+        bits=master.module.bits,
+        delta_rms=scalar(master.delta.square().mean().sqrt()),
+        weight_rms=scalar((master.weight - master.delta).square().mean().sqrt()),
+        survival=master.survival(),
+        step=master.step(),
+        codes_changed=master.codes_changed(),
+    )

@@ -1,0 +1,278 @@
+"""Adapted modules: their masters, the bits they may be packed with, and how much of a delta a packing keeps.
+
+A module's master is the root's dequantized weight plus every promoted delta, in float32, derived from small adapter
+files. Quantizing the base's own weight again would round a small delta away: it lies on the base's grid already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
+
+from topcoat.engine.mlx.fuse.rounding import compensated_codes, pack
+from topcoat.engine.mlx.model.folder import weight_files
+from topcoat.engine.mlx.model.lora import Weights, read_adapter
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.model.shards import Shard
+from topcoat.engine.protocol import FuseJob
+from topcoat.errors import EngineFault
+from topcoat.spec.phase import Bits
+
+__all__ = ["AdaptedModule", "Master", "adapted_modules"]
+
+LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
+"""Bits per weight in rising order; None is unquantized."""
+Packed = tuple[mx.array, mx.array, mx.array]
+"""Codes in uint32 words, scales and biases, as `mx.quantize` gives them."""
+AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
+"""What `bits = "auto"` tries after the module's own bits."""
+
+
+@dataclass(slots=True)
+class AdaptedModule:
+    """One adapted module: what it is, and the bits that it is to be packed with. `kind` is the class of its adapter.
+
+    With the second moments of its inputs (in, in), roundings make up for each other; without, each is to nearest.
+    """
+
+    name: str
+    kind: type[nn.Module]
+    width: int
+    dtype: mx.Dtype
+    group_size: int | None
+    base_bits: Bits
+    choices: list[Bits]
+    root: StoredTensors
+    adapters: list[tuple[dict[str, Any], Weights]]
+    choice: int = 0
+    moments: mx.array | None = None
+
+    @property
+    def bits(self) -> Bits:
+        """The bits that are chosen at the moment."""
+        return self.choices[self.choice]
+
+    def raise_bits(self) -> bool:
+        """Go to the next higher permitted bits; False if there are none."""
+        if self.choice + 1 == len(self.choices):
+            return False
+        self.choice += 1
+        return True
+
+    def master(self) -> Master:
+        """The weight at full precision, computed afresh: hold one at a time, for all together are large."""
+        weight = _plain(self.name, self.root.read(self.name), self.width)
+        delta = mx.zeros_like(weight)
+        for config, weights in self.adapters:
+            if f"{self.name}.lora_a" in weights:
+                delta = _delta(self.kind, weights, self.name, float(config["lora_parameters"]["scale"]))
+                weight = weight + delta
+        mx.eval(weight, delta)
+        return Master(self, weight, delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """A module's master, float32. `weight` holds the last delta; `delta` is that delta alone."""
+
+    module: AdaptedModule
+    weight: mx.array
+    delta: mx.array
+    _packed: dict[int, Packed] = field(default_factory=dict)
+
+    def packed(self) -> Weights:
+        """The module's tensors as they are written."""
+        name, bits = self.module.name, self.module.bits
+        if bits is None:
+            return {f"{name}.weight": self.weight.astype(self.module.dtype)}
+        weight, scales, biases = self._quantized(bits)
+        return {f"{name}.weight": weight, f"{name}.scales": scales, f"{name}.biases": biases}
+
+    def fused_weight(self) -> mx.array:
+        """The weight that the fused model will compute with, float32."""
+        if self.module.bits is None:
+            return self.weight.astype(self.module.dtype).astype(mx.float32)
+        weight, scales, biases = self._quantized(self.module.bits)
+        return mx.dequantize(
+            weight,
+            scales.astype(mx.float32),
+            biases.astype(mx.float32),
+            group_size=self.module.group_size,
+            bits=self.module.bits,
+        )
+
+    def survival(self) -> float:
+        """What changed, projected on what was meant to: <fused - (master - delta), delta> / <delta, delta>.
+
+        Of the weights; of the outputs if roundings make up for each other, for then it is those that they keep.
+        """
+        meant = self.delta if self.module.moments is None else self.delta @ self.module.moments
+        norm = scalar((self.delta * meant).sum())
+        if norm == 0.0:
+            return 1.0
+        change = self.fused_weight() - (self.weight - self.delta)
+        return scalar((change * meant).sum()) / norm
+
+    def step(self) -> float | None:
+        """The rms of the written grid's steps; None if the module is unquantized."""
+        if self.module.bits is None:
+            return None
+        return scalar(self._quantized(self.module.bits)[1].astype(mx.float32).square().mean().sqrt())
+
+    def codes_changed(self) -> float | None:
+        """The share of codes that the delta changed at the chosen bits; None if the module is unquantized."""
+        bits = self.module.bits
+        if bits is None:
+            return None
+        with_delta, without = self._quantized(bits), self._to_nearest(self.weight - self.delta, bits)
+        changed = self._codes(*with_delta[:2], bits) != self._codes(*without[:2], bits)
+        return scalar(changed.astype(mx.float32).mean())
+
+    def _codes(self, packed: mx.array, scales: mx.array, bits: int) -> mx.array:
+        """The integers in a packed weight, one a weight."""
+        ones = mx.ones(scales.shape)
+        return mx.dequantize(packed, ones, mx.zeros_like(ones), group_size=self.module.group_size, bits=bits)
+
+    def _quantized(self, bits: int) -> Packed:
+        """The master's codes, scales and biases."""
+        if bits not in self._packed:
+            codes, scales, biases = self._to_nearest(self.weight, bits)
+            if self.module.moments is not None:
+                plain, steps, lows, moments = (
+                    np.array(array.astype(mx.float32)) for array in (self.weight, scales, biases, self.module.moments)
+                )
+                codes = mx.array(pack(compensated_codes(plain, steps, lows, bits, moments), bits))
+            self._packed[bits] = codes, scales, biases
+        return self._packed[bits]
+
+    def _to_nearest(self, plain: mx.array, bits: int) -> Packed:
+        module = self.module
+        if module.group_size is None:
+            raise EngineFault(f"{module.name}: rows of {module.width} weights can't be quantized in groups")
+        codes, scales, biases = mx.quantize(plain.astype(module.dtype), group_size=module.group_size, bits=bits)
+        return codes, scales, biases
+
+
+class StoredTensors:
+    """A model's tensors on disk; what is read isn't kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = {name: path for path in weight_files(folder) for name in Shard.open(path).tensors}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def read(self, module: str) -> Weights:
+        """The tensors of one module, read when they are computed with."""
+        names = [name for part in ("weight", "scales", "biases") if (name := f"{module}.{part}") in self]
+        tensors: Weights = {}
+        for path in {self._files[name] for name in names}:
+            loaded = mx.load(str(path))
+            assert isinstance(loaded, dict)
+            tensors |= {name: loaded[name] for name in names if name in loaded}
+        return tensors
+
+
+def adapted_modules(model: nn.Module, job: FuseJob) -> list[AdaptedModule]:
+    """Every module of `model` that carries an adapter, by name. `model` is the base with the last adapter attached."""
+    adapters = [read_adapter(folder) for folder in job.adapters]
+    root, base = StoredTensors(job.root), StoredTensors(job.base)
+    wrapped = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, LoRALinear | LoRASwitchLinear | LoRAEmbedding)
+    }
+    modules = []
+    for name, module in sorted(wrapped.items()):
+        for stored in (root, base):
+            if f"{name}.weight" not in stored:
+                raise EngineFault(
+                    f"{stored.folder.name} stores no {name}.weight: its weights are not in MLX's layout",
+                    hint=f"python -m mlx_lm convert --hf-path '{stored.folder}' --mlx-path NEW_FOLDER",
+                )
+        width = _input_width(module)
+        tensors = base.read(name)
+        bits, group_size = _quantization(name, tensors, width)
+        dtype = tensors[f"{name}.scales" if bits else f"{name}.weight"].dtype
+        modules.append(
+            AdaptedModule(
+                name,
+                type(module),
+                width,
+                dtype,
+                group_size or _group(width),
+                bits,
+                _choices(name, job, bits),
+                root,
+                adapters,
+            )
+        )
+    return modules
+
+
+def _input_width(module: nn.Module) -> int:
+    """The last dimension of the module's plain weight, from the shapes of its adapter."""
+    if isinstance(module, LoRAEmbedding):
+        return int(module.lora_b.shape[-1])
+    if isinstance(module, LoRASwitchLinear):
+        return int(module.lora_a.shape[-1])
+    return int(module.lora_a.shape[0])
+
+
+def _quantization(name: str, tensors: Weights, width: int) -> tuple[int | None, int | None]:
+    """Bits and group size that a stored module was packed with, from its shapes; None for a plain one."""
+    if f"{name}.scales" not in tensors:
+        return None, None
+    return (
+        tensors[f"{name}.weight"].shape[-1] * 32 // width,
+        width // tensors[f"{name}.scales"].shape[-1],
+    )
+
+
+def _group(width: int) -> int | None:
+    """The widest usual group that divides a plain weight's rows; None if it can't be quantized."""
+    return next((size for size in (64, 32) if width % size == 0), None)
+
+
+def _plain(name: str, tensors: Weights, width: int) -> mx.array:
+    """A stored module's weight in float32."""
+    weight = tensors[f"{name}.weight"]
+    bits, group_size = _quantization(name, tensors, width)
+    if bits is None:
+        return weight.astype(mx.float32)
+    if f"{name}.biases" not in tensors:
+        raise EngineFault(f"{name} is quantized in a mode other than affine, which can't be fused yet")
+    scales, biases = tensors[f"{name}.scales"].astype(mx.float32), tensors[f"{name}.biases"].astype(mx.float32)
+    return mx.dequantize(weight, scales, biases, group_size=group_size, bits=bits)
+
+
+def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, scale: float) -> mx.array:
+    """What the adapter adds to the module's weight, float32; the same products as mlx-lm's `fuse` methods."""
+    a, b = weights[f"{name}.lora_a"].astype(mx.float32), weights[f"{name}.lora_b"].astype(mx.float32)
+    if kind is LoRAEmbedding:
+        return (scale * a) @ b
+    if kind is LoRASwitchLinear:
+        return (scale * b) @ a
+    return (scale * b.T) @ a.T
+
+
+def _choices(name: str, job: FuseJob, base_bits: Bits) -> list[Bits]:
+    """The numbers of bits that are permitted for this module, in the order to try them."""
+    if job.bits is not None:
+        return [job.bits[name]]
+    wanted = job.spec.modules_bits(name)
+    if wanted == "none":
+        return [None]
+    if wanted != "auto":
+        return [wanted]
+    if base_bits is None:
+        return [None]
+    return [base_bits, *(b for b in AUTO_STEPS if LADDER.index(b) > LADDER.index(base_bits))]

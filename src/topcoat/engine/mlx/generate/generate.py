@@ -1,0 +1,202 @@
+"""Batched generation, greedy or sampled. What all prompts begin with is computed once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx_lm.models.cache import KVCache, make_prompt_cache
+
+from topcoat.engine.mlx.generate.sampling import draw
+from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
+from topcoat.engine.mlx.model.memory import wired
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
+from topcoat.engine.protocol import GenerateJob, Sampling
+from topcoat.errors import EngineFault, InvalidInput
+from topcoat.progress import Sink, task
+from topcoat.store.records import Completion
+
+__all__ = ["generate"]
+
+BATCH = 64
+"""Prompts answered at a time: enough to keep matrix products wide."""
+KEPT = 32768
+"""Tokens of prompts whose keys a batch keeps: with 48 layers of 4 heads 128 wide in 16 bits, they take 3.2 GB."""
+PREFILL = 512
+"""Tokens of prompts in one forward pass. On a CPU, more only makes the attention's scores leave the caches."""
+TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}
+"""Largest difference, relative to the largest logit, up to which attending in two parts is taken for the same."""
+
+Prompt = Sequence[int]
+Caches = list[Any]
+"""One of mlx-lm's caches a layer."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """One prompt's answer as it grows."""
+
+    limit: int
+    sampling: Sampling
+    tokens: list[int] = field(default_factory=list)
+    finish: str = ""
+
+    def take(self, token: int, stop: frozenset[int]) -> None:
+        """Add a token, unless it ends the answer."""
+        if token in stop:
+            self.finish = "stop"
+            return
+        self.tokens.append(token)
+        if len(self.tokens) >= self.limit:
+            self.finish = "length"
+
+
+def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: Sink) -> list[Completion]:
+    """Answers, one for each prompt, in the order of the prompts.
+
+    Prompts are taken longest first, so that a batch pads little. Raises InvalidInput for a prompt without tokens,
+    EngineFault if the model can't be run.
+    """
+    empty = [index for index, prompt in enumerate(job.prompts) if not prompt]
+    if empty:
+        raise InvalidInput(f"prompt {empty[0]} has no tokens")
+    if not job.prompts:
+        return []
+    stop = frozenset(tokenizer.wrapper.eos_token_ids)
+    order = sorted(range(len(job.prompts)), key=lambda index: (-len(job.prompts[index]), index))
+    sampling = job.sampling or [Sampling()] * len(job.prompts)
+    answers = [Answer(limit, one) for limit, one in zip(job.max_tokens, sampling, strict=True)]
+    try:
+        with (
+            wired(),
+            shared_attention(model),
+            task(sink, "answers", total=len(answers), unit="case") as progress,
+        ):
+            prefix = Prefix(model, job.prompts)
+            start = 0
+            while start < len(order):
+                chosen = order[start : start + prefix.batch(job.prompts[order[start]])]
+                for finished in _answer(prefix, [job.prompts[i] for i in chosen], [answers[i] for i in chosen], stop):
+                    progress.advance(start + finished)
+                start += len(chosen)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise EngineFault(f"generation failed: {error}") from error
+    return [
+        Completion(
+            text=tokenizer.decode(answer.tokens),
+            tokens=len(answer.tokens),
+            finish="stop" if answer.finish == "stop" else "length",
+        )
+        for answer in answers
+    ]
+
+
+def _answer(
+    prefix: Prefix, prompts: Sequence[Prompt], answers: Sequence[Answer], stop: frozenset[int]
+) -> Iterator[int]:
+    """Answer a batch of prompts into `answers`; yields how many are finished, whenever some have."""
+    caches = prefix.read([prompt[:-1] for prompt in prompts])
+    live = list(answers)
+
+    def draw_next(tokens: mx.array, position: int) -> mx.array:
+        """The tokens (rows,) at `position` of the answers, being computed."""
+        logits = prefix.model(tokens[:, None], cache=caches)[:, -1]
+        drawn = draw(logits, [answer.sampling for answer in live], position)
+        mx.async_eval(drawn)  # type: ignore[no-untyped-call]  # mlx's stubs leave its arguments out
+        return drawn
+
+    tokens = draw_next(mx.array([prompt[-1] for prompt in prompts]), 0)
+    for position in count(1):
+        following = draw_next(tokens, position)  # begun before the tokens are looked at: a GPU never waits
+        for answer, token in zip(live, np.array(tokens), strict=True):
+            if not answer.finish:
+                answer.take(int(token), stop)
+        tokens = following
+        keep = [row for row, answer in enumerate(live) if not answer.finish]
+        if not keep:
+            yield len(answers)
+            return
+        # Dropping rows copies the others' keys: worth it once there are enough of them.
+        if len(keep) <= 0.8 * len(live):
+            live = [live[row] for row in keep]
+            tokens = tokens[mx.array(keep)]
+            for cache in caches:
+                cache.filter(keep)
+            yield len(answers) - len(live)
+
+
+class Prefix:
+    """The `length` tokens that all prompts begin with, none of them a prompt's last, and caches that have read them."""
+
+    def __init__(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
+        self.model = model
+        self.length = len(os.path.commonprefix([list(prompt[:-1]) for prompt in prompts]))  # noqa: RUF071 # no paths
+        self._caches = make_prompt_cache(model)
+        _read(model, mx.array([prompts[0][: self.length]]), self._caches)
+        self._apart = self.length > 0 and self._attends_apart(prompts[0])
+
+    def batch(self, longest: Prompt) -> int:
+        """How many prompts, none longer than `longest`, may be answered at a time."""
+        kept = len(longest) - self.length if self._apart else len(longest)
+        return max(1, min(BATCH, KEPT // kept))
+
+    def read(self, prompts: Sequence[Prompt]) -> Caches:
+        """Caches that have read `prompts`, a row each, a group of similar length at a time."""
+        caches: Caches = []
+        group: list[Prompt] = []
+        for prompt in [*prompts, None]:
+            if group and (prompt is None or (len(group) + 1) * (len(group[0]) - self.length) > PREFILL):
+                read = self._read_group([row[self.length :] for row in group])
+                for cache, more in zip(caches, read, strict=False):
+                    cache.extend(more)
+                caches = caches or read
+                group = []
+            if prompt is not None:
+                group.append(prompt)
+        return caches
+
+    def _read_group(self, rows: Sequence[Prompt]) -> Caches:
+        caches = self._fresh(len(rows))
+        longest = max(map(len, rows))
+        padding = [longest - len(row) for row in rows]
+        for cache in caches:
+            cache.prepare(lengths=[len(row) for row in rows], right_padding=padding)
+        padded = [[*row, *[0] * missing] for row, missing in zip(rows, padding, strict=True)]
+        _read(self.model, mx.array(padded).reshape(len(rows), longest), caches)
+        for cache in caches:
+            cache.finalize()
+        return caches
+
+    def _fresh(self, rows: int) -> Caches:
+        """Caches of `rows` rows that have read the prefix."""
+        if self._apart:
+            return [OwnKeys(cache, rows) for cache in self._caches]
+        return [cache.merge([cache] * rows) for cache in self._caches]
+
+    def _attends_apart(self, prompt: Prompt) -> bool:
+        """Whether this model's layers take the prefix's keys apart from a row's own: tried on one prompt.
+
+        Rotating caches and recurrent states don't, nor do architectures with an attention of their own.
+        """
+        if any(type(cache) is not KVCache for cache in self._caches):
+            return False
+        rest = mx.array([prompt[self.length :]])
+        apart = self.model(rest, cache=[OwnKeys(cache, 1) for cache in self._caches])[:, -1]
+        whole = self.model(rest, cache=[cache.merge([cache]) for cache in self._caches])[:, -1]
+        difference = scalar(mx.max(mx.abs(apart - whole)) / mx.max(mx.abs(whole)))
+        return difference <= TOLERANCE.get(whole.dtype, 1e-4)
+
+
+def _read(model: nn.Module, tokens: mx.array, caches: Caches) -> None:
+    """Put `tokens` (rows, length) into the caches; the head, whose output nothing reads, is never computed."""
+    step = max(1, PREFILL // len(tokens))
+    for start in range(0, tokens.shape[1], step):
+        model(tokens[:, start : start + step], cache=caches)
+        mx.eval([cache.state for cache in caches])

@@ -1,0 +1,28 @@
+"""Draws tokens so that an answer can be drawn again, alone or in any batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+from topcoat.engine.protocol import Sampling
+
+__all__ = ["draw"]
+
+_POSITIONS = 16
+"""Bits of a key that count tokens; a seed takes the rest."""
+
+
+def draw(logits: mx.array, sampling: Sequence[Sampling], position: int) -> mx.array:
+    """A token for each row of `logits` (rows, vocabulary), its answer's `position`-th (from 0), as (rows,).
+
+    The Gumbel-max trick: the largest of logit + temperature x Gumbel noise has the distribution of the softmax at that
+    temperature, and at 0 is the most probable token. A row's noise depends on its seed and `position` alone.
+    """
+    if not any(one.temperature for one in sampling):
+        return mx.argmax(logits, axis=-1)
+    keys = mx.stack([mx.random.key((one.seed << _POSITIONS) + position) for one in sampling])
+    noise = mx.vmap(lambda key: mx.random.gumbel(logits.shape[1:], key=key))(keys)
+    temperatures = mx.array([one.temperature for one in sampling])[:, None]
+    return mx.argmax(logits.astype(mx.float32) + temperatures * noise, axis=-1)

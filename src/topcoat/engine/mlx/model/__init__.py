@@ -1,0 +1,1 @@
+"""Model folders, their tensors, tokenizers and adapters."""

@@ -1,0 +1,231 @@
+"""Model folders: what they are, their digest, and loading them for computing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from mlx.utils import tree_flatten, tree_map
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
+from mlx_lm.utils import load_model
+
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.cpu.blas import set_threads
+from topcoat.engine.mlx.cpu.quicken import on_cpu
+from topcoat.engine.mlx.model.memory import hold, memory_limit
+from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
+from topcoat.engine.protocol import ModelInfo
+from topcoat.errors import EngineFault, InvalidInput, StorageFault, Where
+from topcoat.store.tensor_file import read_header
+
+__all__ = ["THREADED_WIDTH", "Loaded", "dequantize", "describe", "load", "locate", "read_config", "set_threads_for"]
+
+Config = dict[str, Any]
+
+Quantized = (nn.QuantizedLinear, nn.QuantizedEmbedding, QuantizedSwitchLinear)
+
+_MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+
+THREADED_WIDTH = 512
+"""Models narrower than this run their CPU products on one thread: two gained nothing on the embedded one (192 wide)."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in memory."""
+
+    model: nn.Module
+    config: Config
+    tokenizer: MlxTokenizer
+
+
+def locate(model: Path | str) -> Path:
+    """A model's folder. Text is a Hugging Face id, fetched into the hub's own cache: weights, configuration, tokenizer.
+
+    Raises EngineFault if it can't be fetched.
+    """
+    if isinstance(model, Path):
+        return model
+    try:
+        return Path(snapshot_download(model, allow_patterns=["*.json", "model*.safetensors", "*.jinja", "*.txt"]))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise EngineFault(
+            f"{model} is no folder here and can't be fetched from Hugging Face: {first_line}",
+            hint='base = "models/FOLDER" in topcoat.toml',
+        ) from error
+
+
+def read_config(folder: Path) -> Config:
+    """The model's `config.json`. Raises InvalidInput if the folder isn't an MLX model."""
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise InvalidInput(f"no such model: {folder}", hint="topcoat status lists the models of this project")
+    if not path.is_file():
+        raise InvalidInput(
+            f"{folder} is not a model: it has no config.json",
+            hint="python -m mlx_lm convert --hf-path MODEL --mlx-path FOLDER -q",
+        )
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"config.json is not JSON: {error}", where=Where(path)) from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise InvalidInput("config.json names no model_type", where=Where(path))
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that mlx-lm loads, sorted. Raises InvalidInput if there are none."""
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:
+        raise InvalidInput(f"{folder} has no model*.safetensors", hint="only safetensors models are loaded")
+    return files
+
+
+def describe(folder: Path) -> ModelInfo:
+    """The model's shape and digest: of every file that decides what it computes."""
+    config = read_config(folder)
+    quantization = config.get("quantization") or {}
+    return ModelInfo(
+        architecture=str(config["model_type"]),
+        num_layers=_size(config, "num_hidden_layers", folder),
+        hidden_size=_size(config, "hidden_size", folder),
+        bits=quantization.get("bits"),
+        digest=_digest(folder),
+        mlp=_MLP if _has(folder, _MLP) else (),
+    )
+
+
+def _has(folder: Path, modules: Sequence[str]) -> bool:
+    """Whether layers of the model have all these modules, and no experts; no file that can't be read has any."""
+    names: set[str] = set()
+    with contextlib.suppress(StorageFault):
+        names = {name for path in weight_files(folder) for name in read_header(path).tensors}
+    experts = any("expert" in name or "switch_mlp" in name for name in names)
+    return not experts and all(any(name.endswith(f".{module}.weight") for name in names) for module in modules)
+
+
+def _size(config: Config, key: str, folder: Path) -> int:
+    """A dimension of the model; models of text and images keep it under text_config."""
+    value = (config.get("text_config") or config).get(key)
+    if not isinstance(value, int):
+        raise InvalidInput(f"config.json has no {key}", where=Where(folder / "config.json"))
+    return value
+
+
+def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) -> Loaded:
+    """Load a model and its tokenizer for computing the way that `compute` says.
+
+    `lazy` reads no weights yet: each is read when a result needs it. `held` is how many of the last layers will stay in
+    memory (-1: all); where they would take more than half of the machine's memory dequantized, their experts stay
+    quantized: slow, but possible.
+
+    Raises InvalidInput for a folder that isn't a model, EngineFault if mlx-lm can't load it or it doesn't fit. Code
+    that a model folder brings along is never run.
+    """
+    config = read_config(folder)
+    weight_files(folder)
+    try:
+        model, config = load_model(folder, lazy=True)
+    except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
+        raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
+    if on_cpu():
+        set_threads_for(_size(config, "hidden_size", folder))
+    if compute is Compute.DEQUANTIZED:
+        dequantize(model, held=held)
+    if not lazy:
+        hold(model)
+    return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
+
+
+def set_threads_for(width: int) -> None:
+    """Run CPU products with the threads that a model of this `width` is worth.
+
+    The number is a function of the model alone, since it may decide how a product is rounded.
+    """
+    set_threads(1 if width < THREADED_WIDTH else os.cpu_count() or 1)
+
+
+def dequantize(model: nn.Module, *, held: int = -1) -> None:
+    """Have a model compute in float32, as `load` says of `held`."""
+    fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= memory_limit() // 2
+    _dequantize(model, experts=fits)
+
+
+def _float32_bytes(layers: Sequence[nn.Module]) -> int:
+    """What layers take in float32."""
+    values = 0.0
+    for layer in layers:
+        for _, module in tree_flatten(layer.leaf_modules(), is_leaf=nn.Module.is_module):
+            packed = 32 / module.bits if isinstance(module, Quantized) else 1.0
+            values += module["weight"].size * packed if "weight" in module else 0.0
+    return int(4 * values)
+
+
+def _dequantize(model: nn.Module, *, experts: bool) -> None:
+    """Replace quantized modules by float32 ones that compute the same products, and cast the rest to float32.
+
+    An embedding that isn't also the head stays quantized: it only looks rows up.
+    """
+    head_apart = "lm_head" in model
+
+    def plain(module: nn.Module) -> nn.Module:
+        if not isinstance(module, Quantized):
+            return module
+        if isinstance(module, QuantizedSwitchLinear) and not experts:
+            return module
+        if isinstance(module, nn.QuantizedEmbedding) and head_apart:
+            return module
+        weight = mx.dequantize(
+            module.weight,
+            module.scales,
+            module.get("biases"),
+            group_size=module.group_size,
+            bits=module.bits,
+            mode=module.mode,
+        ).astype(mx.float32)
+        replacement: nn.Module
+        if isinstance(module, nn.QuantizedEmbedding):
+            replacement = nn.Embedding(1, 1)
+        elif isinstance(module, QuantizedSwitchLinear):
+            replacement = SwitchLinear(1, 1, 1, bias="bias" in module)
+        else:
+            replacement = nn.Linear(1, 1, bias="bias" in module)
+        replacement.weight = weight
+        if "bias" in module:
+            replacement.bias = module.bias
+        return replacement
+
+    leaves = tree_map(plain, model.leaf_modules(), is_leaf=nn.Module.is_module)
+    model.update_modules(leaves)
+    model.set_dtype(mx.float32)
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, size: int, modified: int) -> str:
+    """sha256 of a file, remembered for this process while its size and time stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(folder: Path) -> str:
+    """sha256 over the digests of weights, config and tokenizer, by file name."""
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+    total = hashlib.sha256()
+    for path in [*(folder / name for name in names), *weight_files(folder)]:
+        if path.is_file():
+            stat = path.stat()
+            total.update(f"{path.name} {_file_digest(path.resolve(), stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,137 @@
+"""Adapters trained elsewhere: read mlx-lm's and PEFT's formats, write mlx-lm's.
+
+PEFT (0.18) stores `base_model.model.MODULE.lora_A.weight` (rank, in) and `lora_B.weight` (out, rank) and multiplies by
+lora_alpha / r, or lora_alpha / sqrt(r) with `use_rslora`; mlx-lm stores `MODULE.lora_a` (in, rank) and `lora_b`
+(rank, out), and its scale as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from topcoat.engine.mlx.model.lora import Weights, load_adapter, read_adapter
+from topcoat.engine.mlx.model.shards import save_tensors
+from topcoat.errors import InvalidInput, Where
+from topcoat.store.files import staged_folder, write_json
+
+__all__ = ["adopt"]
+
+_PEFT = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])(?:\.default)?\.weight")
+_LAYER = re.compile(r"(?P<before>.*\blayers)\.(?P<index>\d+)\.(?P<key>.+)")
+_UNSUPPORTED = {
+    "use_dora": "DoRA changes magnitudes too",
+    "modules_to_save": "whole modules were trained beside the adapter",
+    "rank_pattern": "its modules have different ranks",
+    "alpha_pattern": "its modules have different scales",
+}
+
+
+def adopt(model: nn.Module, source: Path, target: Path) -> None:
+    """Write the adapter in `source` to `target` in mlx-lm's format; `model` is the base that it must fit.
+
+    Raises InvalidInput if it isn't a LoRA adapter of this model, or has what a LoRA on linear layers can't express.
+    """
+    config_path = source / "adapter_config.json"
+    config = _config(config_path)
+    with staged_folder(target) as staged:
+        if "peft_type" in config:
+            parameters, weights = _from_peft(source, config, len(model.layers))
+        else:
+            parameters, weights = _from_mlx_lm(source, len(model.layers))
+        write_json(staged / "adapter_config.json", parameters)
+        save_tensors(staged / "adapters.safetensors", weights, {"format": "mlx"})
+        load_adapter(model, staged)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InvalidInput(
+            f"{path.parent} is not an adapter: it has no adapter_config.json",
+            where=Where(path.parent),
+            hint="mlx_lm lora writes one with --adapter-path FOLDER, PEFT with save_pretrained(FOLDER)",
+        )
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"adapter_config.json is not JSON: {error}", where=Where(path)) from error
+    if not isinstance(config, dict):
+        raise InvalidInput("adapter_config.json is not an object", where=Where(path))
+    return config
+
+
+def _from_mlx_lm(source: Path, layers: int) -> tuple[dict[str, Any], Weights]:
+    config, weights = read_adapter(source)
+    if config.get("num_layers") == -1:
+        config = {**config, "num_layers": layers}
+    kept = ("fine_tune_type", "num_layers", "lora_parameters")
+    return {key: config[key] for key in kept if key in config}, weights
+
+
+def _from_peft(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[str, Any], Weights]:
+    where = Where(source / "adapter_config.json")
+    if config["peft_type"] != "LORA":
+        raise InvalidInput(f"a PEFT adapter of type {config['peft_type']} can't be fused; LORA can", where=where)
+    for key, why in _UNSUPPORTED.items():
+        if config.get(key):
+            raise InvalidInput(f"{key}: {why}", where=where, hint=f"train it without {key}")
+    if config.get("bias", "none") != "none":
+        raise InvalidInput("biases were trained beside the adapter", where=where, hint='bias="none"')
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        raise InvalidInput("the configuration lacks r or lora_alpha", where=where)
+    pairs = _pairs(source / "adapter_model.safetensors")
+    places = {module: _LAYER.fullmatch(module) for module in pairs}
+    outside = [module for module, place in places.items() if place is None]
+    if outside:
+        raise InvalidInput(f"{outside[0]} lies outside the layers; only their modules can be adopted", where=where)
+    found = [place for place in places.values() if place is not None]
+    first = min(int(place["index"]) for place in found)
+    keys = sorted({place["key"] for place in found})
+    weights: Weights = {}
+    for key in keys:
+        for index in range(first, layers):
+            a, b = pairs.get(f"{found[0]['before']}.{index}.{key}") or _nothing(pairs, key)
+            weights[f"{found[0]['before']}.{index}.{key}.lora_a"] = a.T
+            weights[f"{found[0]['before']}.{index}.{key}.lora_b"] = b.T
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    parameters = {"rank": rank, "scale": scale, "dropout": 0.0, "keys": keys}
+    return {"fine_tune_type": "lora", "num_layers": layers - first, "lora_parameters": parameters}, weights
+
+
+def _pairs(path: Path) -> dict[str, tuple[mx.array, mx.array]]:
+    """The matrices A (rank, in) and B (out, rank) of each module, float32."""
+    halves: dict[str, dict[str, mx.array]] = {}
+    for name, value in _tensors(path).items():
+        match = _PEFT.fullmatch(name)
+        if match is None:
+            raise InvalidInput(f"{name} is no LoRA matrix of a linear layer", where=Where(path))
+        halves.setdefault(match["module"], {})[match["part"]] = value.astype(mx.float32)
+    half = next((module for module, parts in halves.items() if len(parts) < 2), None)
+    if half is not None or not halves:
+        raise InvalidInput(f"{half or 'every module'} lacks one of its two matrices", where=Where(path))
+    return {module: (parts["A"], parts["B"]) for module, parts in halves.items()}
+
+
+def _nothing(pairs: dict[str, tuple[mx.array, mx.array]], key: str) -> tuple[mx.array, mx.array]:
+    """Zero matrices for a layer that the adapter leaves out: mlx-lm adapts a key in every layer or in none."""
+    a, b = next(pair for module, pair in pairs.items() if module.endswith(f".{key}"))
+    return mx.zeros_like(a), mx.zeros_like(b)
+
+
+def _tensors(path: Path) -> Weights:
+    if not path.is_file():
+        raise InvalidInput(f"the adapter has no {path.name}", where=Where(path.parent))
+    try:
+        loaded = mx.load(str(path))
+        mx.eval(loaded)
+    except (RuntimeError, ValueError) as error:
+        raise InvalidInput(f"the adapter can't be read: {error}", where=Where(path)) from error
+    assert isinstance(loaded, dict)
+    return loaded

@@ -1,0 +1,45 @@
+"""A model's tokenizer and chat template, behind the engine's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.tokenizer_utils import load as load_wrapper
+
+from topcoat.engine.protocol import Message
+from topcoat.errors import EngineFault, InvalidInput
+
+__all__ = ["MlxTokenizer"]
+
+
+class MlxTokenizer:
+    """mlx-lm's tokenizer wrapper, with the end-of-sequence ids that mlx-lm would generate with."""
+
+    def __init__(self, folder: Path, eos_token_ids: int | list[int] | None) -> None:
+        try:
+            self.wrapper: TokenizerWrapper = load_wrapper(folder, eos_token_ids=eos_token_ids)
+        except Exception as error:  # transformers raises many types here, all of them meaning "unusable"
+            raise EngineFault(f"the tokenizer of {folder.name} can't be loaded: {error}") from error
+        self._folder = folder
+        if not self.wrapper.has_chat_template:
+            raise InvalidInput(
+                f"the model {folder.name} has no chat template", hint=f"put a chat_template.jinja into {folder}"
+            )
+
+    def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
+        """Token ids of the dialogue, rendered as mlx-lm's `ChatDataset` and server do."""
+        try:
+            ids = self.wrapper.apply_chat_template(
+                [dict(message) for message in messages], add_generation_prompt=add_generation_prompt
+            )
+        except Exception as error:  # a jinja template may raise anything
+            raise InvalidInput(f"the chat template of {self._folder.name} refuses the dialogue: {error}") from error
+        return list(ids)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.wrapper.encode(text, add_special_tokens=False))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self.wrapper.decode(list(tokens)))

@@ -1,0 +1,146 @@
+"""Which forward pass to train with: the split one where it computes what the whole model computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.lora import adapter_weights
+from topcoat.engine.mlx.model.memory import hold, require_room
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.train.forward import Forward, SplitForward, WholeForward
+from topcoat.engine.mlx.train.loss import batch_arrays
+from topcoat.engine.mlx.train.prefix import shared_prefix
+from topcoat.engine.mlx.train.trunk import Trunk
+from topcoat.engine.protocol import Row
+from topcoat.progress import Note, Sink
+from topcoat.quantity import counted
+from topcoat.store.cache import ArrayCache
+
+__all__ = ["choose_forward"]
+
+TOLERANCE = 1e-4
+"""Largest difference between split and whole model, relative to the largest logit, with float32 states in both.
+
+Rounding is below 1e-5 there. An embedding that isn't scaled or a state that isn't passed on makes 1e-1 and more; a
+mask that hides one token too many may make 1e-3, which the rounding of 16 bits (1e-2 and more) would hide.
+"""
+
+
+def choose_forward(
+    model: nn.Module,
+    folder: Path,
+    compute: Compute,
+    rows: Sequence[Row],
+    cache: ArrayCache,
+    sink: Sink,
+    *,
+    dropout: float,
+    by: str,
+) -> Forward:
+    """A split forward over stored activations if it agrees with the whole model on the first row, else the whole.
+
+    `model` has fresh adapters (whose deltas are zero) and may not be in memory yet; of the layers below the lowest
+    adapted one nothing is left in it if the forward is split. With `dropout` no prefix is shared: each row's own random
+    zeros could not be drawn in a prefix that is computed once.
+    """
+    names = list(adapter_weights(model))
+    layers = [int(name.split(".")[2]) for name in names if name.startswith("model.layers.")]
+    if len(layers) < len(names) or not layers:
+        return _whole(model, sink, "adapters outside the layers: no trunk to compute once")
+    model.eval()  # dropout would make any two passes differ
+    try:
+        prefix = shared_prefix(rows) if dropout == 0.0 else []
+        trunk = Trunk(folder, compute, min(layers), prefix, cache, computed_by=by)
+        known = _known_difference(trunk, rows[0], cache)
+        if known is None:
+            exact = trunk
+            if compute is Compute.AS_STORED:
+                exact = Trunk(folder, compute, min(layers), prefix, cache, computed_by=by, exact=True)
+            exact.compute(rows[:1], sink)
+            with _in_float32(model):
+                difference = _difference(folder, compute, SplitForward(model, exact), rows[0])
+        else:
+            difference = known
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        return _whole(model, sink, f"this architecture's layers can't be called one by one ({error}): no trunk")
+    if not difference <= TOLERANCE:
+        return _whole(model, sink, f"split and whole model differ by {difference:.1e} of the largest logit: no trunk")
+    if known is None:
+        cache.put(_agreement_key(trunk, rows[0]), np.array([difference], np.float32))
+    _drop_trunk(model, trunk.split)
+    require_room(model)  # what doesn't fit is said before time is spent on the trunk
+    trunk.compute(rows, sink)
+    hold(model)
+    split = SplitForward(model, trunk)
+    said = f"trunk of {trunk.split} layers computed once a row, {len(_layers(model)) - trunk.split} trained on"
+    if trunk.prefix:
+        said += f"; a prefix of {counted(len(trunk.prefix), 'token')} shared by all {counted(len(rows), 'row')}"
+    sink.emit(Note(said))
+    return split
+
+
+def _layers(model: nn.Module) -> list[nn.Module]:
+    """The model's layers, of which the lower may have been dropped."""
+    found: list[nn.Module] = model.model.layers
+    return found
+
+
+def _whole(model: nn.Module, sink: Sink, why: str) -> WholeForward:
+    hold(model)
+    sink.emit(Note(why))
+    return WholeForward()
+
+
+def _drop_trunk(model: nn.Module, split: int) -> None:
+    """Forget the layers below `split`, and an embedding that isn't the head's."""
+    for index in range(split):
+        _layers(model)[index] = nn.Module()
+    if "lm_head" in model:
+        model.model.embed_tokens = nn.Module()
+
+
+def _agreement_key(trunk: Trunk, row: Row) -> str:
+    return f"{trunk.key(row)}-agrees"
+
+
+def _known_difference(trunk: Trunk, row: Row, cache: ArrayCache) -> float | None:
+    """What an earlier run measured on the same trunk and row, if it agreed."""
+    found = cache.get(_agreement_key(trunk, row))
+    return None if found is None else float(found[0])
+
+
+@contextmanager
+def _in_float32(model: nn.Module) -> Iterator[None]:
+    """Let the model's states and its unpacked weights be float32 while the block runs."""
+    as_loaded = model.parameters()
+    model.set_dtype(mx.float32)
+    try:
+        yield
+    finally:
+        model.update(as_loaded)
+
+
+def _difference(folder: Path, compute: Compute, split: SplitForward, row: Row) -> float:
+    """The largest difference of a logit at the row's trained positions, relative to the largest logit, in float32.
+
+    The whole model's graph is built on weights that are not in memory; without the model, each is read when its turn
+    comes and dropped after it.
+    """
+    hidden, queries, chosen, _, weights = split.arrays([row])
+    count = int((np.array(weights) != 0).sum())
+    tokens, all_weights = batch_arrays([row])
+    whole = load(folder, compute, lazy=True, held=0).model
+    whole.set_dtype(mx.float32)
+    theirs = whole(tokens[:, :-1])[0][mx.array(np.flatnonzero(np.array(all_weights[0])))].astype(mx.float32)
+    del whole
+    mx.eval(theirs)
+    ours = split.logits(hidden, queries, chosen)[:count].astype(mx.float32)
+    return scalar(mx.abs(ours - theirs).max() / mx.abs(theirs).max())

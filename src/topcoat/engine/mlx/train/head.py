@@ -1,0 +1,58 @@
+"""The head's loss at chosen positions, without ever holding all of their logits.
+
+The head is frozen, so the gradient that flows back from it is known as soon as the logits are: each chunk's logits are
+turned into a loss and a gradient at once and dropped. With 150,000 tokens in the vocabulary the logits of one row of a
+batch would otherwise outweigh its layers' activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from topcoat.engine.mlx.cpu import fast_math
+from topcoat.engine.mlx.cpu.quicken import on_cpu
+
+__all__ = ["head_loss"]
+
+CHUNK = 128
+"""Positions whose logits exist at the same time."""
+
+
+def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:
+    """The weighted sum of token losses in nats; differentiable in `hidden` (positions, width) alone.
+
+    `head` maps (n, width) to logits (n, vocabulary) and has nothing trainable. `targets` and `weights`: (positions,).
+    """
+
+    def chunk_loss(states: mx.array, target: mx.array, weight: mx.array) -> mx.array:
+        losses = cross_entropy(head(states).astype(mx.float32), target)
+        return (losses * weight).sum()
+
+    cross_entropy = fast_math.cross_entropy if on_cpu() else nn.losses.cross_entropy
+    with_gradient = mx.value_and_grad(chunk_loss)
+
+    @mx.custom_function
+    def loss_and_gradient(states: mx.array) -> tuple[mx.array, mx.array]:
+        total = mx.array(0.0)
+        gradients: list[mx.array] = []
+        for start in range(0, states.shape[0], CHUNK):
+            part = slice(start, start + CHUNK)
+            # Each chunk waits for the one before it: otherwise all chunks' logits would be computed side by side.
+            piece = mx.depends(states[part], [total, *gradients[-1:]])
+            loss, gradient = with_gradient(piece, targets[part], weights[part])
+            total = total + loss
+            gradients.append(gradient)
+        return total, mx.concatenate(gradients)
+
+    @loss_and_gradient.vjp
+    def _backward(
+        primals: mx.array, cotangents: tuple[mx.array, mx.array], outputs: tuple[mx.array, mx.array]
+    ) -> mx.array:
+        return (cotangents[0] * outputs[1]).astype(primals.dtype)
+
+    total, _ = cast(tuple[mx.array, mx.array], loss_and_gradient(hidden))
+    return total

@@ -1,0 +1,221 @@
+"""The training loop: set up, step, validate, save.
+
+Knows nothing of dialogues, phases or where rows come from: a job lists rows and the batches to take them in.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optimizers
+from mlx.utils import tree_flatten, tree_map
+
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.model.shards import save_tensors
+from topcoat.engine.mlx.train import checkpoint
+from topcoat.engine.mlx.train.agreement import choose_forward
+from topcoat.engine.mlx.train.checkpoint import Progress
+from topcoat.engine.mlx.train.forward import Forward
+from topcoat.engine.mlx.train.schedule import learning_rate
+from topcoat.engine.protocol import Row, TrainJob
+from topcoat.errors import InvalidInput, NumericalFault
+from topcoat.progress import Sink, task
+from topcoat.spec.phase import TrainSpec
+from topcoat.store.cache import ArrayCache
+from topcoat.store.files import staged_folder, write_json, write_text
+from topcoat.store.records import TrainReport, TrainStep, Validation
+
+__all__ = ["train"]
+
+
+def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainReport:
+    """Train LoRA adapters on `job.model` and leave the best ones in `job.folder / "adapter"`.
+
+    Equal jobs give equal adapters, byte for byte, however often they were killed and resumed. Gradients accumulate as
+    sums over tokens, so every trained token of an update weighs the same. Raises NumericalFault when the loss or the
+    gradient is no longer finite. `by` names the engine: its version is part of the activations' key.
+    """
+    spec = job.spec
+    accumulate = spec.grad_accumulation_steps
+    updates = len(job.batches) // accumulate
+    if updates == 0:
+        raise InvalidInput(f"{len(job.batches)} iterations make no update of {accumulate} accumulated batches")
+
+    mx.reset_peak_memory()
+    model = load(job.model, compute, lazy=True, held=spec.num_layers).model
+    _seed(spec, 0)
+    attach(model, spec)
+    cache = ArrayCache(job.cache)
+    # Chosen on the fresh adapters, so that a resumed run chooses as the first one did.
+    rows = [job.rows[index] for index in sorted({index for batch in job.batches for index in batch})]
+    forward = choose_forward(
+        model, job.model, compute, [*rows, *job.valid], cache, sink, dropout=spec.lora.dropout, by=by
+    )
+    optimizer = _optimizer(spec, job.learning_rate)
+    optimizer.init(model.trainable_parameters())
+    checkpoints = job.folder / "checkpoints"
+    if restored := checkpoint.restore(checkpoints, optimizer):
+        progress, adapter = restored
+        set_adapter(model, adapter)
+    else:
+        progress = Progress()
+    loss_and_grad = nn.value_and_grad(model, forward.loss)
+    started = time.perf_counter()
+    earlier = sum(step.seconds for step in progress.steps)
+
+    with task(sink, "train", total=updates, unit="update", done=progress.update) as running:
+        if progress.update == 0:
+            _validate(model, forward, job, progress)
+        while progress.update < updates and not _out_of_patience(spec, progress):
+            step = _update(model, forward, job, optimizer, loss_and_grad, progress.update + 1, updates)
+            progress.steps.append(step)
+            progress.update = step.update
+            if step.update == updates or _passes(step, accumulate, spec.steps_per_eval):
+                _validate(model, forward, job, progress)
+            if step.update == updates or _passes(step, accumulate, spec.save_every):
+                checkpoint.save(checkpoints, progress, adapter_weights(model), optimizer)
+            running.advance(step.update, _figures(progress))
+        running.result = _figures(progress)
+
+    cache.trim()
+    best = progress.best or adapter_weights(model)
+    with staged_folder(job.folder / "adapter") as staged:
+        write_json(staged / "adapter_config.json", adapter_config(spec, len(model.layers)))
+        save_tensors(staged / "adapters.safetensors", best, {"format": "mlx"})
+    write_text(
+        job.folder / "metrics.jsonl",
+        "".join(f"{record.model_dump_json()}\n" for record in [*progress.steps, *progress.validations]),
+    )
+    return TrainReport(
+        steps=progress.steps,
+        validations=progress.validations,
+        best_update=progress.best_update if progress.best else progress.update,
+        best_loss=progress.best_loss,
+        stopped="iterations" if progress.update == updates else "patience",
+        trained_tokens=sum(step.tokens for step in progress.steps),
+        seconds=earlier + time.perf_counter() - started,
+        peak_memory=mx.get_peak_memory(),
+    )
+
+
+def _seed(spec: TrainSpec, update: int) -> None:
+    """MLX's random state (initial values, dropout) as a function of seed and update: nothing to store or to disturb."""
+    mx.random.seed(spec.seed << 32 | update)
+
+
+def _optimizer(spec: TrainSpec, rate: float) -> optimizers.Optimizer:
+    if spec.optimizer == "adamw":
+        return optimizers.AdamW(rate, weight_decay=spec.weight_decay)
+    if spec.optimizer == "sgd":
+        return optimizers.SGD(rate, weight_decay=spec.weight_decay)
+    return optimizers.Adam(rate)
+
+
+def _update(
+    model: nn.Module,
+    forward: Forward,
+    job: TrainJob,
+    optimizer: optimizers.Optimizer,
+    loss_and_grad: Any,
+    update: int,
+    updates: int,
+) -> TrainStep:
+    """One optimizer update from `grad_accumulation_steps` micro-batches."""
+    started = time.perf_counter()
+    accumulate = job.spec.grad_accumulation_steps
+    _seed(job.spec, update)
+    model.train()
+    losses, weights, gradient = mx.array(0.0), mx.array(0.0), None
+    tokens = 0
+    batches = job.batches[(update - 1) * accumulate : update * accumulate]
+    for rows in forward.groups([[job.rows[index] for index in batch] for batch in batches]):
+        tokens += sum(int(row.trained[1:].sum()) for row in rows)
+        (loss, weight), part = loss_and_grad(model, *forward.arrays(rows))
+        gradient = part if gradient is None else tree_map(mx.add, gradient, part)
+        losses, weights = losses + loss, weights + weight
+        mx.eval(losses, weights, gradient)
+    # Row-contiguous, as a checkpoint stores arrays: the memory order decides how a product is rounded.
+    gradient = tree_map(lambda g: mx.contiguous(g / weights), gradient)
+    norm = mx.sqrt(sum(g.astype(mx.float32).square().sum() for _, g in sorted(tree_flatten(gradient))))
+    mean, norm_value = scalar(losses / weights), scalar(norm)
+    if not (math.isfinite(mean) and math.isfinite(norm_value)):
+        raise NumericalFault(
+            f"update {update}: loss {mean}, gradient norm {norm_value}",
+            hint="lower learning_rate, or set max_grad_norm",
+        )
+    if job.spec.max_grad_norm is not None and norm_value > job.spec.max_grad_norm:
+        gradient = tree_map(lambda g: g * (job.spec.max_grad_norm / norm_value), gradient)
+    rate = learning_rate(job.spec, job.learning_rate, update, updates)
+    optimizer.learning_rate = rate
+    optimizer.update(model, gradient)
+    mx.eval(model.trainable_parameters(), optimizer.state)
+    mx.clear_cache()  # as mlx-lm's trainer: rows of other lengths could not use these buffers again
+    return TrainStep(
+        update=update,
+        iteration=update * accumulate,
+        loss=mean,
+        grad_norm=norm_value,
+        learning_rate=rate,
+        tokens=tokens,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progress) -> None:
+    """Record the loss on the fixed validation rows; keep the adapter if it is the best so far. Draws nothing random."""
+    size = job.spec.batch_size
+    batches = [job.valid[start : start + size] for start in range(0, len(job.valid), size)]
+    if job.spec.val_batches >= 0:
+        batches = batches[: job.spec.val_batches]
+    if not batches:
+        return
+    loss, tokens = _mean_loss(model, forward, batches)
+    iteration = progress.update * job.spec.grad_accumulation_steps
+    progress.validations.append(Validation(update=progress.update, iteration=iteration, loss=loss, tokens=tokens))
+    if progress.best_loss is None or loss < progress.best_loss:
+        progress.best, progress.best_update, progress.best_loss = _copy(adapter_weights(model)), progress.update, loss
+        progress.stale_validations = 0
+    else:
+        progress.stale_validations += 1
+
+
+def _mean_loss(model: nn.Module, forward: Forward, batches: Sequence[Sequence[Row]]) -> tuple[float, int]:
+    model.eval()
+    losses = weights = 0.0
+    tokens = 0
+    for rows in batches:
+        loss, weight = forward.loss(model, *forward.arrays(rows))
+        losses, weights = losses + scalar(loss), weights + scalar(weight)
+        tokens += sum(int(row.trained[1:].sum()) for row in rows)
+    return losses / weights, tokens
+
+
+def _copy(weights: Weights) -> Weights:
+    """The arrays themselves are immutable in MLX; a new dict is a snapshot."""
+    return dict(weights)
+
+
+def _out_of_patience(spec: TrainSpec, progress: Progress) -> bool:
+    return spec.patience > 0 and progress.stale_validations >= spec.patience
+
+
+def _passes(step: TrainStep, accumulate: int, every: int) -> bool:
+    """True if this update is the first to reach a multiple of `every` iterations."""
+    return step.iteration // every > (step.iteration - accumulate) // every
+
+
+def _figures(progress: Progress) -> str:
+    parts = []
+    if progress.steps:
+        parts.append(f"loss {progress.steps[-1].loss:.3f}")
+    if progress.validations:
+        parts.append(f"valid {progress.validations[-1].loss:.3f}")
+    return ", ".join(parts)

@@ -1,0 +1,174 @@
+"""The protocol that every engine follows. Only paths, token ids, numpy arrays and records cross it: nothing of MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from topcoat.progress import Sink
+from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
+from topcoat.store.records import Completion, FuseReport, TrainReport
+
+__all__ = ["Batch", "Engine", "FuseJob", "GenerateJob", "ModelInfo", "Row", "Sampling", "Tokenizer", "TrainJob"]
+
+Message = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What can be known of a model folder without loading its weights.
+
+    `mlp` are the names, within a layer, of the modules of a dense MLP; empty if its layers have another kind.
+    """
+
+    architecture: str
+    num_layers: int
+    hidden_size: int
+    bits: int | None
+    digest: str
+    mlp: tuple[str, ...] = ()
+
+
+class Tokenizer(Protocol):
+    """A model's own tokenizer and chat template."""
+
+    def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
+        """Token ids of the rendered dialogue."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, with no special tokens added."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of `tokens`, special tokens included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One dialogue, ready to train on.
+
+    `tokens` is int32 of shape (length,); `trained` is bool of the same shape and marks the tokens whose prediction
+    counts in the loss (never the first one); `weight` multiplies their loss. `source` is file:line, for messages.
+    """
+
+    tokens: NDArray[np.int32]
+    trained: NDArray[np.bool_]
+    weight: float = 1.0
+    source: str = ""
+
+
+Batch = tuple[int, ...]
+"""Indices of the rows of one micro-batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """A training run, complete: two jobs that are equal give the same adapter, byte for byte.
+
+    `batches[i]` are the rows of iteration i + 1, so the position in the data is the iteration. `learning_rate` is the
+    attempt's, which may be below the spec's. `folder` receives `adapter/`, checkpoints and `metrics.jsonl`; a job whose
+    folder holds a checkpoint goes on from it. `cache` keeps what other jobs on the same rows need too, and may be lost
+    at any time.
+    """
+
+    model: Path
+    rows: Sequence[Row]
+    batches: Sequence[Batch]
+    valid: Sequence[Row]
+    spec: TrainSpec
+    learning_rate: float
+    folder: Path
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FuseJob:
+    """Fuse `adapters[-1]` into `base`. Masters are the `root`'s weights plus every adapter of `adapters`, in order.
+
+    `valid` are the rows on whose trained tokens the fused model is compared with base + adapter. The model is written
+    to `output`, which must not exist. `bits`, by module, are those of an earlier fuse of the same adapters: they are
+    taken as they are, and the same bytes come out. On the inputs that modules get from the rows of `calibration`, the
+    roundings of their weights make up for each other; without, every weight is rounded to nearest.
+    """
+
+    base: Path
+    root: Path
+    adapters: Sequence[Path]
+    spec: FuseSpec
+    valid: Sequence[Row]
+    output: Path
+    bits: Mapping[str, Bits] | None = None
+    calibration: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn: the most probable at `temperature` 0, else from the distribution, as `seed` decides."""
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateJob:
+    """Answers to `prompts` (token ids), each at most `max_tokens[i]` tokens long and drawn as `sampling[i]` says.
+
+    Without `sampling`, all are greedy. An answer depends on its own prompt, length and sampling, on no other one's.
+    """
+
+    model: Path
+    prompts: Sequence[Sequence[int]]
+    max_tokens: Sequence[int]
+    sampling: Sequence[Sampling] = ()
+
+
+class Engine(Protocol):
+    """Loads, trains, fuses and generates. Every method raises `EngineFault` (or `InvalidInput`) and nothing else."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name and version: part of every digest of what it computes."""
+        ...
+
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes of memory that a job can take; None if the engine takes none worth counting."""
+        ...
+
+    def locate(self, model: Path | str) -> Path:
+        """The folder of a model that is a folder, or is fetched from a hub by its id."""
+        ...
+
+    def describe(self, model: Path) -> ModelInfo:
+        """The model's shape and digest. Raises `InvalidInput` if the folder isn't a model this engine loads."""
+        ...
+
+    def tokenizer(self, model: Path) -> Tokenizer:
+        """The model's tokenizer."""
+        ...
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        """One completion a prompt, in order."""
+        ...
+
+    def train(self, job: TrainJob, sink: Sink) -> TrainReport:
+        """Train an adapter into `job.folder / "adapter"`, in mlx-lm's format. Resumes; atomic at every instant."""
+        ...
+
+    def adopt(self, model: Path, source: Path, target: Path) -> None:
+        """Write an adapter that was trained elsewhere to `target`, in mlx-lm's format; it has to fit `model`.
+
+        Raises `InvalidInput` if it doesn't, or isn't one.
+        """
+        ...
+
+    def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
+        """Write the fused model. Tensors of modules that the last adapter doesn't touch stay byte for byte."""
+        ...

@@ -1,1 +1,0 @@
-"""Evaluation: answers are parsed into calls, calls are scored, scores are summed and compared."""

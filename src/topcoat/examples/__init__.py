@@ -1,0 +1,1 @@
+"""Training examples: read, imported, written, checked, split and made into rows."""

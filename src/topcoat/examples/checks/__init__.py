@@ -1,0 +1,1 @@
+"""What is wrong with examples, found before anything is spent on them."""

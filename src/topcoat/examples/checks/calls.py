@@ -1,0 +1,45 @@
+"""Tool calls in training answers: can each be read, does the tool exist, does it take these arguments?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from topcoat.calls.markup import Block, Broken, Code
+from topcoat.calls.programs import Problem, argument_problems, problems_in_program, unknown_tool
+from topcoat.examples.checks.codes import finding
+from topcoat.examples.checks.templates import call_blocks
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.example import LocatedExample
+from topcoat.store.records import Finding
+
+__all__ = ["check_calls"]
+
+
+def check_calls(examples: Sequence[LocatedExample], catalog: Catalog) -> list[Finding]:
+    """Everything wrong with the calls of the assistant turns, each thing once a dialogue."""
+    judged: dict[str, list[Problem]] = {}
+    findings = []
+    for located in examples:
+        problems: dict[Problem, None] = {}
+        for message in located.example.messages:
+            for block in call_blocks(message):
+                problems |= dict.fromkeys(_problems(block, catalog, judged))
+        findings += [finding(p.code, "error", located.where, p.message, p.hint) for p in problems]
+    return findings
+
+
+def _problems(block: Block, catalog: Catalog, judged: dict[str, list[Problem]]) -> Iterator[Problem]:
+    """The problems of one call. `judged` keeps those of code that was seen before."""
+    if isinstance(block, Broken):
+        yield Problem("broken-call", block.problem, "close every tag of the call")
+    elif not isinstance(block, Code):
+        tool = catalog.tools.get(block.name)
+        yield from argument_problems(tool, block.arguments) if tool else [unknown_tool(block.name, catalog)]
+    elif block.cut:
+        yield Problem("broken-call", "the code's closing tag is missing", "add </parameter>")
+    elif not block.text.strip():
+        yield Problem("broken-call", "execute_code is called without code", "write the code into its parameter")
+    else:
+        if block.text not in judged:
+            judged[block.text] = problems_in_program(block.text.strip(), catalog)
+        yield from judged[block.text]

@@ -1,0 +1,204 @@
+"""What is wrong with a phase's data, found before anything is spent on it. Every check is a pure function.
+
+An error stops the run unless its code is allowed; a warning is shown and recorded. Checks of one subject stand
+together: `check_calls` (tools), `check_overlap` (repetition, validation, the suite), `reading` (lines that are no
+example at all); the rest is here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from topcoat.engine.protocol import Tokenizer
+from topcoat.errors import Where
+from topcoat.examples.checks.calls import check_calls
+from topcoat.examples.checks.codes import CODES, finding, short
+from topcoat.examples.checks.overlap import check_duplicates, check_repeats, check_suite, check_validation
+from topcoat.examples.checks.secrets import find_secrets
+from topcoat.examples.rows import OverLong
+from topcoat.quantity import counted
+from topcoat.spec.canonical import canonical_json
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.example import Example, LocatedExample
+from topcoat.spec.suite import Suite
+from topcoat.store.records import Finding
+
+__all__ = [
+    "CODES",
+    "check_balance",
+    "check_categories",
+    "check_delimiters",
+    "check_examples",
+    "check_held_out",
+    "check_quota",
+    "check_repeats",
+    "check_replay",
+    "check_rows",
+    "check_validation",
+]
+
+Examples = Sequence[LocatedExample]
+
+_DELIMITERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
+_IMBALANCE = 10
+_PLAIN_KEYS = {"messages", "category", "weight"}
+_PLAIN_TURN = {"role", "content"}
+
+
+def check_examples(examples: Examples, suite: Suite, catalog: Catalog, system_prompt: str) -> list[Finding]:
+    """Everything that can be seen in the dialogues one by one and against the suite."""
+    findings = check_duplicates(examples)
+    findings += check_calls(examples, catalog)
+    findings += check_suite(examples, suite, catalog)
+    findings += _check_system_prompts(examples, suite, system_prompt)
+    for located in examples:
+        findings += _check_secrets(located)
+    return findings
+
+
+def check_categories(new: Examples, categories: Sequence[str]) -> list[Finding]:
+    """New examples of a category that no case measures: whether they helped could never be seen."""
+    return [
+        finding(
+            "unknown-category",
+            "warning",
+            located.where,
+            f'category "{located.example.category}" has no case in the suite',
+            f"one of {', '.join(categories)}",
+        )
+        for located in new
+        if located.example.category is not None and located.example.category not in categories
+    ]
+
+
+def check_quota(new: Examples, quota: Mapping[str, int], phase_file: Where) -> list[Finding]:
+    """Compare the number of new examples by category with what the plan asked for."""
+    found = Counter(located.example.category or "" for located in new)
+    return [
+        finding(
+            "quota",
+            "warning",
+            phase_file,
+            f"{category}: {counted(found[category], 'example')}, the quota is {wanted}",
+            f"write {wanted - found[category]} more" if found[category] < wanted else "raise the quota",
+        )
+        for category, wanted in quota.items()
+        if found[category] != wanted
+    ]
+
+
+def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) -> list[Finding]:
+    """Categories that the largest one drowns, unless the quota asks for that."""
+    found = Counter(located.example.category for located in new if located.example.category is not None)
+    if not found:
+        return []
+    largest, most = found.most_common(1)[0]
+    return [
+        finding(
+            "class-imbalance",
+            "warning",
+            phase_file,
+            f"{category}: {counted(count, 'example')} beside {most} of {largest}",
+            f"write more of {category}, or say under [data.quota] that it is meant",
+        )
+        for category, count in found.items()
+        if count * _IMBALANCE < most and category not in quota
+    ]
+
+
+def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) -> list[Finding]:
+    """What turning dialogues into tokens showed."""
+    return [
+        finding(
+            "over-long",
+            "warning",
+            row.where,
+            f"{row.tokens} tokens, max_seq_length is {row.limit}: left out",
+            f"max_seq_length = {row.tokens}",
+        )
+        for row in over_long
+    ] + [
+        finding(
+            "partly-masked",
+            "warning",
+            where,
+            "the chat template renders an earlier assistant turn differently here: only the last turn is trained",
+            "one example a turn, or another chat template",
+        )
+        for where in partly_masked
+    ]
+
+
+def check_replay(share: float, pool: int, phase_file: Where) -> list[Finding]:
+    """Replay without anything to replay: what the base knows is not protected."""
+    message = f"replay = {share:g}, but there is no earlier data: nothing keeps the base from forgetting"
+    hint = "topcoat data replay --to data/replay.jsonl"
+    return [finding("no-replay", "warning", phase_file, message, hint)] if share > 0 and not pool else []
+
+
+def check_held_out(valid: int, phase_file: Where) -> list[Finding]:
+    """Nothing to validate on: no early stopping, and nothing to compare the fused model on."""
+    message = "no example is held out: nothing tells when to stop, or whether fusing changed the model"
+    hint = 'valid = "20%" under [data], or a file of its own'
+    return [] if valid else [finding("no-validation", "warning", phase_file, message, hint)]
+
+
+def check_delimiters(examples: Examples, tokenizer: Tokenizer) -> list[Finding]:
+    """Tags around calls and results that this tokenizer spells with several tokens, each at its first use.
+
+    A model learns one token easily; a tag of many is often the sign of a base that writes its calls in another way.
+    """
+    findings = []
+    for tag in _DELIMITERS:
+        where = next((e.where for e in examples if any(tag in (m.content or "") for m in e.example.messages)), None)
+        if where is not None and (count := len(tokenizer.encode(tag))) > 1:
+            message = f"{tag} is {count} tokens here, not one"
+            hint = "write calls as the base's chat template does, or choose a base whose tokenizer has the tag"
+            findings.append(finding("split-delimiter", "warning", where, message, hint))
+    return findings
+
+
+def _check_system_prompts(examples: Examples, suite: Suite, system_prompt: str) -> Iterator[Finding]:
+    systems = {case.system if case.system is not None else system_prompt for case in suite.cases}
+    evaluated = {text.strip() for text in systems}
+    for located in examples:
+        trained = next((m.content or "" for m in located.example.messages if m.role == "system"), "")
+        if trained.strip() not in evaluated:
+            yield finding(
+                "system-prompt",
+                "error",
+                located.where,
+                f"trained with {short(trained)}, evaluated with {short(min(systems, key=len, default=''))}",
+                "use one text for training and evaluation",
+            )
+
+
+def _check_secrets(located: LocatedExample) -> Iterator[Finding]:
+    """What looks like a secret, each kind once a turn."""
+    for place, text in _texts(located.example):
+        secrets = find_secrets(text)
+        kinds = Counter(secret.kind for secret in secrets)
+        for kind, count in kinds.items():
+            first = next(secret for secret in secrets if secret.kind == kind)
+            more = f" and {count - 1} more" if count > 1 else ""
+            yield finding(
+                "secret",
+                "error",
+                located.where,
+                f"what looks like a {kind} in {place}, characters {first.start + 1} to {first.end}{more}",
+                "revoke it where it was issued, and put a made-up name in its place",
+            )
+
+
+def _texts(example: Example) -> Iterator[tuple[str, str]]:
+    """Every text of an example, and where in it that is."""
+    for number, message in enumerate(example.messages, 1):
+        if message.content:
+            yield f"turn {number} ({message.role})", message.content
+        if message.model_fields_set - _PLAIN_TURN:
+            rest = {key: value for key, value in message.as_dict().items() if key not in _PLAIN_TURN}
+            yield f"turn {number} ({message.role}), beside its content", canonical_json(rest)
+    if example.model_fields_set - _PLAIN_KEYS:
+        rest = example.model_dump(mode="json", exclude=_PLAIN_KEYS, exclude_unset=True)
+        yield "the keys beside messages", canonical_json(rest)

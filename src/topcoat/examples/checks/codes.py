@@ -1,0 +1,55 @@
+"""The registry of findings: every code that `topcoat check` can report, and the one way to make a finding."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from topcoat.errors import Where
+from topcoat.examples.checks.secrets import redacted
+from topcoat.store.records import Finding
+
+__all__ = ["CODES", "finding", "short"]
+
+CODES = {
+    "broken-call": "an assistant turn holds a tool call that can't be read",
+    "class-imbalance": "a category has less than a tenth of the largest category's examples",
+    "duplicate": "the same dialogue stands twice",
+    "eval-answer": "the answer makes the very calls, with the very arguments, that a case of the suite expects",
+    "eval-near": "a user turn is nearly a prompt of the suite, or is it with other names",
+    "eval-overlap": "a user turn is word for word a prompt of the suite",
+    "near-duplicate": "two dialogues are nearly the same",
+    "no-replay": "the phase replays earlier data, and there is none",
+    "no-validation": "nothing is held out to validate on",
+    "not-chat": "the line is no dialogue in mlx-lm's chat format and is left out",
+    "over-long": "the example doesn't fit max_seq_length and is left out",
+    "partly-masked": "the chat template hides earlier assistant turns, which are not trained",
+    "quota": "a category has another number of examples than the plan asked for",
+    "roles": "the turns stand in an order that no chat has; the dialogue is left out",
+    "same-template": "examples differ only in names, numbers and paths",
+    "sandbox": "the code doesn't run to its end in the sandbox, where tools give made-up results",
+    "secret": "the dialogue holds what looks like a password, key or token",
+    "split-delimiter": "a tag around tool calls is more than one token in this tokenizer",
+    "system-prompt": "the system prompt isn't the one that the suite is evaluated with",
+    "unknown-category": "the category has no case in the suite",
+    "unknown-field": "the code reads a field that the tool's result doesn't have",
+    "unknown-tool": "an assistant turn calls a tool that the catalog doesn't have",
+    "valid-near": "a dialogue of the validation set is nearly one of the training data",
+    "valid-overlap": "a question of the validation set also stands in the training data",
+    "wrong-arguments": "a tool is called with arguments that it doesn't take",
+}
+
+
+def finding(code: str, severity: Literal["error", "warning"], where: Where, message: str, hint: str) -> Finding:
+    """A finding of a registered code. What looks like a secret, or would act on a terminal, is not in its texts."""
+    assert code in CODES, code
+    return Finding(code=code, severity=severity, where=str(where), message=_safe(message), hint=_safe(hint))
+
+
+def short(text: str, most: int = 40) -> str:
+    """The beginning of a text, quoted, on one line, without secrets (which a cut would make unrecognisable)."""
+    first = " ".join(redacted(text[: 10 * most + 200]).split())
+    return f'"{first[:most]}…"' if len(first) > most else f'"{first}"'
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in redacted(text))

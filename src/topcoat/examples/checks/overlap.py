@@ -1,0 +1,241 @@
+"""Examples that say the same as others, as the validation set, or as the suite that judges the model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from topcoat.calls.parsing import parse
+from topcoat.errors import Where
+from topcoat.examples.checks.codes import finding, short
+from topcoat.examples.checks.similarity import WordSets, near_twins
+from topcoat.examples.checks.templates import effective_number, questions, template, text_template
+from topcoat.scoring.scorers import calls as makes_all_calls
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.example import Example, LocatedExample
+from topcoat.spec.suite import Case, Suite
+from topcoat.store.records import Finding
+
+__all__ = [
+    "CaseTwin",
+    "Questions",
+    "answer_twins",
+    "case_twins",
+    "check_duplicates",
+    "check_repeats",
+    "check_suite",
+    "check_validation",
+    "near_cases",
+    "said",
+    "same_words",
+]
+
+Examples = Sequence[LocatedExample]
+
+LONGEST_RUN = 4
+"""Examples of one template that pass without a word."""
+NEAR_CASE = 0.75
+"""The share of words (Jaccard) from which on a question is nearly a case's: one word in seven differs."""
+_TELLING = 8
+"""Characters from which on an expected argument is taken to belong to its case alone."""
+
+
+def check_duplicates(examples: Examples) -> list[Finding]:
+    """Dialogues that stand twice, whatever their category and weight."""
+    first: dict[str, Where] = {}
+    findings = []
+    for located in examples:
+        twin = first.setdefault(located.example.digest, located.where)
+        if twin is not located.where:
+            message = f"stands already at {twin}"
+            findings.append(finding("duplicate", "warning", located.where, message, "delete one of them"))
+    return findings
+
+
+def check_repeats(new: Examples) -> list[Finding]:
+    """Near-duplicates, and runs of one template with the number of examples that the set is worth.
+
+    Of a run, only its first place is named; its members are not reported as near-duplicates of each other.
+    """
+    labels = [template(located.example) for located in new]
+    runs: dict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        runs[label].append(index)
+    worth = f"all {len(new)} are worth {effective_number(labels):.1f} different ones"
+    findings = []
+    for members in runs.values():
+        if len(members) > LONGEST_RUN:
+            message = f"{len(members)} of {len(new)} differ only in names, as does {new[members[1]].where}; {worth}"
+            findings.append(
+                finding("same-template", "warning", new[members[0]].where, message, "word some differently")
+            )
+    digests = [located.example.digest for located in new]
+    for twin in near_twins([said(located.example) for located in new]):
+        one, other = new[twin.of], new[twin.index]
+        run = labels[twin.of] == labels[twin.index] and len(runs[labels[twin.of]]) > LONGEST_RUN
+        if not run and digests[twin.of] != digests[twin.index]:
+            message = f"{twin.similarity:.0%} of it stands at {one.where}"
+            findings.append(finding("near-duplicate", "warning", other.where, message, "delete one, or change it more"))
+    return findings
+
+
+def check_validation(train: Examples, valid: Examples) -> list[Finding]:
+    """Validation dialogues that training repeats: their loss says little about what is new."""
+    trained = {_question(located.example): located.where for located in train}
+    findings, asked = [], set()
+    for located in valid:
+        question = _question(located.example)
+        if question in trained:
+            asked.add(id(located))
+            message = f"asks what {trained[question]} asks"
+            findings.append(finding("valid-overlap", "warning", located.where, message, "delete one of them"))
+    both = [*train, *valid]
+    for twin in near_twins([said(located.example) for located in both], pool=len(train)):
+        if id(both[twin.index]) not in asked:
+            message = f"{twin.similarity:.0%} of it stands at {both[twin.of].where}"
+            findings.append(finding("valid-near", "warning", both[twin.index].where, message, "delete one of them"))
+    return findings
+
+
+def check_suite(examples: Examples, suite: Suite, catalog: Catalog) -> list[Finding]:
+    """Training that knows what will be asked: a case's words, nearly its words, or its answer.
+
+    Each example that repeats a prompt is reported; near ones are reported once a case, at the nearest.
+    """
+    prompts = {same_words(case.text): case.id for case in suite.cases}
+    findings = []
+    for located in examples:
+        for question in questions(located.example):
+            case = prompts.get(same_words(question))
+            if case is not None:
+                message = f"asks what case {case} of the suite asks, word for word"
+                hint = "reword the example, or delete it"
+                findings.append(finding("eval-overlap", "error", located.where, message, hint))
+    for near in case_twins(examples, suite):
+        how = "with other names" if near.template else f"with {near.similarity:.0%} of its words"
+        message = f"asks what case {near.case.id} asks, {how}: {short(near.case.text)}{_more(near.count)}"
+        findings.append(
+            finding("eval-near", "warning", near.nearest.where, message, "word it, or the case, differently")
+        )
+    for solved, located in answer_twins(examples, suite, catalog):
+        what = f"its answer is what case {solved.id} expects: {short(solved.text)}"
+        findings.append(finding("eval-answer", "warning", located.where, what, "use other names than the case does"))
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTwin:
+    """A case and the `count` examples near it: `nearest`, which shares `similarity` of its words (0..1).
+
+    `template`: the nearest differs from the case in names, numbers and paths only.
+    """
+
+    case: Case
+    nearest: LocatedExample
+    similarity: float
+    template: bool
+    count: int
+
+
+class Questions:
+    """Everything that users ask in `examples`, laid out for comparing many cases with it."""
+
+    def __init__(self, examples: Examples) -> None:
+        self._examples = examples
+        asked = [(text, owner) for owner, located in enumerate(examples) for text in questions(located.example)]
+        self._texts = [text for text, _ in asked]
+        self._owners = [owner for _, owner in asked]
+        self._words = WordSets(self._texts)
+        self._same = {same_words(text): owner for text, owner in reversed(asked)}
+        self._alike: dict[str, list[int]] = defaultdict(list)
+        for index, text in enumerate(self._texts):
+            self._alike[text_template(text)].append(index)
+
+    def verbatim(self, case: Case) -> LocatedExample | None:
+        """The first example that asks what `case` asks, word for word."""
+        owner = self._same.get(same_words(case.text))
+        return None if owner is None else self._examples[owner]
+
+    def twin(self, case: Case) -> CaseTwin | None:
+        """The examples that ask nearly what `case` asks: most of its words, or the same words about other names.
+
+        Questions that are the case's word for word aren't twins of it.
+        """
+        if not self._texts:
+            return None
+        similarity = self._words.similarity(case.text)
+        alike = set(self._alike.get(text_template(case.text), ()))
+        near = alike.union(np.flatnonzero(similarity >= NEAR_CASE).tolist())
+        near = {i for i in near if same_words(self._texts[i]) != same_words(case.text)}
+        if not near:
+            return None
+        best = max(near, key=lambda i: (similarity[i], -i))
+        count = len({self._owners[i] for i in near})
+        return CaseTwin(case, self._examples[self._owners[best]], float(similarity[best]), best in alike, count)
+
+
+def case_twins(examples: Examples, suite: Suite) -> list[CaseTwin]:
+    """The cases with an example that asks nearly the same (see `Questions.twin`), in the order of the suite."""
+    asked = Questions(examples)
+    return [twin for case in suite.cases if (twin := asked.twin(case))]
+
+
+def near_cases(examples: Examples, suite: Suite) -> set[int]:
+    """The indices of the examples that ask what a case asks: its words, nearly its words, or with other names."""
+    sets = WordSets([case.text for case in suite.cases])
+    templates = {text_template(case.text) for case in suite.cases}
+    return {
+        index
+        for index, located in enumerate(examples)
+        for question in questions(located.example)
+        if text_template(question) in templates or sets.similarity(question).max(initial=0.0) >= NEAR_CASE
+    }
+
+
+def same_words(text: str) -> str:
+    """The text without differences of case, spaces and final punctuation."""
+    return " ".join(text.lower().split()).rstrip(".?! ")
+
+
+def answer_twins(examples: Examples, suite: Suite, catalog: Catalog) -> Iterator[tuple[Case, LocatedExample]]:
+    """The cases that expect arguments of their own, each with the examples whose calls solve it."""
+    telling = _telling_arguments(suite)
+    if not telling:
+        return
+    for located in examples:
+        for message in located.example.messages:
+            text = message.content or ""
+            if message.role != "assistant":
+                continue
+            suspects = [case for argument, cases in telling.items() if argument in text for case in cases]
+            answer = parse(text, catalog.tools) if suspects else None
+            for case in suspects:
+                if answer is not None and makes_all_calls(case.expect, answer, catalog)[0] == 1.0:
+                    yield case, located
+
+
+def _telling_arguments(suite: Suite) -> Mapping[str, list[Case]]:
+    """By the longest text among its expected arguments: the cases that expect one that few others would."""
+    telling: dict[str, list[Case]] = defaultdict(list)
+    for case in suite.cases:
+        texts = [value for call in case.expect.calls for value in call.args.values() if isinstance(value, str)]
+        longest = max(texts, key=len, default="")
+        if len(longest) >= _TELLING and longest.isprintable() and not set(longest) & set("\\\"'"):
+            telling[longest].append(case)
+    return telling
+
+
+def said(example: Example) -> str:
+    """Everything in a dialogue but its system prompt, as one text."""
+    return "\n".join(m.content or str(m.tool_calls or "") for m in example.messages if m.role != "system")
+
+
+def _question(example: Example) -> str:
+    return same_words(next((m.content or "" for m in example.messages if m.role == "user"), ""))
+
+
+def _more(count: int) -> str:
+    return f" ({count} examples do)" if count > 1 else ""

@@ -1,0 +1,49 @@
+"""Runs the code of training answers in the sandbox: what reads well may still fail.
+
+A program takes some 17 ms, so 100,000 of them would take half an hour. Reading (`programs`) judges all code; only the
+new examples' is run, and of that the first `MOST_RUN` different programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from topcoat.calls.markup import Code
+from topcoat.calls.programs import problems_in_program
+from topcoat.calls.sandbox import Sandbox
+from topcoat.errors import Where
+from topcoat.examples.checks.codes import finding
+from topcoat.examples.checks.templates import call_blocks
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.example import LocatedExample
+from topcoat.store.records import Finding
+
+__all__ = ["MOST_RUN", "check_runs", "runnable_programs"]
+
+MOST_RUN = 500
+
+
+def runnable_programs(examples: Sequence[LocatedExample], catalog: Catalog) -> dict[str, list[Where]]:
+    """The different programs in which reading finds nothing wrong, each with the places of its examples."""
+    programs: dict[str, list[Where]] = {}
+    for located in examples:
+        for message in located.example.messages:
+            for block in call_blocks(message):
+                if isinstance(block, Code) and not block.cut and block.text.strip():
+                    programs.setdefault(block.text.strip(), []).append(located.where)
+    return {code: places for code, places in programs.items() if not problems_in_program(code, catalog)}
+
+
+def check_runs(programs: Mapping[str, Sequence[Where]], sandbox: Sandbox) -> list[Finding]:
+    """The programs, of the first `MOST_RUN`, that don't run to their end; each once, at its first place.
+
+    Warnings: results are made up, and the sandbox's Python is a part of Python.
+    """
+    findings = []
+    for code, places in list(programs.items())[:MOST_RUN]:
+        problem = sandbox.run([code]).problem
+        if problem:
+            others = f" ({len(places)} examples have this code)" if len(places) > 1 else ""
+            hint = "mend the code, unless only a real result would do"
+            findings.append(finding("sandbox", "warning", places[0], f"{problem}{others}", hint))
+    return findings

@@ -1,0 +1,93 @@
+"""Files of examples: summed up, and written one by one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from topcoat.calls.programs import signature
+from topcoat.calls.sandbox import Sandbox
+from topcoat.errors import InvalidInput, Where
+from topcoat.examples.checks.check import check_examples, check_repeats
+from topcoat.examples.checks.runs import check_runs, runnable_programs
+from topcoat.examples.draft import read_draft, skeleton
+from topcoat.examples.reading import read_examples
+from topcoat.examples.stats import DataStats, data_stats
+from topcoat.project.session import Workspace
+from topcoat.spec.example import LocatedExample
+from topcoat.spec.reading.loader import read_text
+from topcoat.spec.suite import Suite
+from topcoat.store.files import is_stream, jsonl_text, write_text
+from topcoat.store.records import Finding
+
+__all__ = ["Draft", "begin_draft", "finish_draft", "stats_of_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An example being written: the text `path`, to become a line of `target`."""
+
+    path: Path
+    target: Path
+    category: str
+
+
+def stats_of_files(paths: Sequence[Path]) -> DataStats:
+    """The figures of several files together. Raises `InvalidInput` for a file that can't be read at all."""
+    examples: list[LocatedExample] = []
+    unreadable: set[str] = set()
+    for path in paths:
+        read, found = read_examples(path)
+        examples += read
+        unreadable |= {finding.where for finding in found}
+    return data_stats(examples, len(unreadable))
+
+
+def begin_draft(workspace: Workspace, category: str, target: Path | None = None) -> Draft:
+    """A draft of an example of `category`: the one that was begun for `target` and not finished, or a new skeleton.
+
+    Raises `InvalidInput` if the suite has no such category, or `target` is there and no file.
+    """
+    workspace.suite.require([category], None)
+    to = target or workspace.project.root / "data" / "new.jsonl"
+    if is_stream(to) or (to.exists() and not to.is_file()):
+        hint = f"topcoat data new --category {shlex.quote(category)} --to data/new.jsonl"
+        raise InvalidInput(f"{to} is no file of examples", where=Where(to), hint=hint)
+    draft = Draft(to.with_name(f"{to.name}.draft"), to, category)
+    if not draft.path.exists():
+        tools = _tools_of(workspace.suite, category)
+        signatures = [signature(workspace.catalog.tools[name]) for name in tools if name in workspace.catalog.tools]
+        write_text(draft.path, skeleton(category, workspace.project.system_prompt, signatures))
+    return draft
+
+
+def finish_draft(workspace: Workspace, draft: Draft) -> list[Finding]:
+    """Check a draft, also against the examples that are in its target, and add it to them unless there is an error.
+
+    Returns what was found; with an error among it, the draft is still there. Raises `InvalidInput` if the draft is no
+    dialogue at all.
+    """
+    example = read_draft(read_text(draft.path), draft.path, draft.category)
+    located = LocatedExample(example, Where(draft.path))
+    before = read_examples(draft.target)[0] if draft.target.exists() else []
+    examples = [*before, located]
+    found = check_examples(examples, workspace.suite, workspace.catalog, workspace.project.system_prompt)
+    found += check_repeats(examples)
+    if programs := runnable_programs([located], workspace.catalog):
+        with Sandbox(workspace.catalog) as sandbox:
+            found += check_runs(programs, sandbox)
+    found = [f for f in found if f.where == str(draft.path)]
+    if not any(f.severity == "error" for f in found):
+        existing = read_text(draft.target) if draft.target.exists() else ""
+        separator = "\n" if existing and not existing.endswith("\n") else ""
+        write_text(draft.target, existing + separator + jsonl_text([example]))
+        draft.path.unlink()
+    return found
+
+
+def _tools_of(suite: Suite, category: str) -> list[str]:
+    """The tools that the category's cases expect, each once."""
+    cases = [case for case in suite.cases if case.category == category]
+    return list(dict.fromkeys(name for case in cases for call in case.expect.calls for name in call.names))

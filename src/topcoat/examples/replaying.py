@@ -1,0 +1,71 @@
+"""Replay for a base whose earlier data nobody has: its own answers to requests made up from the catalog."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Literal
+
+from topcoat.calls.parsing import parse
+from topcoat.calls.sandbox import Sandbox
+from topcoat.engine.protocol import GenerateJob
+from topcoat.errors import InvalidInput, Where
+from topcoat.examples.checks.check import check_examples
+from topcoat.examples.replay_prompts import replay_prompts
+from topcoat.project.session import Workspace
+from topcoat.spec.example import Example, LocatedExample
+from topcoat.store.files import jsonl_text, require_new, write_text
+from topcoat.store.records import Record
+
+__all__ = ["Replayed", "replay_from_base"]
+
+_MOST_TOKENS = 256
+
+
+class Replayed(Record):
+    """Examples made from the base's own answers: of `asked` requests, `kept` were answered well."""
+
+    version: Literal[1] = 1
+    path: str
+    model: str
+    asked: int
+    kept: int
+
+
+def replay_from_base(workspace: Workspace, target: Path, each: int = 8) -> Replayed:
+    """Ask production for each tool of the catalog up to `each` times, and write what it knows to `target`.
+
+    An answer is kept if it ends by itself, calls the tool through execute_code, holds every value that it was given,
+    runs in the sandbox, and no check finds anything: so nothing of the suite gets in. The category is that of the
+    suite's cases for the tool. Raises Refused if `target` exists, InvalidInput if nothing is kept.
+    """
+    require_new(target, f"topcoat data replay --to {shlex.quote(str(target.with_stem(f'{target.stem}-2')))}")
+    catalog, suite, system = workspace.catalog, workspace.suite, workspace.project.system_prompt
+    model = workspace.model("production")
+    tokenizer = workspace.engine.tokenizer(model.path)
+    opening = [{"role": "system", "content": system}] if system else []
+    asked = replay_prompts(catalog, each)
+    dialogues = [[*opening, {"role": "user", "content": request.prompt}] for request in asked]
+    prompts = [tokenizer.chat(dialogue, add_generation_prompt=True) for dialogue in dialogues]
+    completions = workspace.engine.generate(
+        GenerateJob(model.path, prompts, [_MOST_TOKENS] * len(prompts)), workspace.sink
+    )
+    categories = {name: c.category for c in reversed(suite.cases) for call in c.expect.calls for name in call.names}
+    kept = []
+    with Sandbox(catalog) as sandbox:
+        for request, dialogue, completion in zip(asked, dialogues, completions, strict=True):
+            answer = parse(completion.text, catalog.tools)
+            right = [call.tool for call in answer.calls] == [request.tool] and answer.wrapped
+            right &= completion.finish == "stop" and all(value in completion.text for value in request.values)
+            if not right or sandbox.run(answer.programs).problem:
+                continue
+            turns = [*dialogue, {"role": "assistant", "content": completion.text.strip()}]
+            example = Example.model_validate({"messages": turns, "category": categories.get(request.tool)})
+            found = check_examples([LocatedExample(example, Where(target))], suite, catalog, system)
+            if not found:
+                kept.append(example)
+    if not kept:
+        hint = "write the earlier data by hand, or set replay = 0.0 under [data]"
+        raise InvalidInput(f"{model.name} answered none of {len(asked)} made-up requests well", hint=hint)
+    write_text(target, jsonl_text(kept))
+    return Replayed(path=str(target), model=model.name, asked=len(asked), kept=len(kept))

@@ -1,0 +1,95 @@
+"""An adapter that was trained elsewhere as an attempt of a phase: fused, evaluated and judged like any other."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from topcoat.errors import Refused, Where
+from topcoat.phases.evaluation import evaluate_model
+from topcoat.phases.preparation import Prepared, prepare
+from topcoat.phases.run import PhaseOutcome, end_phase, run_attempt
+from topcoat.progress import Note
+from topcoat.project.session import Workspace
+from topcoat.store.files import staged_folder
+from topcoat.store.lineage import AttemptRow, PhaseRow
+from topcoat.store.records import TrainReport
+
+__all__ = ["adopt_adapter"]
+
+NO_RATE = 0.0
+"""Stands for the learning rate of an attempt that wasn't trained here."""
+
+
+def adopt_adapter(workspace: Workspace, path: Path, source: Path) -> PhaseOutcome:
+    """Take the adapter in `source` (mlx-lm's or PEFT's format) as an attempt of the phase written in `path`.
+
+    Of the phase's data only the validation rows are used, to compare the fused model, and the training rows for
+    compensated rounding. Raises Refused for a phase that has promoted a model, InvalidInput for an adapter that
+    doesn't fit the base.
+    """
+    lineage = workspace.lineage
+    earlier = lineage.latest_phase(path.stem)
+    outcome = lineage.outcome(earlier.id) if earlier else None
+    if earlier and outcome and outcome.kind == "promoted":
+        raise Refused(
+            f"{earlier.name} was promoted; what it was then can't be changed now",
+            where=Where(path),
+            hint=f"cp '{path}' '{path.with_name(f'{earlier.name}-2.toml')}'; topcoat adopt {earlier.name}-2 '{source}'",
+        )
+    prepared = prepare(workspace, path, base=earlier.base if earlier and outcome is None else None)
+    base = workspace.model(prepared.base)
+    with tempfile.TemporaryDirectory(dir=workspace.paths.state) as scratch:
+        adapter = Path(scratch) / "adapter"
+        workspace.engine.adopt(base.path, source, adapter)  # what is no adapter doesn't begin an attempt
+        phase = _open_phase(workspace, earlier if outcome is None else None, prepared)
+        return _judge(workspace, phase, prepared, source, adapter)
+
+
+def _judge(workspace: Workspace, phase: PhaseRow, prepared: Prepared, source: Path, adapter: Path) -> PhaseOutcome:
+    """One attempt with `adapter`, which was `source` before it had mlx-lm's format."""
+    lineage = workspace.lineage
+    base = workspace.model(phase.base)
+    attempt = _open_attempt(workspace, phase)
+    workspace.sink.emit(Note(f"attempt {attempt.number}: the adapter in {source}"))
+
+    def get_adapter(folder: Path) -> TrainReport:
+        with staged_folder(folder / "adapter") as staged:
+            shutil.copytree(adapter, staged, dirs_exist_ok=True)
+        return TrainReport(
+            steps=[],
+            validations=[],
+            best_update=0,
+            best_loss=None,
+            stopped="iterations",
+            trained_tokens=0,
+            seconds=0.0,
+            adopted=str(source),
+        )
+
+    result = run_attempt(workspace, attempt, base, prepared, evaluate_model(workspace, base), get_adapter)
+    lineage.add_result(attempt.id, result)
+    return end_phase(workspace, phase, [result])
+
+
+def _open_phase(workspace: Workspace, begun: PhaseRow | None, prepared: Prepared) -> PhaseRow:
+    """The phase that was begun with the same inputs, or a new one."""
+    if begun and begun.digest == prepared.digest:
+        return begun
+    if begun:
+        raise Refused(
+            f"{begun.name} was begun with other inputs",
+            where=Where(prepared.path),
+            hint=f"topcoat run {begun.name} --restart",
+        )
+    return workspace.lineage.add_phase(prepared.name, prepared.spec, prepared.base, digest=prepared.digest)
+
+
+def _open_attempt(workspace: Workspace, phase: PhaseRow) -> AttemptRow:
+    """The attempt of an adoption that was interrupted, begun anew, or a new one."""
+    for attempt in workspace.lineage.attempts(phase.id):
+        if attempt.learning_rate == NO_RATE and workspace.lineage.result(attempt.id) is None:
+            shutil.rmtree(workspace.paths.run(phase.name, attempt.number), ignore_errors=True)
+            return attempt
+    return workspace.lineage.add_attempt(phase.id, NO_RATE)

@@ -1,0 +1,168 @@
+"""Evaluating models. What a folder's model scores is stored under what determines it, and never computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from topcoat.errors import StorageFault, Where
+from topcoat.phases.gate import judge
+from topcoat.progress import Note
+from topcoat.project.session import Workspace
+from topcoat.spec.phase import GateSpec
+from topcoat.spec.suite import Case, Suite
+from topcoat.store.lineage import ModelRow
+from topcoat.store.records import CategoryScore, EvalResult, Verdict
+from topcoat.suites.endpoint import Endpoint
+from topcoat.suites.evidence.compare import Comparison, compare, interval_of
+from topcoat.suites.run import evaluate, evaluation_key
+from topcoat.suites.source import EngineSource, Source
+
+__all__ = ["compare_models", "evaluate_endpoint", "evaluate_folder", "evaluate_model", "judge_model"]
+
+
+def evaluate_model(workspace: Workspace, model: ModelRow) -> EvalResult:
+    """The model's scores on the project's suite: computed once, then read back.
+
+    Raises StorageFault if the model's files are no longer those that were recorded.
+    """
+    _require_unchanged(workspace, model)
+    return _evaluate_once(workspace, _key(workspace, model.path, workspace.suite), model.name, model.path)
+
+
+def evaluate_folder(workspace: Workspace, folder: Path) -> EvalResult:
+    """The scores of a model that isn't of the lineage, and doesn't become so: they are stored under its path.
+
+    Raises InvalidInput if the engine loads no model from `folder`.
+    """
+    # A key of its own: an equal model that joins the lineage later is evaluated under its name.
+    key = f"folder {_key(workspace, folder, workspace.suite)}"
+    return _evaluate_once(workspace, key, str(folder), folder).model_copy(update={"model": str(folder)})
+
+
+def evaluate_endpoint(workspace: Workspace, endpoint: Endpoint) -> EvalResult:
+    """The scores of a model on a server. Nothing is stored: who knows what it serves tomorrow.
+
+    Raises EndpointFault if it leaves too many questions unanswered.
+    """
+    return _described(_ask(workspace, endpoint, workspace.suite, endpoint.name), workspace.suite.cases)
+
+
+def compare_models(workspace: Workspace, before: ModelRow, after: ModelRow) -> Comparison:
+    """Two models on the project's suite, case by case."""
+    return compare(evaluate_model(workspace, before), evaluate_model(workspace, after))
+
+
+def judge_model(
+    workspace: Workspace, gate: GateSpec, base: ModelRow, model: ModelRow, before: EvalResult
+) -> tuple[EvalResult, EvalResult, Verdict]:
+    """Evaluate `model` and judge it against `before`, the base's scores. Gives back both evaluations as judged.
+
+    Categories in which a change is suspected get a second look: both models also answer the suite's reserve cases of
+    them, and these categories are compared over all their cases.
+    """
+    after = evaluate_model(workspace, model)
+    suspected = _suspected(gate, before, after)
+    reserve = [case for case in workspace.suite.cases if case.reserve and case.category in suspected]
+    if reserve:
+        names = ", ".join(dict.fromkeys(case.category for case in reserve))
+        workspace.sink.emit(Note(f"a change is suspected in {names}: both models answer {len(reserve)} reserve cases"))
+        before = _pooled(before, _evaluate_reserve(workspace, base, reserve))
+        after = _pooled(after, _evaluate_reserve(workspace, model, reserve))
+    comparison = compare(before, after, judge(gate, before, after).falls)
+    evidence = [change.evidence for change in comparison.categories if change.evidence]
+    return before, after, judge(gate, before, after, evidence)
+
+
+def _suspected(gate: GateSpec, before: EvalResult, after: EvalResult) -> set[str]:
+    changes = compare(before, after, judge(gate, before, after).falls).categories
+    return {change.category for change in changes if change.evidence and change.evidence.call == "suspected"}
+
+
+def _evaluate_reserve(workspace: Workspace, model: ModelRow, cases: Sequence[Case]) -> EvalResult:
+    """The model's answers to `cases` of the reserve. They stay out of the headline, which has to keep its cases."""
+    asked = [case.model_copy(update={"reserve": False, "headline": False}) for case in cases]
+    suite = Suite(workspace.suite.path, tuple(asked))
+    key = f"reserve {_key(workspace, model.path, suite)}"
+    result = workspace.lineage.evaluation(key)
+    if result is None:
+        source = EngineSource(workspace.engine, model.path)
+        prompt = workspace.project.system_prompt
+        result = evaluate(source, suite, workspace.catalog, prompt, workspace.sink, model.name)
+        result = result.model_copy(update={"reserve": True})
+        workspace.lineage.put_evaluation(key, model.name, result)
+    return _described(result, cases)
+
+
+def _require_unchanged(workspace: Workspace, model: ModelRow) -> None:
+    if workspace.engine.describe(model.path).digest != model.digest:
+        raise StorageFault(
+            f"the files of model {model.name} have changed since it was recorded",
+            where=Where(model.path),
+            hint="put the original files back, or start another project with topcoat init",
+        )
+
+
+def _evaluate_once(workspace: Workspace, key: str, name: str, folder: Path) -> EvalResult:
+    result = workspace.lineage.evaluation(key)
+    if result:
+        workspace.sink.emit(Note(f"{name}: evaluated before, scores read back"))
+    else:
+        result = _ask(workspace, EngineSource(workspace.engine, folder), workspace.suite, name)
+        workspace.lineage.put_evaluation(key, name, result)
+    return _described(result, workspace.suite.cases)
+
+
+def _key(workspace: Workspace, folder: Path, suite: Suite) -> str:
+    project = workspace.project
+    return evaluation_key(workspace.engine, folder, suite, workspace.catalog, project.system_prompt, project.spec.eval)
+
+
+def _ask(workspace: Workspace, source: Source, suite: Suite, name: str) -> EvalResult:
+    project = workspace.project
+    return evaluate(source, suite, workspace.catalog, project.system_prompt, workspace.sink, name, project.spec.eval)
+
+
+def _described(result: EvalResult, cases: Sequence[Case]) -> EvalResult:
+    """`result` with what its suite says about its cases: their families, and how many are kept in reserve."""
+    families = {case.id: case.family or "" for case in cases}
+    scores = [score.model_copy(update={"family": families[score.case_id]}) for score in result.scores]
+    reserve = [case.category for case in cases if case.reserve]
+    categories = [
+        category.model_copy(
+            update={
+                "interval": interval_of([score for score in scores if score.category == category.category]),
+                "reserve": reserve.count(category.category),
+            }
+        )
+        for category in result.categories
+    ]
+    headline = result.headline
+    if headline:
+        own = interval_of([score for score in scores if score.headline])
+        headline = headline.model_copy(update={"interval": own})
+    return result.model_copy(update={"scores": scores, "categories": categories, "headline": headline})
+
+
+def _pooled(result: EvalResult, extra: EvalResult) -> EvalResult:
+    """`result` with the answers of `extra`, which has more cases of some of its categories."""
+    scores = [*result.scores, *extra.scores]
+    return result.model_copy(
+        update={
+            "scores": scores,
+            "categories": [
+                _pool(category, more, interval_of([s for s in scores if s.category == category.category]))
+                if (more := extra.category(category.category))
+                else category
+                for category in result.categories
+            ],
+            "seconds": result.seconds + extra.seconds,
+            "generated_tokens": result.generated_tokens + extra.generated_tokens,
+        }
+    )
+
+
+def _pool(one: CategoryScore, other: CategoryScore, interval: tuple[float, float] | None) -> CategoryScore:
+    n = one.n + other.n
+    mean = min(1.0, (one.mean * one.n + other.mean * other.n) / n)
+    return one.model_copy(update={"n": n, "mean": mean, "solved": one.solved + other.solved, "interval": interval})

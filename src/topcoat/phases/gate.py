@@ -1,0 +1,151 @@
+"""The gate: does an attempt's evaluation meet what its phase asked for? Pure: records in, verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from topcoat.spec.phase import GateSpec
+from topcoat.store.records import CategoryScore, EvalResult, Evidence, GateCheck, Verdict
+
+__all__ = ["judge"]
+
+_EPSILON = 1e-9
+"""Means are sums of floats: 0.1 + 0.7 over 1 isn't 0.8 to the last bit. No real difference is this small."""
+
+
+def judge(spec: GateSpec, before: EvalResult, after: EvalResult, evidence: Sequence[Evidence] = ()) -> Verdict:
+    """The verdict on `after`, measured against the base model's `before`.
+
+    A category that wasn't measured fails its check: what nobody looked at can't have passed. So does a comparison of
+    two different suites, whose means say nothing about each other. `evidence` is what the cases show, and stands beside
+    each check; it decides only if the spec asks for confirmed falls, and a category without evidence is then judged by
+    its means.
+    """
+    same = before.suite_digest == after.suite_digest
+    shown = {found.category: found for found in evidence} if same else {}
+    checks = [
+        _target(name, goal, before.category(name), after.category(name), shown.get(name))
+        for name, goal in spec.target.items()
+    ]
+    for name in spec.no_regression:
+        checks.append(_kept(name, spec, before.category(name), after.category(name), same, shown.get(name)))
+    checks += _formats(spec, before, after)
+    return Verdict(passed=all(check.passed for check in checks), checks=checks)
+
+
+def _target(
+    name: str,
+    required: float,
+    before: CategoryScore | None,
+    after: CategoryScore | None,
+    evidence: Evidence | None,
+) -> GateCheck:
+    passed = after is not None and after.mean >= required - _EPSILON
+    reason = f"{name} was not measured, target {required:.3f}"
+    if after is not None:
+        mean, goal = _apart(after.mean, required)
+        reason = f"{name} {mean} {'>=' if passed else '<'} {goal} (n={after.n})"
+    return GateCheck(
+        category=name,
+        kind="target",
+        required=required,
+        before=before.mean if before else None,
+        after=after.mean if after else None,
+        n=after.n if after else 0,
+        passed=passed,
+        reason=reason,
+        evidence=evidence,
+    )
+
+
+def _kept(
+    name: str,
+    spec: GateSpec,
+    before: CategoryScore | None,
+    after: CategoryScore | None,
+    same_suite: bool,
+    evidence: Evidence | None,
+) -> GateCheck:
+    passed = False
+    tolerance = spec.tolerance
+    if before is None or after is None:
+        missing = "the new model" if before else "the base" if after else "either model"
+        reason = f"{name} was not measured on {missing}"
+    elif not same_suite:
+        reason = f"{name} can't be compared: the two models were evaluated on different suites"
+    else:
+        within = after.mean >= before.mean - tolerance - _EPSILON
+        unconfirmed = evidence is not None and evidence.call != "confirmed worse"
+        passed = within or (spec.evidence == "confirmed" and unconfirmed)
+        change = after.mean - before.mean
+        verb = "fell" if change < -_EPSILON else "rose" if change > _EPSILON else "kept"
+        course = f"{after.mean:.3f}" if verb == "kept" else " -> ".join(_apart(before.mean, after.mean))
+        reason = f"{name} {verb} {course} (n={after.n}), tolerance {tolerance:.3f}"
+        if evidence is not None and not within:
+            reason += f": {_weight(evidence)}"
+    return GateCheck(
+        category=name,
+        kind="no_regression",
+        required=max(0.0, before.mean - tolerance) if before else 0.0,
+        before=before.mean if before else None,
+        after=after.mean if after else None,
+        n=after.n if after else 0,
+        passed=passed,
+        reason=reason,
+        evidence=evidence,
+    )
+
+
+def _formats(spec: GateSpec, before: EvalResult, after: EvalResult) -> list[GateCheck]:
+    """A check for each temperature at which the format was measured; one that fails if there is none."""
+    if spec.min_format is None:
+        return []
+    required = spec.min_format
+    base = {found.temperature: found.share for found in before.formats}
+    checks = []
+    for found in after.formats:
+        passed = found.share >= required - _EPSILON
+        share, goal = _apart(found.share, required)
+        name = f"format at temperature {found.temperature:g}"
+        checks.append(
+            GateCheck(
+                category=name,
+                kind="format",
+                required=required,
+                before=base.get(found.temperature),
+                after=found.share,
+                n=found.answers,
+                passed=passed,
+                reason=f"{name} {share} {'>=' if passed else '<'} {goal} (n={found.answers})",
+            )
+        )
+    if checks:
+        return checks
+    reason = f"the format of answers was not measured, min_format {required:.3f}"
+    return [
+        GateCheck(
+            category="format",
+            kind="format",
+            required=required,
+            before=None,
+            after=None,
+            n=0,
+            passed=False,
+            reason=reason,
+        )
+    ]
+
+
+def _weight(evidence: Evidence) -> str:
+    """What stands behind a fall, in a few words."""
+    drop = evidence.detectable_drop
+    words = f"{evidence.call}, p = {evidence.p:.2g}, adjusted {evidence.adjusted_p:.2g}"
+    if evidence.call == "confirmed worse":
+        return words
+    return f"{words}, " + (f"a fall of {drop:.3f} would show" if drop is not None else "too few cases to show any fall")
+
+
+def _apart(one: float, other: float) -> tuple[str, str]:
+    """Both to three digits, or to as many as it takes to tell them apart."""
+    digits = next((n for n in (3, 6, 9) if f"{one:.{n}f}" != f"{other:.{n}f}"), 3)
+    return f"{one:.{digits}f}", f"{other:.{digits}f}"

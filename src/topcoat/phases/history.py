@@ -1,0 +1,131 @@
+"""What a project is and how it came to be: the status, and the log of everything that happened."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from topcoat.project.session import Workspace
+from topcoat.store.lineage import Lineage, ModelRow
+from topcoat.store.records import CategoryScore, EvalResult, Record
+from topcoat.suites.evidence.matrix import ScoreMatrix, Stage, score_matrix
+
+__all__ = ["LogEntry", "ModelStatus", "PhaseStatus", "ProjectStatus", "history", "phase_matrix", "project_status"]
+
+
+class ModelStatus(Record):
+    """A model of the lineage and its last evaluation (empty if it has none)."""
+
+    name: str
+    parent: str | None
+    phase: str | None
+    production: bool
+    categories: list[CategoryScore]
+
+
+class PhaseStatus(Record):
+    """The latest run of a phase. `outcome` is "promoted", "discarded", or "unfinished"."""
+
+    name: str
+    base: str
+    outcome: str
+    detail: str
+    attempts: int
+
+
+class ProjectStatus(Record):
+    """What `topcoat status` shows. `matrix` follows the production model's line; None without any evaluation."""
+
+    version: Literal[1] = 1
+    project: str
+    production: str | None
+    models: list[ModelStatus]
+    phases: list[PhaseStatus]
+    matrix: ScoreMatrix | None = None
+
+
+class LogEntry(Record):
+    """One thing that happened, in UTC."""
+
+    at: str
+    what: str
+    detail: str
+
+
+def project_status(workspace: Workspace) -> ProjectStatus:
+    """Models, phases and production as they stand."""
+    lineage = workspace.lineage
+    production = lineage.production()
+    latest_scores = _latest_scores(lineage)
+    models = []
+    for model in lineage.models():
+        scores = latest_scores.get(model.name)
+        models.append(
+            ModelStatus(
+                name=model.name,
+                parent=model.parent,
+                phase=model.phase,
+                production=model.name == production,
+                categories=scores.categories if scores else [],
+            )
+        )
+    latest = {phase.name: phase for phase in lineage.phases()}
+    phases = []
+    for phase in latest.values():
+        outcome = lineage.outcome(phase.id)
+        phases.append(
+            PhaseStatus(
+                name=phase.name,
+                base=phase.base,
+                outcome=outcome.kind if outcome else "unfinished",
+                detail=outcome.detail if outcome else "",
+                attempts=len(lineage.attempts(phase.id)),
+            )
+        )
+    return ProjectStatus(
+        project=workspace.project.name,
+        production=production,
+        models=models,
+        phases=phases,
+        matrix=phase_matrix(workspace, production) if production else None,
+    )
+
+
+def phase_matrix(workspace: Workspace, model: str) -> ScoreMatrix | None:
+    """The scores after each phase on the way from the root to `model`; None if none of these models was evaluated."""
+    lineage = workspace.lineage
+    scores = _latest_scores(lineage)
+    line = lineage.ancestry(model)
+    return score_matrix([Stage(row.name, row.phase, _taught(lineage, row), scores.get(row.name)) for row in line])
+
+
+def _taught(lineage: Lineage, model: ModelRow) -> list[str]:
+    """The categories that the model's phase had a target or a quota for."""
+    origin = lineage.origin(model)
+    if origin is None:
+        return []
+    spec = origin[0].spec
+    return list(dict.fromkeys([*spec.gate.target, *(name for name, count in spec.data.quota.items() if count > 0)]))
+
+
+def _latest_scores(lineage: Lineage) -> dict[str, EvalResult]:
+    """Each model's latest evaluation on a whole suite."""
+    return {row.model: row.result for row in lineage.evaluations() if not row.result.reserve}
+
+
+def history(workspace: Workspace) -> list[LogEntry]:
+    """Everything that happened, oldest first."""
+    lineage = workspace.lineage
+    entries = [
+        LogEntry(at=entry.created, what=f"production is {entry.model}", detail=entry.reason)
+        for entry in lineage.production_history()
+    ]
+    for phase in lineage.phases():
+        entries.append(LogEntry(at=phase.created, what=f"{phase.name} began", detail=f"on {phase.base}"))
+        for attempt in lineage.attempts(phase.id):
+            detail = f"learning rate {attempt.learning_rate:g}"
+            entries.append(
+                LogEntry(at=attempt.created, what=f"{phase.name} attempt {attempt.number} began", detail=detail)
+            )
+        if outcome := lineage.outcome(phase.id):
+            entries.append(LogEntry(at=outcome.created, what=f"{phase.name} {outcome.kind}", detail=outcome.detail))
+    return sorted(entries, key=lambda entry: entry.at)

@@ -1,0 +1,305 @@
+"""The next phase, proposed from an evaluation: what is weak, what it needs, how to train. Pure: records in, plan out.
+
+**Weak** is a category whose 95% interval (by family, as `topcoat eval` shows it) ends below the goal, and which lost
+points in more than one family. So a category is called weak only on evidence that it is below the goal, and one case
+is never evidence enough; with few cases a category has to be far below it.
+
+**The quota**: every weak category gets `LEAST` examples, the rest is shared in proportion to the points that each lost.
+Within a category the examples go to the tools and chains whose cases failed. If there are more weak categories than
+the examples can serve, the weakest are served.
+
+**The target** of each is a third of what it lacks, but no more than the goal: a coat is thin.
+
+**No other category may fall** by more than one case, which can be chance; by none at all where one case is more than
+`MOST_TOLERATED` of its category.
+
+**The schedule**: updates of `ROWS` rows, at a rate that rises over a tenth of them and falls to nothing over the rest.
+At a constant rate, four rows an update, a run ends wherever the last few rows pushed it, and early stopping chooses
+among such places: the embedded model learned less and forgot more (docs/log.md).
+
+**What is adapted** is the MLP alone, at rank `RANK`, where a layer has a plain one: adapters in attention disturbed the
+copying of long names, which tool calls are full of (docs/log.md). Elsewhere it is what mlx-lm adapts.
+
+**The learning rate** of a first coat is `RATE` on a model `WIDTH` wide, and falls with the width (Yang et al. 2022,
+Tensor Programs V: Adam's rate goes with 1 / width); a base that has a coat already gets half of it. After a promoted
+phase, its settings and its rate are taken over, since they held.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from topcoat.calls.parsing import parse
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.phase import DataSpec, GateSpec, LoraSpec, PhaseSpec, TrainSpec
+from topcoat.spec.suite import Case, Suite
+from topcoat.store.records import CategoryScore, EvalResult, Interval, Record, Score
+
+__all__ = ["EXAMPLES", "GOAL", "Chain", "Confusion", "Need", "Plan", "Settings", "make_plan", "weak_categories"]
+
+GOAL = 0.9
+EXAMPLES = 80
+LEAST = 10
+"""Examples below which a category is not worth a place in a phase."""
+STEP = 1 / 3
+RATE, WIDTH = 1e-4, 2048
+HIGHEST_RATE = 1e-3
+LAYERED = 0.5
+TEXT_SCORERS = ("exact", "regex", "json_schema")
+REPLAY = 0.5
+HELD_OUT = 0.1
+"""The share that `[data] valid` holds out if it isn't written."""
+MOST_TOLERATED = 0.05
+PASSES = 10
+"""How often each new example is seen."""
+RANK = 16
+ROWS = 8
+"""Rows an update, in micro-batches of one: memory for one row at a time."""
+
+
+class Confusion(Record):
+    """Cases that wanted one thing, a tool or a chain of tools, and got another."""
+
+    wanted: str
+    called: str
+    cases: list[str]
+
+
+class Chain(Record):
+    """The tools that a category's cases expect: `failed` of its `cases` did, and `examples` should be written."""
+
+    tools: str
+    cases: int
+    failed: int
+    examples: int
+
+
+class Need(Record):
+    """What a weak category needs: `examples` in all, to reach `target`. Chains with the most failures come first."""
+
+    category: str
+    n: int
+    failed: int
+    mean: float
+    interval: Interval | None
+    target: float
+    examples: int
+    chains: list[Chain]
+    confusions: list[Confusion]
+
+
+class Plan(Record):
+    """The next phase. `spec` is None if nothing is weak.
+
+    `passes` is how often each of the `trained` examples is seen (the others are held out), `updates` how many steps the
+    optimizer takes. `layered`: the base has a coat already, so the rate is lower.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    model: str
+    goal: float
+    layered: bool
+    needs: list[Need]
+    spec: PhaseSpec | None = None
+    trained: int = 0
+    passes: float = 0.0
+    updates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a plan has to know of the base.
+
+    `hidden_size` is its width, `num_layers` its depth; `layered` whether it has a coat already. `earlier` is the phase
+    that made it, with the `rate` that was promoted, and `first_coat` whether that was on a bare model. `replayable`:
+    there is earlier data. `mlp` names the modules of a layer's dense MLP; empty if it has another kind.
+    """
+
+    hidden_size: int
+    num_layers: int
+    layered: bool
+    replayable: bool
+    mlp: tuple[str, ...] = ()
+    earlier: PhaseSpec | None = None
+    rate: float | None = None
+    first_coat: bool = False
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate to train at, of one significant digit where it is computed."""
+        if self.rate is not None:
+            return self.rate * (LAYERED if self.first_coat else 1.0)
+        rate = min(HIGHEST_RATE, RATE * WIDTH / self.hidden_size) * (LAYERED if self.layered else 1.0)
+        return float(f"{rate:.0e}")
+
+
+def weak_categories(result: EvalResult, goal: float = GOAL) -> list[CategoryScore]:
+    """The categories that are below the goal by their intervals, the weakest first (see the module)."""
+    failing = defaultdict(set)
+    for score in result.scores:
+        if score.value < 1.0:
+            failing[score.category].add(score.family or score.case_id)
+    weak = [c for c in result.categories if c.interval and c.interval[1] < goal and len(failing[c.category]) > 1]
+    return sorted(weak, key=lambda c: c.mean)
+
+
+def make_plan(
+    result: EvalResult,
+    suite: Suite,
+    catalog: Catalog,
+    settings: Settings,
+    *,
+    name: str,
+    goal: float = GOAL,
+    examples: int = EXAMPLES,
+    targets: Mapping[str, float | None] | None = None,
+) -> Plan:
+    """The phase `name`, for the weak categories of `result`, or for those of `targets` and the scores wanted there.
+
+    `result` is an evaluation on `suite`; every category of `targets` is in it.
+    """
+    chosen = [c for c in result.categories if c.category in targets] if targets else weak_categories(result, goal)
+    chosen = chosen[: max(1, examples // LEAST)]
+    wanted = targets or {}
+    quota = _shared(examples, [1 - c.mean for c in chosen], LEAST)
+    needs = [
+        _need(c, wanted.get(c.category), count, goal, result.scores, suite, catalog)
+        for c, count in zip(chosen, quota, strict=True)
+    ]
+    plan = Plan(name=name, model=result.model, goal=goal, layered=settings.layered, needs=needs)
+    if not needs:
+        return plan
+    replay = REPLAY if settings.earlier is None else settings.earlier.data.replay
+    guarded = [c for c in result.categories if c not in chosen]
+    trained = examples - round(examples * HELD_OUT)
+    share = replay if settings.replayable else 0.0
+    train = settings.earlier.train if settings.earlier else _first_training(trained, share, settings)
+    train = train.model_copy(update={"learning_rate": settings.learning_rate})
+    spec = PhaseSpec(
+        data=DataSpec(train=[f"data/{name}.jsonl"], replay=replay, quota={n.category: n.examples for n in needs}),
+        train=train,
+        gate=GateSpec(
+            target={n.category: n.target for n in needs},
+            no_regression=[c.category for c in guarded],
+            tolerance=_one_case(guarded),
+        ),
+    )
+    if settings.earlier:
+        spec = spec.model_copy(update={"fuse": settings.earlier.fuse, "retry": settings.earlier.retry})
+    return plan.model_copy(
+        update={
+            "spec": spec,
+            "trained": trained,
+            "passes": train.iters * train.batch_size * (1 - share) / trained,
+            "updates": train.updates,
+        }
+    )
+
+
+def _first_training(trained: int, replay: float, settings: Settings) -> TrainSpec:
+    """As the module says, with as many iterations as it takes to see `trained` examples `PASSES` times, and on at most
+    half of the model's layers: the others are the trunk, which is computed once.
+    """
+    plain = TrainSpec()
+    updates = math.ceil(PASSES * trained / (1 - replay) / ROWS)
+    iters = updates * ROWS
+    return plain.model_copy(
+        update={
+            "iters": iters,
+            "grad_accumulation_steps": ROWS,
+            "num_layers": min(plain.num_layers, max(1, settings.num_layers // 2)),
+            "warmup": updates // 10,
+            "schedule": "cosine",
+            "steps_per_eval": max(1, updates // 4) * ROWS,
+            "patience": 0,
+            "lora": LoraSpec(rank=RANK, keys=list(settings.mlp)) if settings.mlp else plain.lora,
+        }
+    )
+
+
+def _one_case(guarded: Sequence[CategoryScore]) -> float:
+    """One case of the smallest category, rounded up to whole percent; 0 where that is more than `MOST_TOLERATED`."""
+    one = math.ceil(100 / min(c.n for c in guarded)) / 100 if guarded else 0.0
+    return one if one <= MOST_TOLERATED else 0.0
+
+
+def _need(
+    category: CategoryScore,
+    target: float | None,
+    examples: int,
+    goal: float,
+    scores: Sequence[Score],
+    suite: Suite,
+    catalog: Catalog,
+) -> Need:
+    cases = {case.id: case for case in suite.cases}
+    own = [(cases[score.case_id], score) for score in scores if score.category == category.category]
+    failures = [(case, score) for case, score in own if score.value < 1.0]
+    asked = Counter(_wanted(case) for case, _ in own)
+    failed = Counter(_wanted(case) for case, _ in failures) or asked
+    ranked = [tools for tools, _ in failed.most_common()]
+    confused: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for case, score in failures:
+        confused[_wanted(case), _called(case, score, catalog)].append(case.id)
+    return Need(
+        category=category.category,
+        n=category.n,
+        failed=len(failures),
+        mean=category.mean,
+        interval=category.interval,
+        target=_next_step(category.mean, goal) if target is None else target,
+        examples=examples,
+        chains=[
+            Chain(tools=tools, cases=asked[tools], failed=failed[tools] if failures else 0, examples=count)
+            for tools, count in zip(ranked, _shared(examples, [failed[tools] for tools in ranked], 1), strict=True)
+        ],
+        confusions=[
+            Confusion(wanted=tools, called=called, cases=ids)
+            for (tools, called), ids in sorted(confused.items(), key=lambda item: -len(item[1]))
+        ],
+    )
+
+
+def _next_step(mean: float, goal: float) -> float:
+    """`STEP` of the way from `mean` to 1, in whole percent, not beyond the goal unless the mean is there."""
+    step = math.floor(100 * (mean + STEP * (1 - mean)) + 1e-9) / 100
+    return max(min(step, goal), math.floor(100 * mean + 1e-9) / 100)
+
+
+def _shared(total: int, weights: Sequence[float], least: int) -> list[int]:
+    """`total` in whole parts: `least` for each while there is enough, the rest by `weights` (largest remainders)."""
+    if not weights:
+        return []
+    floor = min(least, total // len(weights))
+    rest = total - floor * len(weights)
+    whole = sum(weights)
+    exact = [rest * (weight / whole if whole > 0 else 1 / len(weights)) for weight in weights]
+    parts = [math.floor(share) for share in exact]
+    for index in sorted(range(len(parts)), key=lambda i: parts[i] - exact[i])[: rest - sum(parts)]:
+        parts[index] += 1
+    return [floor + part for part in parts]
+
+
+def _wanted(case: Case) -> str:
+    """What a case expects, in a few words."""
+    if case.scorer in TEXT_SCORERS:
+        return "text"
+    return " → ".join(" or ".join(call.names) for call in case.expect.calls) or "no call"
+
+
+def _called(case: Case, score: Score, catalog: Catalog) -> str:
+    """What the model called instead or, where the tools aren't what is wrong, the reason of the score."""
+    answer = parse(score.answer, catalog.tools)
+    made = [call.tool for call in answer.calls]
+    expected = [call.names for call in case.expect.calls]
+    right = len(expected) == len(made) and all(tool in names for tool, names in zip(made, expected, strict=True))
+    if right or case.scorer in TEXT_SCORERS:
+        return score.reason
+    if answer.problems and not made:
+        return answer.problems[0]
+    return " → ".join(made) or "no call"

@@ -1,0 +1,154 @@
+"""Fused models as something that can be made again: rebuild them from the root and the adapters, or delete them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from topcoat.engine.protocol import FuseJob
+from topcoat.errors import EngineFault, Refused, StorageFault, Where
+from topcoat.phases.calibration import calibration_file, calibration_rows
+from topcoat.progress import Note
+from topcoat.project.session import Workspace
+from topcoat.spec.phase import FuseSpec
+from topcoat.store.files import read_record
+from topcoat.store.lineage import ModelRow
+from topcoat.store.records import FuseReport
+
+__all__ = ["Freed", "collect_garbage", "rebuild"]
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What a collection deleted: folders relative to the project, and the bytes of disk that it gave back."""
+
+    folders: list[str]
+    bytes: int
+
+
+def rebuild(workspace: Workspace, name: str) -> ModelRow:
+    """Make a fused model's folder again if it is gone, and its parents' where they are gone too.
+
+    Raises Refused for a root, StorageFault if an adapter or the root itself is gone or changed, EngineFault if other
+    bytes come out: another version of the engine may round differently.
+    """
+    model = workspace.lineage.require_model(_resolved(workspace, name))
+    if model.parent is None:
+        raise Refused(f"{model.name} is a root: there is nothing to make it from", where=Where(model.path))
+    ancestry = workspace.lineage.ancestry(model.name)
+    _require(workspace, ancestry[0])
+    for number, current in enumerate(ancestry[1:], 1):
+        if not current.path.is_dir():
+            _make_again(workspace, ancestry[: number + 1])
+    _require(workspace, model)
+    return model
+
+
+def collect_garbage(workspace: Workspace, *, dry_run: bool = False) -> Freed:
+    """Delete fused models that `rebuild` can make again, and checkpoints of trainings that ended.
+
+    Never production, never a root, never the base of a phase that isn't decided yet. `dry_run` only says what would go.
+    """
+    lineage, root = workspace.lineage, workspace.paths.root
+    kept = {lineage.production()}
+    kept |= {phase.base for phase in lineage.phases() if lineage.outcome(phase.id) is None}
+    models = [model for model in lineage.models() if model.name not in kept and _can_be_made_again(workspace, model)]
+    folders = [model.path for model in models]
+    folders += [
+        path for path in sorted(workspace.paths.runs.glob("**/checkpoints")) if (path.parent / "train.json").is_file()
+    ]
+    files = _files(folders)
+    elsewhere = set(_files([workspace.paths.models, workspace.paths.runs])) - set(files)
+    still_linked = {path.stat().st_ino for path in elsewhere}
+    freed = {path.stat().st_ino: path.stat().st_size for path in files if path.stat().st_ino not in still_linked}
+    roots = [model.path for model in lineage.models() if model.parent is None]
+    outside = {path.stat().st_ino for path in _files(roots)}
+    if not dry_run:
+        for folder in folders:
+            shutil.rmtree(folder)
+    return Freed(
+        [str(folder.relative_to(root)) for folder in folders],
+        sum(size for inode, size in freed.items() if inode not in outside),
+    )
+
+
+def _resolved(workspace: Workspace, name: str) -> str:
+    return (workspace.lineage.production() or name) if name == "production" else name
+
+
+def _require(workspace: Workspace, model: ModelRow) -> None:
+    """Raise StorageFault unless the model's folder holds the bytes that were recorded."""
+    if not model.path.is_dir():
+        raise StorageFault(
+            f"the folder of {model.name} is gone, and nothing can be made without it", where=Where(model.path)
+        )
+    if workspace.engine.describe(model.path).digest != model.digest:
+        raise StorageFault(
+            f"the files of {model.name} are not those that were recorded",
+            where=Where(model.path),
+            hint=f"rm -r '{model.path}' && topcoat rebuild {model.name}" if model.parent else None,
+        )
+
+
+def _make_again(workspace: Workspace, ancestry: list[ModelRow]) -> None:
+    """Fuse the last model of `ancestry`; those before it exist."""
+    *_, parent, model = ancestry
+    workspace.sink.emit(Note(f"making {model.name} again from {parent.name}"))
+    report = _fuse_report(model)
+    compensated = report.rounding == "compensated"
+    job = FuseJob(
+        base=parent.path,
+        root=ancestry[0].path,
+        adapters=[_adapter(ancestor) for ancestor in ancestry[1:]],
+        spec=FuseSpec(),
+        valid=[],
+        output=model.path,
+        bits={module.name: module.bits for module in report.modules},
+        calibration=calibration_rows(_adapter(model).parent) if compensated else [],
+    )
+    workspace.engine.fuse(job, workspace.sink)
+    if workspace.engine.describe(model.path).digest != model.digest:
+        raise EngineFault(
+            f"{model.name} came out with other bytes than were recorded; the engine is now {workspace.engine.name}",
+            where=Where(model.path),
+            hint="topcoat eval shows what it scores",
+        )
+
+
+def _can_be_made_again(workspace: Workspace, model: ModelRow) -> bool:
+    if model.parent is None or not model.path.is_dir():
+        return False
+    ancestry = workspace.lineage.ancestry(model.name)
+    return ancestry[0].path.is_dir() and all(_parts_are_there(ancestor) for ancestor in ancestry[1:])
+
+
+def _parts_are_there(model: ModelRow) -> bool:
+    """Whether the adapter is there, and all that fusing it again takes."""
+    path = _fuse_file(model)
+    if model.adapter is None or path is None or not model.adapter.exists() or not path.exists():
+        return False
+    nearest = read_record(path, FuseReport).rounding == "nearest"
+    return nearest or calibration_file(model.adapter.parent).exists()
+
+
+def _adapter(model: ModelRow) -> Path:
+    if model.adapter is None or not model.adapter.is_dir():
+        raise StorageFault(f"the adapter of {model.name} is gone", where=Where(model.adapter or model.path))
+    return model.adapter
+
+
+def _fuse_file(model: ModelRow) -> Path | None:
+    return model.adapter.parent / "fuse.json" if model.adapter else None
+
+
+def _fuse_report(model: ModelRow) -> FuseReport:
+    path = _fuse_file(model)
+    if path is None or not path.is_file():
+        raise StorageFault(f"what was written when {model.name} was fused is gone", where=Where(path or model.path))
+    return read_record(path, FuseReport)
+
+
+def _files(folders: Iterable[Path]) -> list[Path]:
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]

@@ -1,0 +1,97 @@
+"""An attempt's training: one run, or one for each of several learning rates and seeds, of which the best goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from topcoat.engine.protocol import TrainJob
+from topcoat.errors import NumericalFault
+from topcoat.phases.preparation import Prepared
+from topcoat.progress import Note
+from topcoat.project.session import Workspace
+from topcoat.store.files import read_record, staged_folder, write_json
+from topcoat.store.records import TrainReport, Trial
+
+__all__ = ["stored", "train_trials"]
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def stored(path: Path, record: type[R], compute: Callable[[], R]) -> R:
+    """The record in `path`, computed and stored there first if it is not there yet."""
+    if path.is_file():
+        return read_record(path, record)
+    result = compute()
+    write_json(path, result)
+    return result
+
+
+def train_trials(
+    workspace: Workspace, prepared: Prepared, model: Path, rates: list[float], folder: Path
+) -> TrainReport:
+    """Leave an adapter in `folder / "adapter"`: of the only run, or of the run with the lowest validation loss.
+
+    All runs share the trunk's activations. A run whose numbers overflow is out, and the others go on; raises
+    NumericalFault if every one did.
+    """
+    shutil.rmtree(folder / "adapter", ignore_errors=True)  # of a run that was killed before its report was stored
+    runs = list(product(rates, prepared.batches))
+    if len(runs) == 1:
+        return _train(workspace, prepared, model, *runs[0], folder)
+    trials: list[Trial] = []
+    reports: dict[int, TrainReport] = {}
+    for number, (rate, seed) in enumerate(runs):
+        own = _folder(folder, rate, seed)
+        workspace.sink.emit(Note(f"trial {number + 1} of {len(runs)}: learning rate {rate:g}, seed {seed}"))
+        try:
+            report = stored(
+                own / "train.json",
+                TrainReport,
+                partial(_train, workspace, prepared, model, rate, seed, own),
+            )
+        except NumericalFault as fault:
+            trials.append(Trial(learning_rate=rate, seed=seed, failure=fault.message))
+        else:
+            trials.append(Trial(learning_rate=rate, seed=seed, best_loss=report.best_loss))
+            reports[number] = report
+    if not reports:
+        raise NumericalFault(f"every trial failed; the last: {trials[-1].failure}")
+    # `prepare` refuses several trials without validation rows, so every report has a loss.
+    losses = {number: report.best_loss for number, report in reports.items() if report.best_loss is not None}
+    best = min(losses, key=lambda number: (losses[number], number))
+    with staged_folder(folder / "adapter") as staged:
+        shutil.copytree(_folder(folder, *runs[best]) / "adapter", staged, dirs_exist_ok=True)
+    workspace.sink.emit(
+        Note(
+            f"trial {best + 1} goes on: learning rate {runs[best][0]:g}, seed {runs[best][1]}; "
+            f"validation losses {min(losses.values()):.4f} to {max(losses.values()):.4f}"
+        )
+    )
+    chosen = [trial.model_copy(update={"chosen": number == best}) for number, trial in enumerate(trials)]
+    return reports[best].model_copy(update={"trials": chosen})
+
+
+def _folder(attempt: Path, rate: float, seed: int) -> Path:
+    return attempt / "trials" / f"{rate:g}-{seed}"
+
+
+def _train(workspace: Workspace, prepared: Prepared, model: Path, rate: float, seed: int, folder: Path) -> TrainReport:
+    shutil.rmtree(folder / "adapter", ignore_errors=True)  # of a run that was killed before its report was stored
+    job = TrainJob(
+        model=model,
+        rows=prepared.rows,
+        batches=prepared.batches[seed],
+        valid=prepared.valid,
+        spec=prepared.spec.train.model_copy(update={"seed": seed}),
+        learning_rate=rate,
+        folder=folder,
+        cache=workspace.paths.cache / "trunk",
+    )
+    return workspace.engine.train(job, workspace.sink)

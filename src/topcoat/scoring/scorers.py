@@ -1,0 +1,158 @@
+"""Scores an answer against what its case expects. All scorers are here or in `texts`; none parses or runs anything.
+
+`VERSION` is part of every evaluation's key: raise it when a change in scorers, parser or made-up results can change a
+score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from topcoat.calls.answer import Answer, Call, Scored
+from topcoat.scoring.chain import missing_call
+from topcoat.scoring.texts import exact, json_schema, regex
+from topcoat.spec.catalog import Catalog
+from topcoat.spec.suite import Expect, ExpectedCall
+
+__all__ = ["NEED_RUN", "SCORERS", "VERSION", "Scorer", "calls", "run", "tiered"]
+
+VERSION: Final = 2
+
+Scorer = Callable[[Expect, Answer, Catalog], Scored]
+
+_IN_ORDER = "every expected call, in order"
+
+
+def tiered(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
+    """Was the right tool chosen? Arguments don't count.
+
+    One tool expected: 1.0 called through execute_code; 0.5 called directly; 0.1 execute_code without it; else 0, which
+    is also what a wrong tool called directly gets. Several: the share of them that was called, in any order and either
+    way, plus 0.1 for execute_code, at most 1. None: 1.0 for an answer without any tool call.
+    """
+    if len(expect.calls) > 1:
+        return _several(expect, answer)
+    return _one(expect.calls[0], answer) if expect.calls else _silence(answer)
+
+
+def calls(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
+    """Would it have worked? 1.0 if every expected call is there, else 0.
+
+    They must come in order (others may come between), through execute_code, with the expected arguments, and each must
+    use the results it is expected to use, directly or through other calls.
+    """
+    if not expect.calls:
+        return _silence(answer)
+    missing = missing_call(expect.calls, answer.calls, catalog)
+    return (0.0, _noted(missing, answer)) if missing else (1.0, _IN_ORDER)
+
+
+def run(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
+    """Does it work? 1.0 if the code ran to its end and made every expected call, else 0.
+
+    What `calls` asks of the text is asked of the calls that were really made, with the values that they were given:
+    loops and branches count as they ran. Which result a call uses is still read off the text. A field that no result
+    has keeps the code from running, also where it would not have been read.
+    """
+    if not expect.calls:
+        return _silence(answer)
+    if answer.run is None:
+        raise ValueError("the scorer `run` needs an answer that was run")
+    if not answer.programs:
+        return calls(expect, answer, catalog)
+    if answer.run.problem:
+        return 0.0, f"the code doesn't run: {answer.run.problem}"
+    missing = missing_call(expect.calls, _traced(answer.run.calls, answer.calls), catalog)
+    return (0.0, _noted(missing, answer)) if missing else (1.0, _IN_ORDER)
+
+
+SCORERS: Final[Mapping[str, Scorer]] = {
+    "tiered": tiered,
+    "calls": calls,
+    "run": run,
+    "exact": exact,
+    "regex": regex,
+    "json_schema": json_schema,
+}
+
+NEED_RUN: Final = frozenset({"run"})
+"""Scorers of answers that were run."""
+
+
+def _silence(answer: Answer) -> Scored:
+    if answer.blocks == 0:
+        return 1.0, "no tool was called, as expected"
+    return 0.0, f"called {_named(answer.calls) or 'a tool'}, but no call was expected"
+
+
+def _one(expected: ExpectedCall, answer: Answer) -> Scored:
+    right = [call for call in answer.calls if call.tool in expected.names]
+    wanted, made = " or ".join(expected.names), _named(answer.calls)
+    if any(call.route == "code" for call in right):
+        return 1.0, f"{right[0].tool} through execute_code"
+    if right:
+        return 0.5, f"{right[0].tool} called directly, not through execute_code"
+    if answer.wrapped:
+        return 0.1, _noted(f"execute_code, but with {made or 'no tool'} instead of {wanted}", answer)
+    return 0.0, _noted(f"{made} called directly instead of {wanted}" if made else f"no call, expected {wanted}", answer)
+
+
+def _several(expect: Expect, answer: Answer) -> Scored:
+    matched = _matched([call.names for call in expect.calls], [call.tool for call in answer.calls])
+    missing = [" or ".join(call.names) for i, call in enumerate(expect.calls) if i not in matched]
+    value = min(1.0, len(matched) / len(expect.calls) + (0.1 if answer.wrapped else 0.0))
+    route = "" if answer.wrapped else ", not through execute_code"
+    reason = f"{len(matched)} of {len(expect.calls)} expected tools called{route}"
+    return value, _noted(f"{reason}, missing {', '.join(missing)}", answer) if missing else reason
+
+
+def _matched(wanted: Sequence[tuple[str, ...]], made: Sequence[str]) -> set[int]:
+    """Which of `wanted` can be paired off with calls in `made`: a largest matching, by augmenting paths (Kuhn)."""
+    owner: dict[int, int] = {}
+
+    def place(want: int, tried: set[int]) -> bool:
+        for i, tool in enumerate(made):
+            if tool in wanted[want] and i not in tried:
+                tried.add(i)
+                if i not in owner or place(owner[i], tried):
+                    owner[i] = want
+                    return True
+        return False
+
+    for want in range(len(wanted)):
+        place(want, set())
+    return set(owner.values())
+
+
+def _named(made: Sequence[Call]) -> str:
+    names = list(dict.fromkeys(call.tool for call in made))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _noted(reason: str, answer: Answer) -> str:
+    """The reason, with the parser's first problem: it often explains the score."""
+    return f"{reason} ({answer.problems[0]})" if answer.problems else reason
+
+
+def _traced(made: Sequence[Call], read: Sequence[Call]) -> list[Call]:
+    """The calls that were made, with the results they use as `read` off the text at the same places."""
+    origins = [_origin(call, read) for call in made]
+    return [
+        replace(call, uses=frozenset(j for j in range(i) if origin is not None and origins[j] in read[origin].uses))
+        for i, (call, origin) in enumerate(zip(made, origins, strict=True))
+    ]
+
+
+def _origin(call: Call, read: Sequence[Call]) -> int | None:
+    """Which of the calls that were read this one is: at its place or, inside an f-string, at least on its line.
+
+    (Before Python 3.12 the columns inside f-strings are wrong.)
+    """
+    if call.place is None:
+        return None
+    same = [i for i, other in enumerate(read) if other.tool == call.tool and other.place is not None]
+    exact_place = [i for i in same if read[i].place == call.place]
+    on_line = [i for i in same if (read[i].place or ())[:2] == call.place[:2]]
+    return next(iter(exact_place or on_line), None)

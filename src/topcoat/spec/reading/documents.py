@@ -1,0 +1,51 @@
+"""The JSON documents of a file: one a line, or written over several lines one after the other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from topcoat.errors import Mistake, Where
+from topcoat.spec.reading.loader import read_text
+
+__all__ = ["read_documents"]
+
+
+def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake]]:
+    """Every document and the line on which it begins, and a mistake for each place where there is none.
+
+    After a mistake, reading goes on at the next line that could begin a document. Raises `InvalidInput` if the file
+    can't be read as text.
+    """
+    text = read_text(path)
+    decoder = json.JSONDecoder()
+    documents: list[tuple[object, Where]] = []
+    mistakes: list[Mistake] = []
+    position, line = 0, 1
+    while (start := _content(text, position)) < len(text):
+        line += text.count("\n", position, start)
+        where = Where(path, line)
+        try:
+            document, end = decoder.raw_decode(text, start)
+            documents.append((document, where))
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deeply"
+            mistakes.append(Mistake(f"not valid JSON: {reason[:1].lower() + reason[1:]}", where))
+            end = _next_line(text, start)
+        line += text.count("\n", start, end)
+        position = end
+    return documents, mistakes
+
+
+def _content(text: str, position: int) -> int:
+    while position < len(text) and text[position] in " \t\r\n,":
+        position += 1
+    return position
+
+
+def _next_line(text: str, position: int) -> int:
+    """Where the next line begins that starts with a bracket."""
+    while (position := text.find("\n", position) + 1) > 0:
+        if text[position : position + 1] in ("{", "["):
+            return position
+    return len(text)

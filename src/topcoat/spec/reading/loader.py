@@ -1,0 +1,298 @@
+"""Reads what a user wrote and says everything that is wrong with it at once, each mistake with its file and line."""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.reading.toml_lines import KeyPath, key_lines, repeated_key
+from topcoat.spec.reading.wording import findings
+
+__all__ = [
+    "Document",
+    "Line",
+    "TomlSource",
+    "load_jsonl",
+    "load_toml",
+    "parse_toml",
+    "read_jsonl",
+    "read_text",
+    "read_toml",
+]
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_DEPTH = 100
+"""Levels of tables and lists in one document. Far above any honest file, far below Python's recursion limit."""
+
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LONG_NUMBER = re.compile(r"\d{4000,}")
+_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[M]):
+    """A TOML file's `value`, and the lines of its keys."""
+
+    path: Path
+    value: M
+    lines: dict[KeyPath, int]
+
+    def where(self, *key: str | int) -> Where:
+        """The line of a key, or of the nearest table around it that is written out."""
+        return Where(self.path, _line_of(key, self.lines))
+
+
+@dataclass(frozen=True, slots=True)
+class TomlSource:
+    """A TOML file as data, for callers that check more before they raise, and the lines of its keys."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+    def read(self, model: type[M]) -> tuple[M | None, list[Mistake]]:
+        """The `model` that is written here, or None and every mistake, by line."""
+        try:
+            return model.model_validate(self.data), []
+        except ValidationError as error:
+            return None, self.mistakes(error, self.data, model)
+
+    def mistakes(self, error: ValidationError, data: object, model: type[BaseModel], *key: str | int) -> list[Mistake]:
+        """What `error` says of `data`, which stands under `key`, by line."""
+        found = [Mistake(f.message, self.where(*key, *f.path), f.hint) for f in findings(error, data, model, "toml")]
+        return sorted(found, key=_line_number)
+
+    def where(self, *key: str | int) -> Where:
+        """The line of a key, or of the nearest table around it that is written out."""
+        return Where(self.path, _line_of(key, self.lines))
+
+
+@dataclass(frozen=True, slots=True)
+class Line(Generic[M]):
+    """One object of a JSONL file, and its line."""
+
+    value: M
+    where: Where
+
+
+def load_toml(path: Path, model: type[M]) -> M:
+    """The `model` written in a TOML file. Raises `InvalidInput` with every mistake of the file."""
+    return read_toml(path, model).value
+
+
+def read_toml(path: Path, model: type[M]) -> Document[M]:
+    """`load_toml`, keeping the lines for checks that look beyond the file. Raises `InvalidInput`."""
+    source = parse_toml(path)
+    value, mistakes = source.read(model)
+    if value is None:
+        raise _invalid(path, mistakes)
+    return Document(path, value, source.lines)
+
+
+def parse_toml(path: Path) -> TomlSource:
+    """A TOML file that isn't empty. Raises `InvalidInput` if it can't be read as such."""
+    source = read_text(path)
+    try:
+        data = tomllib.loads(source)
+    except RecursionError:
+        raise _invalid(path, [_too_deep(Where(path))]) from None
+    except ValueError as error:  # also integers of more digits than Python converts
+        raise _invalid(path, [_toml_mistake(path, source, error)]) from None
+    if _depth(data) > MAX_DEPTH:
+        raise _invalid(path, [_too_deep(Where(path))])
+    if not data:
+        raise _invalid(path, [Mistake("the file is empty", Where(path))])
+    return TomlSource(path, data, key_lines(source.replace("\r\n", "\n")))
+
+
+def load_jsonl(path: Path, model: type[M]) -> list[Line[M]]:
+    """The objects of a JSONL file, in order. Raises `InvalidInput` with every mistake of the file."""
+    lines, mistakes = read_jsonl(path, model)
+    if mistakes:
+        raise _invalid(path, mistakes)
+    return lines
+
+
+def read_jsonl(path: Path, model: type[M]) -> tuple[list[Line[M]], list[Mistake]]:
+    """The good lines of a JSONL file and the mistakes in the others, for callers that check more before they raise.
+
+    Empty lines are skipped; a file with nothing else is a mistake. Raises `InvalidInput` only if the file can't be
+    read at all.
+    """
+    rows = [(Where(path, number), raw) for number, raw in enumerate(_read_bytes(path).split(b"\n"), 1) if raw.strip()]
+    if not rows:
+        return [], [Mistake("the file is empty", Where(path))]
+    if rows[0][1].strip() in (b"[", b"{"):
+        hint = f"jq -c '{'.[]' if rows[0][1].strip() == b'[' else '.'}' '{path}' > NEW.jsonl"
+        return [], [Mistake("not JSONL: an object must stand on one line", rows[0][0], hint)]
+    lines: list[Line[M]] = []
+    mistakes: list[Mistake] = []
+    for where, raw in rows:
+        try:
+            data = _parse_json(raw)
+            lines.append(Line(model.model_validate(data), where))
+        except _Unreadable as problem:
+            mistakes.append(Mistake(problem.message, where, problem.hint))
+        except ValidationError as error:
+            mistakes += [Mistake(f.message, where, f.hint) for f in findings(error, data, model, "json")]
+    return lines, mistakes
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte order mark. Raises `InvalidInput` if it can't be read as such."""
+    raw = _read_bytes(path)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise _invalid(path, [Mistake(_not_utf8(error), Where(path, line), _iconv(path))]) from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InvalidInput(f"no such file: {path}", where=Where(path), hint=_like_named(path)) from None
+    except IsADirectoryError:
+        raise InvalidInput(f"{path} is a folder, not a file", where=Where(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InvalidInput(f"can't read {path}: {reason}", where=Where(path)) from None
+    if raw.startswith(_UTF16_BOMS):
+        raise _invalid(path, [Mistake("not UTF-8 text but UTF-16", Where(path, 1), _iconv(path, "utf-16"))])
+    return raw.removeprefix(codecs.BOM_UTF8)
+
+
+def _like_named(path: Path) -> str:
+    """A hint for a missing file: a neighbour with a similar name, or a look at the folder."""
+    folder = path.parent
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return f"there is no folder {folder} either"
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {folder / close[0]}?" if close else f"ls '{folder}'"
+
+
+class _Unreadable(Exception):
+    """A line that is no JSON object."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def _parse_json(raw: bytes) -> dict[str, Any]:
+    try:
+        text = raw.decode("utf-8")
+        data = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_each_key_once)
+    except UnicodeDecodeError as error:
+        raise _Unreadable(_not_utf8(error), "save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        reason = "more follows the object" if error.msg == "Extra data" else error.msg[:1].lower() + error.msg[1:]
+        raise _Unreadable(f"not valid JSON at column {error.colno}: {reason}") from None
+    except RecursionError:
+        raise _Unreadable(_too_deep(None).message) from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise _Unreadable("a number has too many digits") from None
+    if not isinstance(data, dict):
+        raise _Unreadable("must be a JSON object, like {...}")
+    if _depth(data) > MAX_DEPTH:
+        raise _Unreadable(_too_deep(None).message)
+    if "\\u" in text and not _encodable(data):
+        raise _Unreadable("holds half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+    return data
+
+
+def _no_constant(name: str) -> float:
+    raise _Unreadable(f"{name} is not valid JSON", "use null or a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise _Unreadable(f"the number {text[:40]} is too large")
+    return value
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise _Unreadable(f'the key "{repeated}" is written twice')
+    return table
+
+
+def _encodable(data: object) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _depth(data: object) -> int:
+    """How many tables and lists lie inside each other at most."""
+    level: list[object] = [data]
+    depth = 0
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _toml_mistake(path: Path, source: str, error: ValueError) -> Mistake:
+    """A syntax error in plain words. `tomllib` stops at the first, so there is only ever one."""
+    text = str(error)
+    position = _POSITION.search(text)
+    if position is None:
+        number = _LONG_NUMBER.search(source)
+        line = source.count("\n", 0, number.start()) + 1 if number else None
+        return Mistake("not valid TOML: a number has too many digits", Where(path, line))
+    lines = source.replace("\r\n", "\n").split("\n")
+    line = int(position[1]) if position[1] else len(lines)
+    reason = text[: position.start()]
+    if reason.startswith("Cannot"):  # tomllib points behind the value, which may end lines below its key
+        repeated = repeated_key("\n".join(lines[:line]))
+        if repeated is not None:
+            key, first, second = repeated
+            name = ".".join(str(part) for part in key)
+            return Mistake(f"{name}: written twice, first on line {first}", Where(path, second), "keep one of them")
+    column = f", column {position[2]}" if position[2] else ""
+    return Mistake(f"not valid TOML{column}: {reason[:1].lower() + reason[1:]}", Where(path, line))
+
+
+def _line_of(path: KeyPath, lines: dict[KeyPath, int]) -> int | None:
+    return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
+
+
+def _line_number(mistake: Mistake) -> int:
+    return (mistake.where.line or 0) if mistake.where else 0
+
+
+def _too_deep(where: Where | None) -> Mistake:
+    return Mistake(f"nested too deeply: more than {MAX_DEPTH} levels", where)
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"not UTF-8 text: byte 0x{error.object[error.start]:02x}"
+
+
+def _iconv(path: Path, encoding: str = "latin1") -> str:
+    return f"iconv -f {encoding} -t utf-8 '{path}' > NEW && mv NEW '{path}'"
+
+
+def _invalid(path: Path, mistakes: list[Mistake]) -> InvalidInput:
+    return InvalidInput.collect(str(path), mistakes)

@@ -1,0 +1,1 @@
+"""Suites: cases are asked, answers scored, scores summed up and compared."""

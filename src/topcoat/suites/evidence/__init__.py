@@ -1,0 +1,1 @@
+"""What scores can show: statistics, comparisons, and scores over phases."""

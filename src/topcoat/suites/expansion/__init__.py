@@ -1,0 +1,1 @@
+"""Cases at scale, from templates, with names that nothing trained on has."""

@@ -1,0 +1,65 @@
+"""Where answers come from: an engine that holds the model, or whatever else takes questions (`endpoint` is another)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from topcoat.engine.protocol import Engine, GenerateJob, Message, Sampling
+from topcoat.progress import Sink
+from topcoat.store.records import Completion
+
+__all__ = ["EngineSource", "Question", "Reply", "Source", "Unanswered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A dialogue to answer in at most `max_tokens` tokens; greedily at temperature 0, else as `seed` draws.
+
+    `id` is the case's, for messages.
+    """
+
+    id: str
+    messages: Sequence[Message]
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """There is no answer, and `reason` isn't the model's doing: such a case has no score."""
+
+    reason: str
+
+
+Reply = Completion | Unanswered
+
+
+class Source(Protocol):
+    """Answers questions."""
+
+    def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
+        """One reply a question, in order. Raises TopcoatError if there is no point in going on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSource:
+    """A model folder, asked through an engine."""
+
+    engine: Engine
+    model: Path
+
+    def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
+        tokenizer = self.engine.tokenizer(self.model)
+        prompts = [tokenizer.chat(question.messages, add_generation_prompt=True) for question in questions]
+        job = GenerateJob(
+            self.model,
+            prompts,
+            [question.max_tokens for question in questions],
+            [Sampling(question.temperature, question.seed) for question in questions],
+        )
+        return [*self.engine.generate(job, sink)]

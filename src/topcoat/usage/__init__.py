@@ -1,0 +1,1 @@
+"""Captured usage: events, the ways in which they come, and what is learned from them."""

@@ -1,0 +1,1 @@
+"""Capturing what agents do: the server before the model, and the recorder."""

@@ -1,0 +1,202 @@
+"""The server that agents talk to: hands each request on to a model server, the answer back, and a copy of both to the
+recorder. Bytes pass unchanged, as they come; nothing waits for the recorder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
+from yarl import URL
+
+from topcoat.errors import Refused
+from topcoat.usage.capture.access import Access
+from topcoat.usage.capture.exchange import RECORDED, Exchange
+from topcoat.usage.capture.recorder import RecordingFigures
+
+__all__ = ["Front", "Upstream", "listening"]
+
+_LARGEST_REQUEST = 1 << 30
+_CONNECT_SECONDS = 10.0
+_NOT_HANDED_ON = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",  # so far: RFC 9110, 7.6.1
+        "accept-encoding",  # the recorder reads what passes
+        "content-length",
+        "host",
+        "origin",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The server with the model. `headers` are added to each request; `model` is set if the server is our own.
+
+    Our own server would load whatever model a request names: then every request gets the model that is loaded.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What a front needs. `record` takes an exchange and returns at once; `figures` says what became of them."""
+
+    upstream: Upstream
+    access: Access
+    record: Callable[[Exchange], None]
+    figures: Callable[[], RecordingFigures]
+
+    async def handle(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
+        """Answer one request."""
+        refusal = self.access.refusal(
+            host=request.headers.get("Host", ""),
+            origin=request.headers.get("Origin"),
+            authorization=request.headers.get("Authorization", ""),
+        )
+        if refusal is not None:
+            return _error(*refusal)
+        if request.method == "GET" and request.path == "/health":
+            return await self._health(client)
+        if self.upstream.model and request.method == "GET" and request.path == "/v1/models":
+            listed = {"id": self.upstream.model, "object": "model", "owned_by": "topcoat"}
+            return web.json_response({"object": "list", "data": [listed]})
+        return await self._hand_on(request, client)
+
+    async def _hand_on(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
+        started = datetime.now(UTC)
+        body = await request.read()
+        sent = body
+        if self.upstream.model and request.method == "POST":
+            try:
+                sent = _for_our_model(body)
+            except ValueError:
+                return _error(400, "the request is not a JSON object")
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in _NOT_HANDED_ON}
+        if self.access.token:
+            headers.pop("Authorization", None)
+        headers |= {"Accept-Encoding": "identity", **self.upstream.headers}
+        url = URL(self.upstream.url + request.raw_path, encoded=True)
+        try:
+            async with client.request(request.method, url, data=sent, headers=headers) as answer:
+                recorded = request.method == "POST" and request.path in RECORDED and answer.status == 200
+                return await self._hand_back(request, answer, _Copy(request, body, started) if recorded else None)
+        except (ClientError, TimeoutError) as error:
+            return _error(502, f"the model server can't be reached: {str(error) or type(error).__name__}")
+
+    async def _hand_back(self, request: web.Request, answer: ClientResponse, copy: _Copy | None) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        for key, value in answer.headers.items():
+            if key.lower() not in _NOT_HANDED_ON and not key.lower().startswith("access-control-"):
+                response.headers.add(key, value)
+        if answer.content_length is not None:
+            response.content_length = answer.content_length
+        if copy:
+            copy.streamed = answer.content_type == "text/event-stream"
+        try:
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                if copy:
+                    copy.chunks.append(chunk)
+                await response.write(chunk)
+            if copy and self.upstream.model and copy.streamed and not copy.has_end_mark():
+                raise ConnectionResetError  # our own server died; without a length, its answer only seems to end
+            await response.write_eof()
+            if copy:
+                copy.whole = True
+        except (ClientError, ConnectionError, TimeoutError):  # either side went away in the middle of the answer
+            if request.transport is not None:
+                request.transport.abort()  # an ending that the client can't take for the answer's own
+        finally:
+            if copy:
+                self.record(copy.exchange())
+        return response
+
+    async def _health(self, client: ClientSession) -> web.Response:
+        try:
+            async with client.get(f"{self.upstream.url}/health", headers=self.upstream.headers) as answer:
+                well = answer.status < 500
+        except (ClientError, TimeoutError):
+            well = False
+        document = {"status": "ok" if well else "unavailable", "capture": self.figures().model_dump()}
+        return web.json_response(document, status=200 if well else 503)
+
+
+class _Copy:
+    """What passes of one exchange."""
+
+    def __init__(self, request: web.Request, body: bytes, started: datetime) -> None:
+        self._body, self._started = body, started
+        self._session = request.headers.get("X-Session-Id", "")
+        self._branch = request.headers.get("X-Branch", "")
+        self.chunks: list[bytes] = []
+        self.streamed = self.whole = False
+
+    def has_end_mark(self) -> bool:
+        return b"[DONE]" in b"".join(self.chunks[-2:])
+
+    def exchange(self) -> Exchange:
+        response = b"".join(self.chunks)
+        return Exchange(self._started, self._body, response, self.streamed, self.whole, self._session, self._branch)
+
+
+@asynccontextmanager
+async def listening(front: Front, port: int) -> AsyncIterator[int]:
+    """Serve while the block runs; gives the port (a free one if `port` is 0). Raises `Refused` if it can't listen."""
+    connector = TCPConnector(limit=0)
+    timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+    async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as client:
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await front.handle(request, client)
+
+        app = web.Application(client_max_size=_LARGEST_REQUEST)
+        app.router.add_route("*", "/{path:.*}", handle)
+        # A client that goes away ends its request, and with it the model's work on it.
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, front.access.host, port)
+            try:
+                await site.start()
+            except OSError as error:
+                where = f"{front.access.host}:{port}"
+                hint = f"--port {port + 1}" if port else "--host 127.0.0.1"
+                raise Refused(f"can't listen on {where}: {error.strerror or error}", hint=hint) from error
+            yield runner.addresses[0][1]
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await runner.cleanup()
+
+
+def _for_our_model(body: bytes) -> bytes:
+    """The request, for the model that our own server has loaded. Raises `ValueError` if it is no JSON object."""
+    document: Any = json.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError
+    if document.get("model") in (None, "default_model") and not document.keys() & {"adapters", "draft_model"}:
+        return body
+    kept = {key: value for key, value in document.items() if key not in ("adapters", "draft_model")}
+    return json.dumps({**kept, "model": "default_model"}).encode()
+
+
+def _error(status: int, message: str) -> web.Response:
+    """An error in the form that OpenAI's clients read."""
+    return web.json_response({"error": {"message": message, "type": "topcoat", "code": status}}, status=status)

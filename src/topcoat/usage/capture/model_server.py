@@ -1,0 +1,100 @@
+"""A model server of our own: a process that serves one model on a loopback port, and ends when we do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from topcoat.engine.mlx.serve.server import KEY_HEADER, KEY_VARIABLE
+from topcoat.errors import EngineFault
+
+__all__ = ["ModelServer", "model_server"]
+
+_LAST_LINES = 12
+_POLL_SECONDS = 0.1
+_END_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServer:
+    """The running process. What it prints is kept in memory only: it may hold what users said."""
+
+    process: Process
+    url: str
+    headers: dict[str, str]
+    printed: deque[str]
+
+    async def died(self) -> EngineFault:
+        """Wait until it ends by itself; gives the error to end with."""
+        code = await self.process.wait()
+        await asyncio.sleep(_POLL_SECONDS)  # its last lines
+        cause = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return EngineFault("\n  ".join([f"the model server {cause}; it printed last:", *self.printed]))
+
+
+@asynccontextmanager
+async def model_server(model: Path, arguments: Sequence[str] = ()) -> AsyncIterator[ModelServer]:
+    """Serve `model` through mlx_lm.server, with its `arguments`, while the block runs. Raises `EngineFault`."""
+    port, key = _free_port(), secrets.token_urlsafe(24)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "topcoat.engine.mlx.serve.server", "--model", str(model)),
+        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "WARNING", *arguments),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=STDOUT,
+        env={**os.environ, KEY_VARIABLE: key, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True,  # Ctrl-C is for us; the server ends after the last answer
+    )
+    server = ModelServer(process, f"http://127.0.0.1:{port}", {KEY_HEADER: key}, deque(maxlen=_LAST_LINES))
+    reading = asyncio.create_task(_read(process, server.printed))
+    try:
+        await _ready(server)
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _END_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        reading.cancel()
+
+
+async def _ready(server: ModelServer) -> None:
+    died = asyncio.create_task(server.died())
+    try:
+        async with httpx2.AsyncClient(headers=server.headers) as client:
+            while not died.done():
+                with contextlib.suppress(httpx2.TransportError):
+                    if (await client.get(f"{server.url}/health")).status_code == 200:
+                        return
+                await asyncio.sleep(_POLL_SECONDS)
+        raise died.result()
+    finally:
+        died.cancel()
+
+
+async def _read(process: Process, printed: deque[str]) -> None:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        printed.append(line.decode("utf-8", "replace").rstrip()[:500])
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port

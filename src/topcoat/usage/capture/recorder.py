@@ -1,0 +1,130 @@
+"""Takes what is to be recorded off the caller's hands: a queue and one thread that writes. Never raises, never blocks.
+
+While the database can't be written (locked, disk full) what came waits here, up to a limit; what is beyond the limit,
+or still waiting at the end, is lost and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from topcoat.errors import TopcoatError
+from topcoat.store.records import Record
+from topcoat.usage.events import Event
+from topcoat.usage.log import EventLog
+from topcoat.usage.sessions import Sessions
+
+__all__ = ["Recorder", "RecordingFigures"]
+
+Job = Callable[[Sessions], Sequence[Event]]
+"""Makes the events of something recorded. Runs in the writing thread; a `ValueError` says what can't be read."""
+
+_REMEMBERED = 20_000
+_BUSY_SECONDS = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class RecordingFigures(Record):
+    """What became of everything that was to be recorded. `problem` is the last one, "" if there was none."""
+
+    version: Literal[1] = 1
+    kept: int = 0
+    waiting: int = 0
+    lost: int = 0
+    problem: str = ""
+
+
+class Recorder:
+    """Writes to the events at `path` from a thread of its own. `close` it, from the thread that made it."""
+
+    def __init__(self, path: Path, *, most_waiting_bytes: int = 256_000_000) -> None:
+        self._path = path
+        self._limit = most_waiting_bytes
+        self._jobs: deque[tuple[Job, int]] = deque()
+        self._bytes = 0
+        self._kept = self._lost = 0
+        self._problem = ""
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="topcoat-recorder", daemon=True)
+        self._thread.start()
+
+    def put(self, job: Job, size: int) -> None:
+        """Have `job` recorded; `size` is about how many bytes it keeps in memory until then."""
+        with self._changed:
+            if self._closing or self._bytes + size > self._limit:
+                self._lost += 1
+                self._problem = self._problem or "too much was waiting to be written"
+                return
+            self._jobs.append((job, size))
+            self._bytes += size
+            self._changed.notify_all()
+
+    def figures(self) -> RecordingFigures:
+        with self._changed:
+            return RecordingFigures(kept=self._kept, waiting=len(self._jobs), lost=self._lost, problem=self._problem)
+
+    def close(self, patience: float = 10.0) -> RecordingFigures:
+        """Write what waits, for at most `patience` seconds; what isn't written by then is lost."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(patience)
+        with self._changed:
+            self._lost += len(self._jobs)
+            self._jobs.clear()
+        return self.figures()
+
+    def _work(self) -> None:
+        log: EventLog | None = None
+        sessions = Sessions()
+        pause = _FIRST_PAUSE
+        while (job := self._next()) is not None:
+            try:
+                if log is None:
+                    log = EventLog(self._path, busy_seconds=_BUSY_SECONDS)
+                    sessions = Sessions(log.ends(_REMEMBERED))
+                events = job(sessions)
+                log.add(events)
+            except TopcoatError as error:  # the file can't be written now: the same job again, after a while
+                if self._wait(error.message, pause):
+                    break
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            except Exception as error:  # a client may send anything; recording goes on with the next
+                self._done(lost=f"{type(error).__name__}: {error}")
+                continue
+            for event in events:
+                if event.after:
+                    sessions.learn(event.after, event.session)
+            pause = _FIRST_PAUSE
+            self._done()
+        if log is not None:
+            log.close()
+
+    def _next(self) -> Job | None:
+        """The first job, which stays in the queue until it is done; None when there are no more to come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closing)
+            return self._jobs[0][0] if self._jobs else None
+
+    def _done(self, *, lost: str = "") -> None:
+        with self._changed:
+            if not self._jobs:  # given up by `close`
+                return
+            self._bytes -= self._jobs.popleft()[1]
+            self._kept, self._lost = (self._kept, self._lost + 1) if lost else (self._kept + 1, self._lost)
+            self._problem = lost or self._problem
+
+    def _wait(self, problem: str, seconds: float) -> bool:
+        """Let some time pass; True if there is nothing left to write."""
+        with self._changed:
+            self._problem = problem
+        time.sleep(seconds)
+        with self._changed:
+            return self._closing and not self._jobs

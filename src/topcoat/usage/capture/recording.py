@@ -1,0 +1,70 @@
+"""`topcoat.record`: what an agent written in Python says about its work.
+
+topcoat.record("request", session=run_id, query=question, answer=answer)
+topcoat.record("retry", session=run_id, original=code, corrected=better, errors=[str(error)])
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from topcoat.spec.project import find_project
+from topcoat.store.paths import ProjectPaths
+from topcoat.usage.capture.recorder import Recorder, RecordingFigures
+from topcoat.usage.events import Event
+
+__all__ = ["PROJECT_VARIABLE", "record", "stop_recording"]
+
+PROJECT_VARIABLE = "TOPCOAT_PROJECT"
+_LOGGER = logging.getLogger("topcoat")
+_recorders: dict[Path, Recorder] = {}
+_lock = threading.Lock()
+
+
+def record(kind: str, *, session: str, project: Path | str | None = None, **fields: Any) -> bool:
+    """Have an event recorded; returns at once. `fields` are those of `topcoat.usage.events.Event`.
+
+    `project` is a folder in the project; if not given, the one in TOPCOAT_PROJECT, or this one. Never raises: an event
+    that can't be taken is logged (logger "topcoat") and gives False. What was taken is written by a thread, at the
+    latest when the program ends.
+    """
+    try:
+        event = Event.model_validate({"source": "record", **fields, "session": session, "kind": kind})
+        _recorder(Path(project or os.environ.get(PROJECT_VARIABLE) or ".")).put(lambda _: [event], 1_000)
+    except Exception as error:  # an agent's work is worth more than the record of it
+        _LOGGER.warning("an event was not recorded: %s", error)
+        return False
+    return True
+
+
+def stop_recording(patience: float = 10.0) -> RecordingFigures:
+    """Write what waits and give what became of everything; called by itself when the program ends.
+
+    Recording starts anew with the next `record`.
+    """
+    with _lock:
+        closed = [recorder.close(patience) for recorder in _recorders.values()]
+        _recorders.clear()
+    total = RecordingFigures(
+        kept=sum(figures.kept for figures in closed),
+        lost=sum(figures.lost for figures in closed),
+        problem=next((figures.problem for figures in closed if figures.problem), ""),
+    )
+    if total.lost:
+        _LOGGER.warning("%d events could not be kept: %s", total.lost, total.problem)
+    return total
+
+
+def _recorder(start: Path) -> Recorder:
+    start = start.absolute()
+    with _lock:
+        if start not in _recorders:
+            if not _recorders:
+                atexit.register(stop_recording)
+            _recorders[start] = Recorder(ProjectPaths(find_project(start)).events)
+        return _recorders[start]

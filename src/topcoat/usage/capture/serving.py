@@ -1,0 +1,202 @@
+"""Serving the production model, or another server, to agents, and recording what they do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from topcoat.errors import EngineFault, InvalidInput, StorageFault
+from topcoat.progress import Note, Sink
+from topcoat.project.session import Workspace
+from topcoat.suites.endpoint import KEY_VARIABLE
+from topcoat.usage.capture.access import Access, is_loopback
+from topcoat.usage.capture.exchange import Exchange
+from topcoat.usage.capture.front import Front, Upstream, listening
+from topcoat.usage.capture.model_server import ModelServer, model_server
+from topcoat.usage.capture.recorder import Recorder, RecordingFigures
+from topcoat.usage.events import Event
+from topcoat.usage.sessions import Sessions
+from topcoat.usage.turns import boundaries, events_of
+
+__all__ = ["TOKEN_VARIABLE", "Serving", "exchange_events", "serve"]
+
+TOKEN_VARIABLE = "TOPCOAT_TOKEN"
+_SHOWN_SECONDS = 5.0
+_SWITCH_SECONDS = 0.0005
+"""How long the recording thread may keep the interpreter while an answer waits to pass; Python's own is 5 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How to serve. `upstream` is the URL of a server that has the model, "" for one of our own with `arguments`.
+
+    `repository` is where the agents work: its branch is recorded with what they do.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str = ""
+    upstream: str = ""
+    repository: Path | None = None
+    arguments: Sequence[str] = ()
+
+
+def serve(workspace: Workspace, serving: Serving) -> RecordingFigures:
+    """Serve until SIGINT or SIGTERM; gives what became of the recorded exchanges.
+
+    Raises `InvalidInput` for a host that others can reach without a token, `Refused` if the port is taken,
+    `EngineFault` when the model server ends by itself.
+    """
+    if not is_loopback(serving.host) and not serving.token:
+        message = f"whoever reaches {serving.host} could use the model"
+        raise InvalidInput(
+            message, hint=f"{TOKEN_VARIABLE}=$(openssl rand -hex 16) topcoat serve --host {serving.host}"
+        )
+    recorder = Recorder(workspace.paths.events)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        asyncio.run(_serve(workspace, serving, recorder))
+    finally:
+        figures = recorder.close()
+        _say_what_became(figures, workspace.sink)
+    return figures
+
+
+def exchange_events(exchange: Exchange, sessions: Sessions, *, model: str, repository: Path) -> list[Event]:
+    """The events of what is new in an exchange. Raises `ValueError` if it isn't one of dialogues."""
+    turns, named, branch = exchange.question()
+    session, known = sessions.place(boundaries(turns), named)
+    common = {
+        "session": session,
+        "time": exchange.time,
+        "source": "serve",
+        "model": model,
+        "branch": branch or _branch(repository, int(time.monotonic())),
+    }
+    dialogues = [[*turns, answer] for answer in exchange.answers()] or [turns]
+    first, *others = [events_of(dialogue, known, **common) for dialogue in dialogues]
+    return [*first, *(event for events in others for event in events if event.answer is not None)]
+
+
+async def _serve(workspace: Workspace, serving: Serving, recorder: Recorder) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    repository = serving.repository or workspace.project.root
+    model = "" if serving.upstream else workspace.model("production").name
+
+    def record(exchange: Exchange) -> None:
+        def events(sessions: Sessions) -> list[Event]:
+            return exchange_events(exchange, sessions, model=model, repository=repository)
+
+        recorder.put(events, len(exchange.request) + len(exchange.response))
+
+    async with _upstream(workspace, serving, stop) as (upstream, server):
+        if upstream is None:
+            return
+        front = Front(upstream, Access(serving.host, serving.token), record, recorder.figures)
+        async with listening(front, serving.port) as port:
+            host = f"[{serving.host}]" if ":" in serving.host else serving.host
+            workspace.sink.emit(Note(f"serving {model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"))
+            await _until(stop, server, recorder, workspace, model)
+
+
+@asynccontextmanager
+async def _upstream(
+    workspace: Workspace, serving: Serving, stop: asyncio.Event
+) -> AsyncIterator[tuple[Upstream | None, ModelServer | None]]:
+    """The server with the model: the one that was named, or one of our own. None if it was stopped while it started."""
+    if serving.upstream:
+        key = os.environ.get(KEY_VARIABLE, "")
+        yield Upstream(_root(serving.upstream), {"Authorization": f"Bearer {key}"} if key else {}), None
+        return
+    model = workspace.model("production")
+    workspace.sink.emit(Note(f"loading {model.name}"))
+    async with contextlib.AsyncExitStack() as stack:
+        starting = asyncio.ensure_future(stack.enter_async_context(model_server(model.path, serving.arguments)))
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not starting.done():
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            yield None, None
+            return
+        server = starting.result()
+        yield Upstream(server.url, server.headers, model.name), server
+
+
+async def _until(
+    stop: asyncio.Event, server: ModelServer | None, recorder: Recorder, workspace: Workspace, model: str
+) -> None:
+    """Wait for the end, and say meanwhile when recording fails and when another model than `model` is production.
+
+    The models aren't exchanged: two may not fit into memory, and agents are at work. Raises `EngineFault`.
+    """
+    stopped = asyncio.create_task(stop.wait())
+    died: asyncio.Task[EngineFault] | None = asyncio.create_task(server.died()) if server else None
+    failing = False
+    try:
+        while not stopped.done():
+            await asyncio.wait(
+                {stopped, *([died] if died else [])}, timeout=_SHOWN_SECONDS, return_when="FIRST_COMPLETED"
+            )
+            if died is not None and died.done() and not stopped.done():
+                raise died.result()
+            figures = recorder.figures()
+            now = bool(figures.waiting and figures.problem)
+            if now and not failing:
+                said = f"recording fails: {figures.problem}; {figures.waiting} exchanges wait"
+                workspace.sink.emit(Note(said, warning=True))
+            failing = now
+            if server and (production := _production(workspace) or model) != model:
+                said = f"{production} is the production model now: Ctrl-C, then topcoat serve, to serve it"
+                workspace.sink.emit(Note(said))
+                model = production
+    finally:
+        stopped.cancel()
+        if died is not None:
+            died.cancel()
+
+
+def _production(workspace: Workspace) -> str | None:
+    """The production model; None if there is none, or the lineage can't be read now."""
+    with contextlib.suppress(StorageFault):
+        return workspace.lineage.production()
+    return None
+
+
+def _say_what_became(figures: RecordingFigures, sink: Sink) -> None:
+    sink.emit(Note(f"{figures.kept} exchanges recorded"))
+    if figures.lost:
+        sink.emit(Note(f"{figures.lost} exchanges could not be kept: {figures.problem}", warning=True))
+
+
+def _root(url: str) -> str:
+    """The URL of a server without the /v1 that clients are given. Raises `InvalidInput`."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidInput(f"{url} is not the URL of a server", hint="--upstream http://127.0.0.1:8081/v1")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+@lru_cache(maxsize=1)
+def _branch(repository: Path, _second: int) -> str:
+    """The branch that is checked out in a folder, "" if there is none; asked for once a second."""
+    command = ["git", "-C", str(repository), "symbolic-ref", "--short", "-q", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

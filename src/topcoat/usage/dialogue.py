@@ -1,0 +1,86 @@
+"""Events back to dialogues: what was said, in order, as far as capture keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from topcoat.usage.events import Event, ToolCall
+
+__all__ = ["Markup", "Turn", "dialogues", "written_calls"]
+
+Markup = Literal["json", "function"]
+"""How a model writes a call: `<tool_call>{"name": ...}</tool_call>`, or `<tool_call><function=NAME>...</tool_call>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn and the event that it comes from. A tool turn's `text` is the outcome in words: contents aren't kept."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: str
+    event: Event
+
+
+def dialogues(events: Iterable[Event], markup: Markup = "json") -> list[list[Turn]]:
+    """The dialogues of one session, each to its end; several if one was continued in several ways.
+
+    `events` are in the order in which they were kept. Structured calls of an answer are written behind its text in
+    `markup`, as the model would write them. Events without turns (outcomes, validations, ...) belong to none. What
+    goes on from a dialogue whose beginning is missing is left out.
+    """
+    reached: dict[str, list[Turn]] = {"": []}
+    continued, last = {""}, ""
+    for event in events:
+        turns = list(_turns(event, markup))
+        chained = bool(event.before or event.after)
+        before = event.before if chained else last
+        if not turns or before not in reached:
+            continue
+        last = event.after if chained else event.id
+        continued.add(before)
+        reached[last] = [*reached[before], *turns]
+    return [turns for key, turns in reached.items() if key not in continued]
+
+
+def written_calls(calls: Sequence[ToolCall], markup: Markup) -> str:
+    """The text that a model writes to make `calls`."""
+    write = _as_json if markup == "json" else _as_function
+    return "\n".join(f"<tool_call>\n{write(call)}\n</tool_call>" for call in calls)
+
+
+def _turns(event: Event, markup: Markup) -> Iterator[Turn]:
+    if event.kind == "tool_call":
+        yield Turn("tool", _outcome(event), event)
+    if event.kind != "request":
+        return
+    if event.system is not None:
+        yield Turn("system", event.system, event)
+    if event.query is not None:
+        yield Turn("user", event.query, event)
+    if event.answer is not None or event.calls:
+        text = "\n".join(filter(None, [event.answer, written_calls(event.calls, markup)]))
+        yield Turn("assistant", text, event)
+
+
+def _outcome(event: Event) -> str:
+    if event.result is not None and event.result.success:
+        return f"ok: {event.result.shape}" if event.result.shape else "ok"
+    return "\n".join(["error", *event.errors]) if event.errors or event.result else "no result"
+
+
+def _as_json(call: ToolCall) -> str:
+    return json.dumps({"name": call.name, "arguments": call.meant}, ensure_ascii=False)
+
+
+def _as_function(call: ToolCall) -> str:
+    arguments = call.meant
+    items = arguments.items() if isinstance(arguments, dict) else [("arguments", arguments)]
+    parameters = "".join(f"<parameter={key}>\n{_plain(value)}\n</parameter>\n" for key, value in items)
+    return f"<function={call.name}>\n{parameters}</function>"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,121 @@
+"""One thing that happened while an agent used the model. Plain data, append-only: nothing is ever changed.
+
+Capture writes what it saw and nothing that it concludes:
+
+    request      a part of the dialogue with the model: a system prompt, a user's turn, the model's answer, each only if
+                 it is new. `answer` and `calls` are what the client saw, byte for byte (streamed pieces joined).
+    tool_call    one call with its outcome, once the agent has sent it back: shape and success, never the contents.
+
+An agent that knows more says more (`topcoat.record`): `validation` (of code, before it ran), `retry`,
+`user_correction`, `user_confirmation`. How the work ended is `commit`, `merged`, `closed`, `accepted` or `rejected`.
+
+`before` and `after` chain the events of a dialogue: opaque digests of all turns up to there. Events whose `before` is
+equal continue the same dialogue in different ways. They are taken before secrets are removed, so the next request finds
+its session by them. `topcoat.usage.dialogue` rebuilds dialogues.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AwareDatetime, Field, JsonValue
+from pydantic_core import to_jsonable_python
+
+from topcoat.spec.canonical import digest_of
+from topcoat.store.records import Record
+
+__all__ = ["KINDS", "OUTCOMES", "Event", "Kind", "Outcome", "ToolCall", "ToolResult"]
+
+Kind = Literal[
+    "request",
+    "tool_call",
+    "validation",
+    "retry",
+    "user_correction",
+    "user_confirmation",
+    "commit",
+    "merged",
+    "closed",
+    "accepted",
+    "rejected",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Outcome = Literal["merged", "closed", "accepted", "rejected"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+class ToolCall(Record):
+    """A call in an answer that came as structure, not as text. `arguments` is the JSON text that the model wrote."""
+
+    id: str = ""
+    name: str
+    arguments: str = "{}"
+
+    @classmethod
+    def given(cls, call_id: object, name: object, arguments: object) -> ToolCall:
+        """A call as clients and logs tell it; arguments that aren't text already are written as JSON."""
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+        return cls(id=str(call_id or ""), name=str(name or ""), arguments=text)
+
+    @property
+    def meant(self) -> Any:
+        """What the arguments stand for; broken JSON stays the text that it is."""
+        try:
+            return json.loads(self.arguments) if self.arguments.strip() else {}
+        except (ValueError, RecursionError):
+            return self.arguments
+
+
+class ToolResult(Record):
+    """What came back from a tool, without its contents.
+
+    `shape` is like "{count: int, symbols: [3 × {file: str}]}" or "text, 12 lines"; "" if nothing is known.
+    """
+
+    success: bool
+    shape: str = ""
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return digest_of(to_jsonable_python(fields))[:32]
+
+
+class Event(Record):
+    """One event. Fields that its kind doesn't use are empty; the module's docstring says which do.
+
+    `code` is the program of an execute_code call; `fields_read` the result fields that it reads. `original` and
+    `corrected` are the two sides of a retry or a correction. `finish` is why an answer ended ("stop", "length",
+    "tool_calls"; "cut" if the connection broke); `reasoning` its thoughts, where the server parts them from the text.
+    `spec` names what was being worked on, `commit` is the hash of a commit. `source` says who captured it.
+    """
+
+    version: Literal[1] = 1
+    session: Annotated[str, Field(min_length=1)]
+    time: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    kind: Kind
+    source: str = ""
+    before: str = ""
+    after: str = ""
+    model: str = ""
+    system: str | None = None
+    query: str | None = None
+    answer: str | None = None
+    calls: list[ToolCall] = Field(default_factory=list)
+    reasoning: str = ""
+    finish: str = ""
+    call_id: str = ""
+    tool: str = ""
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    code: str | None = None
+    result: ToolResult | None = None
+    fields_read: list[str] = Field(default_factory=list)
+    errors: list[str] = Field(default_factory=list)
+    original: str | None = None
+    corrected: str | None = None
+    branch: str = ""
+    spec: str = ""
+    commit: str = ""
+    id: str = Field(default_factory=_digest)
+    """A digest of everything above, unless whoever made the event knows it by another name. Equal ids, one event."""

@@ -1,0 +1,1 @@
+"""From captured usage to examples and cases, and a person's word on them."""

@@ -1,0 +1,229 @@
+"""Extraction: from captured usage to a phase's examples and to evaluation cases, each with its provenance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from topcoat.calls.sandbox import Sandbox
+from topcoat.errors import InvalidInput, Where
+from topcoat.examples.checks.check import check_examples
+from topcoat.examples.checks.overlap import near_cases, said, same_words
+from topcoat.examples.checks.runs import check_runs, runnable_programs
+from topcoat.examples.checks.similarity import near_twins
+from topcoat.examples.checks.templates import template
+from topcoat.examples.reading import read_examples
+from topcoat.examples.training_files import earlier_data
+from topcoat.project.session import Workspace
+from topcoat.spec.example import Example, LocatedExample
+from topcoat.spec.reading.loader import read_text
+from topcoat.spec.suite import Case, Suite
+from topcoat.store.files import jsonl_text
+from topcoat.store.records import Record
+from topcoat.usage.dialogue import Markup
+from topcoat.usage.extraction.owned_files import write_owned
+from topcoat.usage.extraction.review import reviewed
+from topcoat.usage.extraction.rules import Candidate, extract
+from topcoat.usage.extraction.selection import HELD_OUT, captured_case, category_of, choose, is_held_out
+from topcoat.usage.log import EventLog
+
+__all__ = ["CAPTURED_SUITE", "REJECTIONS", "Extraction", "extract_examples"]
+
+CAPTURED_SUITE = Path("suites", "captured.jsonl")
+
+REJECTIONS = {
+    "category": "its tools are no category of the suite",
+    "eval-near": "it asks nearly what a case of the suite asks",
+    "held-out": "a held-out session asks the same",
+    "learned": "it stands in the data of an earlier phase",
+    "not-weak": "the quota asks for no example of its category",
+    "quota": "the quota of its category is met by others",
+    "same-question": "a surer example answers the same question",
+    "review": "it was rejected in review",
+}
+"""Why a candidate is no example, beside the codes of `topcoat check` and of `usage.extraction.rules`."""
+
+
+class Extraction(Record):
+    """What extraction gave. `examples` counts those in `path` by category, `asked` what the quota wants of each.
+
+    `kinds` counts them by kind, `rejected` everything that wasn't taken, by code; `cases` are in `suite`.
+    """
+
+    version: Literal[1] = 1
+    sessions: int
+    held_out: int
+    candidates: int
+    path: str
+    examples: dict[str, int]
+    asked: dict[str, int]
+    kinds: dict[str, int]
+    rejected: dict[str, int]
+    suite: str
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """A candidate, its category, and the example that it would be."""
+
+    candidate: Candidate
+    example: LocatedExample
+
+
+def extract_examples(
+    workspace: Workspace,
+    name: str,
+    quota: Mapping[str, int],
+    *,
+    held_out: float = HELD_OUT,
+    overwrite: bool = False,
+) -> Extraction:
+    """Write data/NAME.jsonl, and suites/captured.jsonl from the held-out share of the sessions.
+
+    `quota` is how many examples of each category are wanted, in the order in which they are written; empty: all of
+    every category. Raises InvalidInput if nothing was captured, Refused if one of the files was edited since it was
+    written, unless `overwrite`.
+    """
+    root = workspace.project.root
+    data, suite_path = root / "data" / f"{name}.jsonl", root / CAPTURED_SUITE
+    if not 0 <= held_out < 1:
+        raise InvalidInput("the held-out share is at least 0 and below 1", hint="--held-out 0.2")
+    markup = _markup(workspace)
+    rejected: Counter[str] = Counter()
+    train: list[Candidate] = []
+    evaluate: list[Candidate] = []
+    sessions = held = 0
+    with EventLog(workspace.paths.events) as log:
+        for session in log.sessions():
+            found = extract(list(log.events(session)), workspace.catalog.tools, markup)
+            kept = is_held_out(session, held_out)
+            sessions, held = sessions + 1, held + kept
+            (evaluate if kept else train).extend(found.candidates)
+            rejected += found.left_out
+    if not sessions:
+        raise InvalidInput("no usage was captured yet", where=Where(workspace.paths.events), hint="topcoat serve")
+    cases = _cases(workspace, evaluate)
+    good = _checked(workspace, _sorted(workspace, train, cases, rejected), rejected)
+    wanted = quota or Counter(item.example.example.category or "" for item in good)
+    chosen = choose(
+        good,
+        [(item.example.example.category or "", template(item.example.example)) for item in good],
+        [item.candidate.score for item in good],
+        wanted,
+    )
+    for item in good:
+        rejected["quota" if item.example.example.category in wanted else "not-weak"] += 1
+    rejected["quota"] -= len(chosen)
+    written = [(data, jsonl_text(item.example.example for item in chosen))] if chosen else []
+    written += [(suite_path, jsonl_text(cases))] if cases else []
+    write_owned(workspace, written, overwrite=overwrite)
+    return Extraction(
+        sessions=sessions,
+        held_out=held,
+        candidates=len(train) + len(evaluate),
+        path=str(data),
+        examples=dict(Counter(item.example.example.category or "" for item in chosen)),
+        asked=dict(quota),
+        kinds=dict(Counter(item.candidate.kind for item in chosen).most_common()),
+        rejected={code: count for code, count in rejected.most_common() if count > 0},
+        suite=str(suite_path),
+        cases=len(cases),
+    )
+
+
+def _markup(workspace: Workspace) -> Markup:
+    """How the model writes a call: as its template says or, failing that, as it was trained to."""
+    base = workspace.project.base
+    places = [base / "chat_template.jinja", base / "tokenizer_config.json"] if isinstance(base, Path) else []
+    places = [path for path in [*places, *earlier_data(workspace)] if path.is_file()]
+    return "function" if any("<function=" in read_text(path) for path in places) else "json"
+
+
+def _cases(workspace: Workspace, candidates: Sequence[Candidate]) -> list[Case]:
+    """The cases of held-out sessions: each question once, and none that the suite has."""
+    asked = {same_words(case.text) for case in workspace.suite.cases}
+    cases = []
+    for candidate in candidates:
+        category = category_of(candidate.tools, workspace.suite)
+        case = captured_case(candidate, category) if category else None
+        if case is not None and same_words(case.text) not in asked:
+            asked.add(same_words(case.text))
+            cases.append(case)
+    return cases
+
+
+def _sorted(
+    workspace: Workspace, candidates: Sequence[Candidate], cases: Sequence[Case], rejected: Counter[str]
+) -> list[_Sorted]:
+    """The candidates as examples of a category; what review rejected, a case asks or was learned before is left out."""
+    decisions = reviewed(workspace)
+    held = {same_words(case.text) for case in cases}
+    items: list[_Sorted] = []
+    for candidate in sorted(candidates, key=lambda c: (-c.score, c.id)):
+        decision = decisions.get(candidate.id)
+        category = category_of(candidate.tools, workspace.suite)
+        messages = decision.messages if decision and decision.messages else candidate.messages
+        if decision is not None and decision.kind == "rejected":
+            rejected["review"] += 1
+        elif category is None:
+            rejected["category"] += 1
+        elif any(m["role"] == "user" and same_words(m["content"]) in held for m in messages):
+            rejected["held-out"] += 1
+        else:
+            example = _example(workspace, candidate, category, messages)
+            items.append(_Sorted(candidate, LocatedExample(example, Where(Path("candidate"), len(items) + 1))))
+    known = {e.example.digest for path in earlier_data(workspace) for e in read_examples(path)[0]}
+    kept = [item for item in items if item.example.example.digest not in known]
+    rejected["learned"] += len(items) - len(kept)
+    return kept
+
+
+def _example(
+    workspace: Workspace, candidate: Candidate, category: str, messages: Sequence[Mapping[str, str]]
+) -> Example:
+    """The candidate with the system prompt of evaluation, its weight and where it comes from."""
+    system = workspace.project.system_prompt
+    first = [{"role": "system", "content": system}] if system else []
+    return Example.model_validate(
+        {
+            "messages": [*first, *messages],
+            "category": category,
+            "weight": candidate.weight,
+            "candidate": candidate.id,
+            "kind": candidate.kind,
+            "score": candidate.score,
+            "reason": candidate.reason,
+            "session": candidate.session,
+            "events": candidate.events,
+        }
+    )
+
+
+def _checked(workspace: Workspace, items: Sequence[_Sorted], rejected: Counter[str]) -> list[_Sorted]:
+    """Those in which `topcoat check` would find nothing, alone and beside each other; the surest stay."""
+    examples = [item.example for item in items]
+    suite: Suite = workspace.suite
+    codes: dict[str, str] = {str(examples[i].where): "eval-near" for i in near_cases(examples, suite)}
+    findings = check_examples(examples, suite, workspace.catalog, workspace.project.system_prompt)
+    if programs := runnable_programs(examples, workspace.catalog):
+        with Sandbox(workspace.catalog) as sandbox:
+            findings += check_runs(programs, sandbox)
+    codes |= {finding.where: finding.code for finding in findings}
+    asked: dict[str, str] = {}
+    for item in items:
+        where = str(item.example.where)
+        if where not in codes and asked.setdefault(same_words(_question(item)), where) != where:
+            codes[where] = "same-question"
+    passed = [item for item in items if str(item.example.where) not in codes]
+    twins = {twin.index for twin in near_twins([said(item.example.example) for item in passed])}
+    rejected.update(codes.values())
+    rejected["near-duplicate"] += len(twins)
+    return [item for index, item in enumerate(passed) if index not in twins]
+
+
+def _question(item: _Sorted) -> str:
+    return next(m.content or "" for m in item.example.example.messages if m.role == "user")

@@ -1,0 +1,42 @@
+"""Files that topcoat writes again and again into the user's folders, and never over what somebody else wrote there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from topcoat.errors import Refused, Where
+from topcoat.project.session import Workspace
+from topcoat.store.files import digest_bytes, read_record, write_json, write_text
+from topcoat.store.records import Record
+
+__all__ = ["write_owned"]
+
+
+class _Written(Record):
+    """The digest of each file as extraction left it, by its path in the project."""
+
+    version: Literal[1] = 1
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+def write_owned(workspace: Workspace, files: Sequence[tuple[Path, str]], *, overwrite: bool = False) -> None:
+    """Write files that topcoat may write again later, as long as nobody else changes them: all of them, or none.
+
+    Raises Refused for one that was edited, or that it never wrote, unless `overwrite`.
+    """
+    record = workspace.paths.state / "extracted.json"
+    written = read_record(record, _Written) if record.exists() else _Written()
+    names = {path: str(path.relative_to(workspace.project.root)) for path, _ in files}
+    for path, text in files:
+        if path.exists() and not overwrite:
+            there = digest_bytes(path.read_bytes())
+            if there not in (written.files.get(names[path]), digest_bytes(text.encode())):
+                raise Refused(f"{path} was edited, or written by somebody else", where=Where(path), hint="--overwrite")
+    digests = {names[path]: digest_bytes(text.encode()) for path, text in files}
+    for path, text in files:
+        write_text(path, text)
+    write_json(record, _Written(files=written.files | digests))

@@ -1,0 +1,86 @@
+"""Review: a person's word on extracted examples, kept in `.topcoat/reviews.json` and never asked for twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from topcoat.errors import InvalidInput, Where
+from topcoat.project.session import Workspace
+from topcoat.spec.example import Example, load_examples
+from topcoat.store.files import read_record, write_json
+from topcoat.store.records import Record
+from topcoat.usage.dialogue import Turn, dialogues
+from topcoat.usage.extraction.owned_files import write_owned
+from topcoat.usage.log import EventLog
+
+__all__ = ["Decision", "decide", "dialogue_of", "pending", "reviewed"]
+
+
+class Decision(Record):
+    """What was decided on a candidate. `messages` are the edited turns, without a system prompt; empty if unchanged."""
+
+    kind: Literal["accepted", "rejected"]
+    messages: list[dict[str, str]] = Field(default_factory=list)
+
+
+class _Reviews(Record):
+    version: Literal[1] = 1
+    decisions: dict[str, Decision] = Field(default_factory=dict)
+
+
+def reviewed(workspace: Workspace) -> dict[str, Decision]:
+    """All decisions so far, by the candidate's id."""
+    path = workspace.paths.state / "reviews.json"
+    return read_record(path, _Reviews).decisions if path.exists() else {}
+
+
+def pending(workspace: Workspace, name: str) -> dict[str, Example]:
+    """The extracted examples of data/NAME.jsonl that nobody decided on, by their candidate's id, in order.
+
+    Raises InvalidInput if the file isn't there.
+    """
+    path = _data(workspace, name)
+    if not path.exists():
+        raise InvalidInput(f"no such file: {path}", where=Where(path), hint=f"topcoat extract --phase {name}")
+    done = reviewed(workspace)
+    examples = {_candidate(located.example): located.example for located in load_examples(path)}
+    return {key: example for key, example in examples.items() if key and key not in done}
+
+
+def decide(workspace: Workspace, name: str, decisions: Mapping[str, Decision]) -> None:
+    """Keep `decisions`, and take what was rejected out of data/NAME.jsonl and what was edited into it.
+
+    Raises Refused if somebody else changed the file; then nothing is kept.
+    """
+    lines = []
+    path = _data(workspace, name)
+    for located in load_examples(path):
+        decision = decisions.get(_candidate(located.example))
+        fields = located.example.model_dump(mode="json", exclude_unset=True)
+        if decision is not None and decision.messages:
+            fields["messages"] = [*(m for m in fields["messages"] if m["role"] == "system"), *decision.messages]
+        if decision is None or decision.kind == "accepted":
+            lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
+    write_owned(workspace, [(path, "".join(lines))])
+    write_json(workspace.paths.state / "reviews.json", _Reviews(decisions={**reviewed(workspace), **decisions}))
+
+
+def dialogue_of(workspace: Workspace, example: Example) -> list[Turn]:
+    """The captured dialogue that an extracted example comes from; empty if its events are gone."""
+    extra = example.model_extra or {}
+    with EventLog(workspace.paths.events) as log:
+        talks = dialogues(log.events(str(extra.get("session"))))
+    return next((talk for talk in talks if {turn.event.id for turn in talk} & set(extra.get("events", []))), [])
+
+
+def _data(workspace: Workspace, name: str) -> Path:
+    return workspace.project.root / "data" / f"{name}.jsonl"
+
+
+def _candidate(example: Example) -> str:
+    return str((example.model_extra or {}).get("candidate", ""))

@@ -1,0 +1,79 @@
+"""Which candidates are trained on, which become evaluation cases, and in which category. Pure.
+
+**The category** of a candidate is the one with the most cases that expect just its tools, in its order. If no case
+expects this chain, it is the category with the most cases that expect several calls. Ties go to the category that comes
+first in the suite. A single tool that no case expects has no category.
+
+**Held out** is a session by the hash of its id: all of it becomes evaluation, none of it training, whatever else is
+captured before or after.
+
+**Chosen** are, for each category up to its quota, the surest candidates of different templates first; a second of a
+template comes only after every template had its first. What is newest doesn't count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
+
+from topcoat.spec.suite import Case, Expect, ExpectedCall, Suite
+from topcoat.usage.extraction.rules import Candidate
+
+__all__ = ["HELD_OUT", "captured_case", "category_of", "choose", "is_held_out"]
+
+HELD_OUT = 0.2
+"""The share of captured sessions that are kept for evaluation."""
+
+T = TypeVar("T")
+
+
+def category_of(tools: Sequence[str], suite: Suite) -> str | None:
+    """The category of an answer that calls `tools` in this order (see the module); None if it has none."""
+    same: Counter[str] = Counter()
+    several: Counter[str] = Counter()
+    for case in suite.cases:
+        expected = case.expect.calls
+        if len(expected) > 1:
+            several[case.category] += 1
+        if len(expected) == len(tools) and all(t in call.names for t, call in zip(tools, expected, strict=True)):
+            same[case.category] += 1
+    ranked = (same or (several if len(tools) > 1 else same)).most_common(1)
+    return ranked[0][0] if ranked else None
+
+
+def is_held_out(session: str, share: float) -> bool:
+    """Whether a session is kept for evaluation; of many sessions, about `share` (0..1) are."""
+    return int(hashlib.sha256(session.encode("utf-8", "replace")).hexdigest()[:16], 16) < share * 2**64
+
+
+def captured_case(candidate: Candidate, category: str) -> Case:
+    """The candidate as a question: what the user said, and the calls that a right answer makes."""
+    calls = [ExpectedCall(tool=tool, uses=uses) for tool, uses in zip(candidate.tools, candidate.uses, strict=True)]
+    return Case(
+        id=f"captured-{candidate.id[:12]}",
+        category=category,
+        prompt=candidate.messages[0]["content"],
+        expect=Expect(calls=calls),
+        scorer="calls" if len(calls) > 1 else "tiered",
+        family=f"captured-{'-'.join(candidate.tools)}",
+    )
+
+
+def choose(
+    items: Sequence[T], labels: Sequence[tuple[str, Hashable]], ranks: Sequence[float], quota: Mapping[str, int]
+) -> list[T]:
+    """Up to `quota` of `items` for each of its categories, in its order; `labels` are (category, template) of each.
+
+    Within a category one of each template comes before a second of any, the higher `ranks` first.
+    """
+    order = sorted(range(len(items)), key=lambda index: -ranks[index])
+    turns: Counter[tuple[str, Hashable]] = Counter()
+    queues: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for place, index in enumerate(order):
+        queues[labels[index][0]].append((turns[labels[index]], place))
+        turns[labels[index]] += 1
+    return [
+        items[order[place]] for category, most in quota.items() for _, place in sorted(queues.get(category, ()))[:most]
+    ]

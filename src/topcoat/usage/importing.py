@@ -1,0 +1,134 @@
+"""Captured usage: brought in from files, written out, summed up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.canonical import digest_of
+from topcoat.spec.project import find_project
+from topcoat.spec.reading.documents import read_documents
+from topcoat.store.files import json_text
+from topcoat.store.paths import ProjectPaths
+from topcoat.store.records import Record
+from topcoat.usage.events import Event
+from topcoat.usage.formats import FORMATS, Format, detect, dialogues_in, failed_calls
+from topcoat.usage.log import EventLog
+from topcoat.usage.sessions import Sessions
+from topcoat.usage.turns import boundaries, events_of
+
+__all__ = ["EventSummary", "ImportedEvents", "export_events", "import_events", "open_log", "summarize_events"]
+
+
+class EventSummary(Record):
+    """What was captured so far: events by kind."""
+
+    version: Literal[1] = 1
+    path: str
+    sessions: int
+    events: int
+    kinds: dict[str, int]
+
+
+class ImportedEvents(Record):
+    """A finished import: `known` events were here already, `problems` are the lines that couldn't be read."""
+
+    version: Literal[1] = 1
+    format: str
+    new: int
+    known: int
+    problems: list[str]
+
+
+def open_log(start: Path) -> EventLog:
+    """The events of the project around `start`. Raises `InvalidInput` if there is no project, `StorageFault`."""
+    return EventLog(ProjectPaths(find_project(start)).events)
+
+
+def summarize_events(start: Path) -> EventSummary:
+    """The figures of the project's events."""
+    path = ProjectPaths(find_project(start)).events
+    with open_log(start) as log:
+        kinds = Counter(event.kind for event in log.events())
+        return EventSummary(
+            path=str(path), sessions=len(log.sessions()), events=kinds.total(), kinds=dict(kinds.most_common())
+        )
+
+
+def export_events(start: Path) -> Iterator[str]:
+    """Every event as a line of JSON, oldest first. Raises `StorageFault`."""
+    with open_log(start) as log:
+        for event in log.events():
+            yield json_text(event.model_dump(mode="json", exclude_defaults=True)) + "\n"
+
+
+def import_events(start: Path, source: Path, form: str | None = None) -> tuple[ImportedEvents, list[Mistake]]:
+    """Keep the events of a file; those that are here already aren't kept twice.
+
+    `form` is one of `FORMATS`, None to go by the keys. Gives back the figures, and a mistake for every place that
+    couldn't be read. Raises `InvalidInput` if the file can't be read at all.
+    """
+    if form is not None and form not in FORMATS:
+        raise InvalidInput(f'there is no format "{form}"', hint=f"--format {' or '.join(FORMATS)}")
+    documents, mistakes = read_documents(source)
+    chosen = next((known for known in FORMATS if known == form), None) or _detected(documents)
+    if chosen is None:
+        if mistakes:
+            raise InvalidInput.collect(str(source), mistakes)
+        if not documents:
+            raise InvalidInput("the file is empty", where=Where(source), hint=f"ls -l '{source}'")
+        raise InvalidInput("the keys are those of no known format", where=Where(source), hint="--format chat")
+    failed = {call: error for document, _ in documents for call, error in failed_calls(document).items()}
+    events: list[Event] = []
+    sessions = Sessions()
+    for document, where in documents:
+        try:
+            events += _events_in(document, chosen, sessions, failed)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:  # a ValidationError is a ValueError
+            mistakes.append(Mistake(f"not {chosen}: {_reason(error)}", where))
+    with open_log(start) as log:
+        new = log.add(events)
+    mistakes.sort(key=lambda mistake: (mistake.where.line or 0) if mistake.where else 0)
+    problems = [f"{mistake.where}: {mistake.message}" for mistake in mistakes]
+    return ImportedEvents(format=chosen, new=new, known=len(events) - new, problems=problems), mistakes
+
+
+def _detected(documents: Sequence[tuple[object, Where]]) -> Format | None:
+    return next((form for document, _ in documents if (form := detect(document))), None)
+
+
+def _events_in(document: object, form: Format, sessions: Sessions, failed: Mapping[str, str]) -> list[Event]:
+    """The events of a document that those before it didn't tell. Raises `ValueError` and its like.
+
+    Their ids say where in which dialogue they stand, not when: a file without times can be imported twice, too.
+    """
+    if form == "topcoat":
+        return [Event.model_validate(document)]
+    events: list[Event] = []
+    for dialogue in dialogues_in(document, form, failed):
+        reached = boundaries(dialogue.turns)
+        session, known = sessions.place(reached, dialogue.session or f"{form}-{reached[-1][:16]}")
+        common: dict[str, Any] = {
+            "session": session,
+            "source": form,
+            "model": dialogue.model,
+            "branch": dialogue.branch,
+        }
+        common |= {"time": dialogue.time} if dialogue.time else {}
+        for event in events_of(dialogue.turns, known, **common):
+            sessions.learn(event.after, session)
+            place = digest_of([form, session, event.kind, event.before, event.after])
+            events.append(event.model_copy(update={"id": place[:32]}))
+    return events
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error) if type(error) is ValueError else f"it has another shape ({type(error).__name__})"

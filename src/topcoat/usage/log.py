@@ -1,0 +1,77 @@
+"""Where events are kept: `.topcoat/events.db`, beside the lineage.
+
+A file of its own, so that capture neither waits for a run that writes the lineage nor makes it wait, and so that usage
+can be deleted without the history of the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from topcoat.store.database import Database, DatabaseOwner
+from topcoat.store.files import json_text
+from topcoat.usage.events import Event
+from topcoat.usage.privacy import cleaned_event
+
+__all__ = ["EventLog"]
+
+_VERSION = 1
+_TABLES = {
+    "events": """
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, session TEXT NOT NULL, time TEXT NOT NULL, kind TEXT NOT NULL,
+        branch TEXT NOT NULL, after TEXT NOT NULL, event TEXT NOT NULL"""
+}
+
+
+class EventLog(DatabaseOwner):
+    """The captured events, in the order in which they came. For one thread; close it, or use it in a `with` block.
+
+    Every method raises `StorageFault` if the file is damaged or the disk full, `Refused` if another program holds it
+    for longer than `busy_seconds`; then nothing was kept.
+    """
+
+    def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
+        self._db = Database(path, _TABLES, _VERSION, busy_seconds=busy_seconds)
+
+    def add(self, events: Iterable[Event]) -> int:
+        """Keep `events`, without their secrets, and say how many were new; none is kept twice."""
+        clean = [cleaned_event(event) for event in events]
+        new = 0
+        with self._db.transaction():
+            for event in clean:
+                if self._db.row("SELECT 1 FROM events WHERE id = ?", event.id) is None:
+                    self._db.insert(
+                        "events",
+                        id=event.id,
+                        session=event.session,
+                        time=event.time.isoformat(),
+                        kind=event.kind,
+                        branch=event.branch,
+                        after=event.after,
+                        event=json_text(event.model_dump(mode="json", exclude_defaults=True) | {"version": 1}),
+                    )
+                    new += 1
+        return new
+
+    def events(self, session: str | None = None) -> Iterator[Event]:
+        """All events, or a session's, oldest first."""
+        only, values = ("", ()) if session is None else (" WHERE session = ?", (session,))
+        for row in self._db.rows(f"SELECT event FROM events{only} ORDER BY seq", *values):
+            try:
+                yield Event.model_validate_json(row["event"])
+            except ValidationError as error:
+                raise self._db.damaged(f"a stored event can't be read ({error.error_count()} mistakes)") from None
+
+    def sessions(self, branch: str | None = None) -> dict[str, int]:
+        """Every session, or those with an event on `branch`, and how many events it has; in order of their first."""
+        on_branch = "" if branch is None else " HAVING SUM(branch = ?)"
+        query = f"SELECT session, COUNT(*) AS n FROM events GROUP BY session{on_branch} ORDER BY MIN(seq)"
+        return {row["session"]: row["n"] for row in self._db.rows(query, *([] if branch is None else [branch]))}
+
+    def ends(self, most: int) -> list[tuple[str, str]]:
+        """The last `most` pairs of `after` and session: where a later request may go on; oldest first."""
+        query = "SELECT after, session FROM events WHERE after != '' ORDER BY seq DESC LIMIT ?"
+        return [(row["after"], row["session"]) for row in self._db.rows(query, most)][::-1]

@@ -1,0 +1,99 @@
+"""What a tool returned, in summary: whether it worked and what shape it has. The contents are looked at, never kept."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+
+from topcoat.spec.python_source import parse_module
+from topcoat.usage.events import ToolResult
+
+__all__ = ["fields_read", "summary_of"]
+
+_DEEPEST = 4
+_MOST_KEYS = 20
+_LONGEST_ERROR = 500
+_FAILED = re.compile(r"\s*(?:error\b|traceback \(most recent call last\)|\w+(?:Error|Exception)\b\s*:)", re.IGNORECASE)
+_LAST_LINE = re.compile(r"^\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE)
+_RETRY = "Fix the errors and try again."
+"""The end of every message by which pydantic-ai asks for another try."""
+_NAMES = {str: "str", bool: "bool", int: "int", float: "float", type(None): "null"}
+
+
+def summary_of(content: object) -> tuple[ToolResult, list[str]]:
+    """The summary of what a tool returned, JSON or text, and the errors in it (the first 500 characters of each)."""
+    value = _parsed(content)
+    errors = [error[:_LONGEST_ERROR] for error in _errors(value)]
+    return ToolResult(success=not errors, shape=_shape(value)), errors
+
+
+def fields_read(code: str) -> list[str]:
+    """The attributes and text keys that `code` reads from anything, each once, in order. Methods don't count."""
+    try:
+        tree = parse_module(code)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return []
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    found = [(_end(node), name) for node in ast.walk(tree) if id(node) not in called and (name := _name_read(node))]
+    return list(dict.fromkeys(name for _, name in sorted(found)))
+
+
+def _name_read(node: ast.AST) -> str:
+    match node:
+        case ast.Attribute(attr=name) | ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+    return ""
+
+
+def _end(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "end_lineno", 0), getattr(node, "end_col_offset", 0)
+
+
+def _parsed(content: object) -> object:
+    if not isinstance(content, str):
+        return content
+    try:
+        value: object = json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+    return value
+
+
+def _errors(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        if _FAILED.match(value) or value.rstrip().endswith(_RETRY) or "Traceback (most recent call last)" in value:
+            lines = _LAST_LINE.findall(value)
+            yield lines[-1] if lines else value.strip()
+        return
+    if not isinstance(value, dict):
+        return
+    said = value.get("error") or value.get("exception")
+    if said and said is not True:
+        message = said.get("message") if isinstance(said, dict) else said
+        yield message if isinstance(message, str) else json.dumps(said, ensure_ascii=False, default=str)
+        return
+    codes = [value.get(key) for key in ("exit_code", "returncode")]
+    if any(value.get(key) is False for key in ("success", "ok")) or any(isinstance(c, int) and c != 0 for c in codes):
+        yield str(value.get("message") or value.get("stderr") or "it failed")
+    elif (
+        True in (value.get("error"), value.get("is_error"))
+        or value.get("isError") is True
+        or value.get("status") in ("error", "failed")
+    ):
+        yield str(value.get("message") or "it failed")
+
+
+def _shape(value: object, depth: int = 0) -> str:
+    if isinstance(value, str):
+        return "str" if depth else f"text, {value.count(chr(10)) + 1} lines" if value else "nothing"
+    if isinstance(value, list):
+        return f"[{len(value)} × {_shape(value[0], depth + 1)}]" if value and depth < _DEEPEST else "[]"
+    if not isinstance(value, dict):
+        return _NAMES.get(type(value), "value")
+    if depth >= _DEEPEST:
+        return "{}"
+    if len(value) > _MOST_KEYS or not all(str(key).isidentifier() for key in value):  # the keys are contents, too
+        return f"{{{len(value)} × str: {_shape(next(iter(value.values())), depth + 1)}}}"
+    return f"{{{', '.join(f'{key}: {_shape(item, depth + 1)}' for key, item in value.items())}}}"

@@ -1,0 +1,201 @@
+"""Dialogues to events: the turns of a request, as clients of every kind write them, and the events that they make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from topcoat.calls.markup import EXECUTE_CODE, Code, Direct, blocks
+from topcoat.spec.canonical import canonical_json
+from topcoat.usage.events import Event, ToolCall
+from topcoat.usage.results import fields_read, summary_of
+
+__all__ = ["Spoken", "boundaries", "events_of", "spoken"]
+
+_ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+
+_RESULTS = re.compile(r"\s*<tool_response>(.*)</tool_response>\s*", re.DOTALL)
+"""A user's turn that holds what a tool returned and nothing else: how agents without tool turns send it back."""
+_BETWEEN = re.compile(r"\s*</tool_response>\s*<tool_response>\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One turn as it was said. `content` is what a tool returned, of any type; text for the other roles.
+
+    `failed` is the client's own word on a tool's outcome, if it gave one. `finish` is why an answer ended.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Any = None
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
+    tool: str = ""
+    reasoning: str = ""
+    finish: str = ""
+    failed: bool | None = None
+
+
+def spoken(message: Mapping[str, Any]) -> Spoken:
+    """A message in OpenAI's form; a user's may hold a tool's result, as <tool_response>. Raises `ValueError`."""
+    role = _ROLES.get(str(message.get("role")))
+    if role is None:
+        raise ValueError(f"a message's role can't be {message.get('role')!r}")
+    content = _text(message.get("content"))
+    if role == "user" and (returned := _RESULTS.fullmatch(content or "")):
+        return Spoken("tool", _BETWEEN.sub("\n", returned[1]).strip())
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise ValueError("a message's tool_calls must be a list")
+    if message.get("function_call"):
+        calls = [*calls, {"function": message["function_call"]}]
+    return Spoken(
+        role,
+        content,
+        tuple(_call(call) for call in calls),
+        call_id=str(message.get("tool_call_id") or ""),
+        tool=str(message.get("name") or "") if role == "tool" else "",
+        reasoning=str(message.get("reasoning") or message.get("reasoning_content") or ""),
+    )
+
+
+def boundaries(turns: Sequence[Spoken]) -> list[str]:
+    """The digest of everything up to each turn, the turn included: where a later dialogue may have gone on from.
+
+    The system prompt isn't counted (some agents write the time into it), nor ids, thoughts and the spaces around a
+    text, which clients don't send back as they came.
+    """
+    chain, reached = "", []
+    for turn in turns:
+        if turn.role != "system":
+            calls = [[call.name, call.meant] for call in turn.calls]
+            text = turn.content.strip() if isinstance(turn.content, str) else turn.content or ""
+            said = canonical_json([chain, turn.role, text, calls])
+            chain = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
+        reached.append(chain)
+    return reached
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The events of one dialogue, turn by turn."""
+
+    common: Mapping[str, Any]
+    before: str
+    pending: dict[str, Any] = field(default_factory=dict)
+    open_calls: list[ToolCall] = field(default_factory=list)
+
+    def request(self, after: str, **fields: Any) -> Iterator[Event]:
+        """What was said since the last event, as one."""
+        said = {**self.pending, **fields}
+        if said:
+            yield self.event("request", after, **said)
+        self.pending = {}
+
+    def event(self, kind: str, after: str, **fields: Any) -> Event:
+        made = Event.model_validate({**self.common, "kind": kind, "before": self.before, "after": after, **fields})
+        self.before = after
+        return made
+
+    def called(self, turn: Spoken) -> ToolCall:
+        """The call that a tool turn answers: by its id, else the first that is open."""
+        by_id = (call for call in self.open_calls if turn.call_id and call.id == turn.call_id)
+        found = next(by_id, None) or (self.open_calls[0] if self.open_calls else ToolCall(name=turn.tool))
+        self.open_calls = [call for call in self.open_calls if call is not found]
+        return found
+
+
+def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Event]:
+    """The events of a dialogue whose first `known` turns were kept before; `common` are fields of each of them."""
+    reached = boundaries(turns)
+    walk = _Walk(common, reached[known - 1] if known else "")
+    events: list[Event] = []
+    for index, turn in enumerate(turns):
+        if turn.role == "assistant":
+            walk.open_calls = list(turn.calls) or _calls_in(turn.content or "")
+        if index < known:
+            if turn.role == "tool":
+                walk.called(turn)
+            continue
+        before = reached[index - 1] if index else ""
+        if turn.role == "system":
+            walk.pending["system"] = turn.content or ""
+        elif turn.role == "user":
+            if "query" in walk.pending:
+                events += walk.request(before)
+            walk.pending["query"] = turn.content or ""
+        elif turn.role == "assistant":
+            events += walk.request(
+                reached[index],
+                answer=turn.content,
+                calls=list(turn.calls),
+                reasoning=turn.reasoning,
+                finish=turn.finish,
+            )
+        else:
+            events += walk.request(before)
+            events.append(walk.event("tool_call", reached[index], **_outcome(walk.called(turn), turn)))
+    return [*events, *walk.request(reached[-1] if reached else "")]
+
+
+def _outcome(call: ToolCall, turn: Spoken) -> dict[str, Any]:
+    arguments = call.meant
+    arguments = arguments if isinstance(arguments, dict) else {"arguments": arguments}
+    code = arguments.get("code") if call.name == EXECUTE_CODE else None
+    result, errors = summary_of(turn.content)
+    if turn.failed is not None:
+        result = result.model_copy(update={"success": not turn.failed})
+        errors = (errors or [str(turn.content)[:500]]) if turn.failed else []
+    return {
+        "call_id": turn.call_id or call.id,
+        "tool": call.name,
+        "arguments": {} if isinstance(code, str) else arguments,
+        "code": code if isinstance(code, str) else None,
+        "fields_read": fields_read(code) if isinstance(code, str) else [],
+        "result": result,
+        "errors": errors,
+    }
+
+
+def _calls_in(text: str) -> list[ToolCall]:
+    """The calls that an answer makes in its text."""
+    calls = []
+    for block in blocks(text):
+        if isinstance(block, Code):
+            calls.append(ToolCall(name=EXECUTE_CODE, arguments=json.dumps({"code": block.text.strip()})))
+        elif isinstance(block, Direct):
+            calls.append(ToolCall(name=block.name, arguments=json.dumps(dict(block.arguments))))
+    return calls
+
+
+def _call(call: object) -> ToolCall:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(call, dict) or not isinstance(function, dict) or not function.get("name"):
+        raise ValueError("a call without a function's name")
+    return ToolCall.given(call.get("id"), function["name"], function.get("arguments"))
+
+
+def _text(content: object) -> str | None:
+    """The text of a content; a part that is no text leaves its type."""
+    if content is None or isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise ValueError("a message's content must be text or a list of parts")
+    return "".join(_part(part) for part in content)
+
+
+def _part(part: object) -> str:
+    if isinstance(part, dict):
+        return part["text"] if isinstance(part.get("text"), str) else f"[{part.get('type', 'part')}]"
+    return str(part)

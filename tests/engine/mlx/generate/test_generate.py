@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+from mlx_lm import stream_generate
+from mlx_lm.models import base, qwen3
+from mlx_lm.models.cache import KVCache
+
+from tests.support.mlx.models import MakeModel
+from topcoat.demo import TEMPLATE
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.engine.mlx.generate import generate as module
+from topcoat.engine.mlx.generate import shared_keys
+from topcoat.engine.mlx.generate.sampling import draw
+from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
+from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.protocol import GenerateJob, Sampling
+from topcoat.errors import InvalidInput
+from topcoat.progress import Silent
+
+SHARED = random.Random(0).sample(range(5, 2000), 40)
+PROMPTS = [[*SHARED, *range(10 + i, 10 + i + 1 + 3 * (i % 5))] for i in range(11)]
+KINDS: dict[str, dict[str, object]] = {
+    "qwen3": {"num_attention_heads": 4, "num_key_value_heads": 2},
+    "qwen3_moe": {},
+    "gemma3_text": {"sliding_window": 16, "sliding_window_pattern": 2, "query_pre_attn_scalar": 32},
+    "mamba": {"state_size": 8, "conv_kernel": 4, "use_bias": False, "use_conv_bias": True, "time_step_rank": 4},
+}
+
+
+def one_after_another(folder: Path, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> list[str]:
+    """The texts that mlx-lm gives, a prompt at a time."""
+    loaded = load(folder, Compute.DEQUANTIZED)
+    wrapper = loaded.tokenizer.wrapper
+    answers = []
+    for prompt, limit in zip(prompts, limits, strict=True):
+        responses = list(stream_generate(loaded.model, wrapper, list(prompt), max_tokens=limit))
+        tokens = [int(response.token) for response in responses if response.token not in wrapper.eos_token_ids]
+        answers.append(loaded.tokenizer.decode(tokens))
+    return answers
+
+
+def model_of(make_model: MakeModel, kind: str) -> Path:
+    return make_model(kind, intermediate_size=128, **KINDS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_those_of_one_prompt_after_another(
+    engine: MlxEngine, make_model: MakeModel, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 4)
+    monkeypatch.setattr(module, "PREFILL", 16)
+    folder = model_of(make_model, kind)
+    limits = [1 + i % 6 for i in range(len(PROMPTS))]
+    answers = engine.generate(GenerateJob(folder, PROMPTS, limits), Silent())
+    assert [answer.text for answer in answers] == one_after_another(folder, PROMPTS, limits)
+
+
+@pytest.mark.parametrize(("kind", "apart"), [("qwen3", True), ("qwen3_moe", True), ("gemma3_text", False)])
+def test_shared_keys_are_kept_once_where_the_layers_allow_it(make_model: MakeModel, kind: str, apart: bool) -> None:
+    model = load(model_of(make_model, kind), Compute.DEQUANTIZED).model
+    with shared_attention(model):
+        caches = module.Prefix(model, PROMPTS).read([prompt[:-1] for prompt in PROMPTS])
+    assert all(isinstance(cache, OwnKeys) for cache in caches) == apart
+
+
+def test_a_batch_keeps_a_bounded_number_of_keys(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", 100)
+    model = load(model_of(make_model, "qwen3"), Compute.DEQUANTIZED).model
+    with shared_attention(model):
+        assert module.Prefix(model, PROMPTS).batch(PROMPTS[4]) == 100 // 13
+        assert module.Prefix(model, [[1], [2] * 200]).batch([2] * 200) == 1
+
+
+def test_an_attention_that_does_not_see_shared_keys_is_noticed(make_model: MakeModel) -> None:
+    model = load(model_of(make_model, "qwen3"), Compute.DEQUANTIZED).model
+    caches = module.Prefix(model, PROMPTS).read(PROMPTS)  # outside shared_attention
+    assert not any(isinstance(cache, OwnKeys) for cache in caches)
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16, mx.float16])
+def test_attention_in_two_parts_is_attention_over_all_keys(
+    monkeypatch: pytest.MonkeyPatch, dtype: mx.Dtype, on_cpu: bool
+) -> None:
+    monkeypatch.setattr(shared_keys, "on_cpu", lambda: on_cpu)
+    mx.random.seed(3)
+    q, k, v = (mx.random.normal((2, heads, length, 16)).astype(dtype) for heads, length in ((4, 3), (2, 9), (2, 9)))
+    k, v = (mx.concatenate([mx.broadcast_to(x[:1, :, :6], x[:, :, :6].shape), x[:, :, 6:]], axis=2) for x in (k, v))
+    before = KVCache()
+    before.update_and_fetch(k[:1, :, :6], v[:1, :, :6])
+    mask = mx.array([[[[True, True, keep] for keep in (False, True, True)]]] * 2)
+    parts = shared_keys._attention(q, k[:, :, 6:], v[:, :, 6:], OwnKeys(before, 2), 0.25, mask)
+    seen = mx.concatenate([mx.ones((2, 1, 3, 6), mx.bool_), mask], axis=-1)
+    whole = mx.fast.scaled_dot_product_attention(*(x.astype(mx.float32) for x in (q, k, v)), scale=0.25, mask=seen)
+    assert parts.dtype == dtype
+    assert scalar(mx.abs(parts.astype(mx.float32) - whole).max()) < {mx.float32: 1e-5}.get(dtype, 3e-2)
+
+
+def test_prompts_may_share_nothing_or_all_but_the_last_token(engine: MlxEngine, make_model: MakeModel) -> None:
+    folder = model_of(make_model, "qwen3")
+    for prompts in ([[7], [8, 9]], [SHARED, SHARED], [SHARED[:9], SHARED]):
+        answers = engine.generate(GenerateJob(folder, prompts, [5, 5]), Silent())
+        assert [answer.text for answer in answers] == one_after_another(folder, prompts, [5, 5])
+
+
+@pytest.mark.slow
+def test_the_embedded_model_answers_as_in_mlx_lm(engine: MlxEngine) -> None:
+    folder = TEMPLATE / "models" / "phase33b"
+    tokenizer = engine.tokenizer(folder)
+    asked = ["Show me src/app.py.", "Run the tests.", "What changed since the last commit? I mean in git, please."]
+    prompts = [tokenizer.chat([{"role": "user", "content": text}], add_generation_prompt=True) for text in asked]
+    answers = engine.generate(GenerateJob(folder, prompts, [24, 3, 24]), Silent())
+    for limit, text, answer in zip([24, 3, 24], one_after_another(folder, prompts, [24, 3, 24]), answers, strict=True):
+        assert answer.text == text
+        assert answer.tokens == len(tokenizer.encode(text))
+        assert answer.finish == ("length" if answer.tokens == limit else "stop")
+
+
+def test_an_empty_prompt_is_refused(engine: MlxEngine, make_model: MakeModel) -> None:
+    with pytest.raises(InvalidInput, match="prompt 1 has no tokens"):
+        engine.generate(GenerateJob(make_model(), [[1, 2], []], [4, 4]), Silent())
+
+
+def test_no_prompts_have_no_answers(engine: MlxEngine, make_model: MakeModel) -> None:
+    assert engine.generate(GenerateJob(make_model(), [], []), Silent()) == []
+
+
+def test_the_attention_of_mlx_lm_is_back_afterwards(make_model: MakeModel) -> None:
+    with shared_attention(load(model_of(make_model, "qwen3"), Compute.DEQUANTIZED).model):
+        assert qwen3.scaled_dot_product_attention is not base.scaled_dot_product_attention
+    assert qwen3.scaled_dot_product_attention is base.scaled_dot_product_attention
+
+
+def token_by_token(model: object, prompt: list[int], limit: int, stop: set[int], sampling: Sampling) -> list[int]:
+    """One token after another, without a cache or a batch."""
+    tokens: list[int] = []
+    while len(tokens) < limit:
+        logits = model(mx.array([prompt + tokens]))[:, -1]  # type: ignore[operator]
+        token = int(scalar(draw(logits, [sampling], len(tokens))))
+        if token in stop:
+            break
+        tokens.append(token)
+    return tokens
+
+
+def test_more_prompts_than_a_batch_are_all_answered_in_order(engine: MlxEngine, make_model: MakeModel) -> None:
+    prompts = [[i + 5] * (1 + i % 7) for i in range(40)]
+    together = engine.generate(GenerateJob(make_model(), prompts, [4] * 40), Silent())
+    alone = engine.generate(GenerateJob(make_model(), prompts[17:18], [4]), Silent())
+    assert len(together) == 40
+    assert together[17].text == alone[0].text
+
+
+def test_a_sampled_answer_is_the_same_every_time_and_in_any_company(engine: MlxEngine, make_model: MakeModel) -> None:
+    prompts = [[i + 5] * (1 + i % 7) for i in range(40)]
+    sampling = [Sampling(1.0, seed) if seed % 2 else Sampling() for seed in range(40)]
+    together = engine.generate(GenerateJob(make_model(), prompts, [6] * 40, sampling), Silent())
+    for index in (0, 17, 39):
+        alone = GenerateJob(make_model(), [prompts[index]], [6], [sampling[index]])
+        assert engine.generate(alone, Silent()) == [together[index]]
+    greedy_ones = engine.generate(GenerateJob(make_model(), prompts[::2], [6] * 20), Silent())
+    assert greedy_ones == together[::2]
+
+
+def test_sampled_answers_equal_one_after_another(engine: MlxEngine, make_model: MakeModel) -> None:
+    prompts, sampling = [[7, 8, 9], [11] * 5, [4]], [Sampling(1.0, 1), Sampling(0.5, 2), Sampling(2.0, 3)]
+    answers = engine.generate(GenerateJob(make_model(), prompts, [8] * 3, sampling), Silent())
+    loaded = load(make_model(), Compute.DEQUANTIZED)
+    stop = set(loaded.tokenizer.wrapper.eos_token_ids)
+    for prompt, one, answer in zip(prompts, sampling, answers, strict=True):
+        assert answer.text == loaded.tokenizer.decode(token_by_token(loaded.model, prompt, 8, stop, one))
+
+
+def test_other_seeds_give_other_answers(engine: MlxEngine, make_model: MakeModel) -> None:
+    sampling = [Sampling(1.5, seed) for seed in range(8)]
+    answers = engine.generate(GenerateJob(make_model(), [[7, 8, 9]] * 8, [6] * 8, sampling), Silent())
+    assert len({answer.text for answer in answers}) == 8

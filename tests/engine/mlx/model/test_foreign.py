@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx_lm.utils import load_adapters, load_model
+from safetensors.numpy import load_file
+
+from tests.support.mlx.adapters import make_adapter, peft_adapter
+from tests.support.mlx.models import MakeModel
+from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.errors import InvalidInput
+
+TOKENS = mx.array([list(range(5, 45))])
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_a_peft_adapter_computes_what_its_deltas_say(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, rslora: bool
+) -> None:
+    folder = make_model(bits=None)
+    source, deltas = peft_adapter(tmp_path / "peft", use_rslora=rslora)
+    engine.adopt(folder, source, tmp_path / "adopted")
+    plain, _ = load_model(folder)
+    for name, delta in deltas.items():
+        module = dict(plain.named_modules())[name]
+        module.weight = module.weight + mx.array(delta)
+    adapted = load_adapters(load_model(folder)[0], str(tmp_path / "adopted"))  # mlx-lm's own
+    assert scalar(mx.abs(adapted(TOKENS) - plain(TOKENS)).max()) < 1e-4
+
+
+def test_an_adapter_of_mlx_lm_stays_what_it_is(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    folder = make_model()
+    source = make_adapter(folder, tmp_path / "mlx", size=0.1)
+    config = json.loads((source / "adapter_config.json").read_text())
+    (source / "adapter_config.json").write_text(json.dumps(config | {"data": "/home/someone", "iters": 3}))
+    engine.adopt(folder, source, tmp_path / "adopted")
+    assert json.loads((tmp_path / "adopted" / "adapter_config.json").read_text()) == config
+    ours, theirs = (load_file(path / "adapters.safetensors") for path in (tmp_path / "adopted", source))
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"peft_type": "IA3"}, "IA3"),
+        ({"use_dora": True}, "DoRA"),
+        ({"bias": "all"}, "biases"),
+        ({"modules_to_save": ["lm_head"]}, "beside the adapter"),
+        ({"r": 8}, "belongs to another model"),
+        ({"r": None}, "lacks r"),
+    ],
+)
+def test_what_can_t_be_adopted_is_said(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    source, _ = peft_adapter(tmp_path / "peft")
+    config = json.loads((source / "adapter_config.json").read_text())
+    (source / "adapter_config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(InvalidInput, match=said):
+        engine.adopt(make_model(), source, tmp_path / "adopted")
+    assert not (tmp_path / "adopted").exists()
+
+
+def test_a_folder_that_is_no_adapter_is_said(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no adapter_config"):
+        engine.adopt(make_model(), tmp_path, tmp_path / "adopted")
+    source, _ = peft_adapter(tmp_path / "peft")
+    (source / "adapter_model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InvalidInput, match="can't be read"):
+        engine.adopt(make_model(), source, tmp_path / "adopted")

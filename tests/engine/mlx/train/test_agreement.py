@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from tests.support.mlx.models import MakeModel
+from tests.support.mlx.rows import rows, with_prefix
+from tests.support.recorder import Recorder
+from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.lora import attach
+from topcoat.engine.mlx.train import agreement
+from topcoat.engine.mlx.train.agreement import choose_forward
+from topcoat.engine.mlx.train.forward import Forward, SplitForward, WholeForward
+from topcoat.progress import Note
+from topcoat.spec.phase import LoraSpec, TrainSpec
+from topcoat.store.cache import ArrayCache
+
+
+def choose(
+    folder: Path,
+    cache: Path,
+    *,
+    keys: list[str] | None = None,
+    prefix: int = 0,
+    dropout: float = 0.0,
+    compute: Compute = Compute.DEQUANTIZED,
+) -> tuple[Forward, str, nn.Module]:
+    model = load(folder, compute, lazy=True).model
+    attach(model, TrainSpec(num_layers=2, lora=LoraSpec(keys=keys, dropout=dropout)))
+    sink = Recorder()
+    data = with_prefix(prefix) if prefix else rows(5)
+    forward = choose_forward(model, folder, compute, data, ArrayCache(cache), sink, dropout=dropout, by="test")
+    return forward, "; ".join(event.text for event in sink.events if isinstance(event, Note)), model
+
+
+def test_a_plain_architecture_is_split_and_its_trunk_dropped(make_model: MakeModel, tmp_path: Path) -> None:
+    forward, said, model = choose(make_model(), tmp_path, prefix=50)
+    assert isinstance(forward, SplitForward)
+    assert said == ("trunk of 2 layers computed once a row, 2 trained on; a prefix of 50 tokens shared by all 5 rows")
+    assert {int(name.split(".")[2]) for name, _ in tree_flatten(model.parameters()) if ".layers." in name} == {2, 3}
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gemma"])
+def test_the_comparison_leaves_the_model_in_its_own_dtype(make_model: MakeModel, tmp_path: Path, kind: str) -> None:
+    _, _, model = choose(make_model(kind, dtype="bfloat16"), tmp_path, compute=Compute.AS_STORED)
+    kept = {name: value.dtype for name, value in tree_flatten(model.parameters())}
+    assert {dtype for name, dtype in kept.items() if "lora" in name} == {mx.float32}
+    assert {dtype for name, dtype in kept.items() if "lora" not in name} == {mx.bfloat16, mx.uint32}
+
+
+def test_dropout_shares_no_prefix_and_hides_no_agreement(make_model: MakeModel, tmp_path: Path) -> None:
+    forward, said, _ = choose(make_model(), tmp_path, prefix=50, dropout=0.5)
+    assert isinstance(forward, SplitForward)
+    assert "prefix" not in said
+
+
+def test_an_architecture_that_scales_its_embeddings_is_computed_whole(make_model: MakeModel, tmp_path: Path) -> None:
+    forward, said, model = choose(make_model(kind="gemma"), tmp_path)
+    assert isinstance(forward, WholeForward)
+    assert "differ by" in said
+    arrays = forward.arrays(rows(2))
+    assert np.isfinite(np.array(forward.loss(model, *arrays)[0]))
+
+
+def test_adapters_outside_the_layers_need_the_whole_model(make_model: MakeModel, tmp_path: Path) -> None:
+    forward, said, _ = choose(make_model(), tmp_path, keys=["self_attn.q_proj", "model.embed_tokens"])
+    assert isinstance(forward, WholeForward)
+    assert "outside the layers" in said
+
+
+def test_what_agreed_once_is_not_compared_again(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(make_model(), tmp_path)
+    monkeypatch.setattr(agreement, "_difference", lambda *_: pytest.fail("compared again"))
+    assert isinstance(choose(make_model(), tmp_path)[0], SplitForward)
+
+
+def test_a_head_of_its_own_lets_the_embedding_go(make_model: MakeModel, tmp_path: Path) -> None:
+    _, _, model = choose(make_model(tie_word_embeddings=False), tmp_path)
+    assert not any("embed_tokens" in name for name, _ in tree_flatten(model.parameters()))
+    assert mx.isfinite(model.lm_head.weight).all()

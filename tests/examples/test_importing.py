@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from topcoat.calls.markup import Direct, blocks
+from topcoat.errors import InvalidInput, Refused
+from topcoat.examples import importing
+from topcoat.examples.importing import import_examples
+from topcoat.spec.example import load_examples
+
+SHAREGPT = {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "lang": "en"}
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_import(tmp_path: Path, as_list: bool) -> None:
+    source, target = tmp_path / "source.json", tmp_path / "new" / "data.jsonl"
+    rows = [SHAREGPT, {**SHAREGPT, "system": "s"}]
+    source.write_text(json.dumps(rows, indent=1) if as_list else "\n".join(map(json.dumps, rows)))
+    done = import_examples(str(source), target)
+    assert (done.format, done.examples, done.path) == ("sharegpt", 2, str(target))
+    read = load_examples(target)
+    assert [[m.role for m in e.example.messages] for e in read] == [
+        ["user", "assistant"],
+        ["system", "user", "assistant"],
+    ]
+    assert (read[0].example.model_extra or {})["lang"] == "en"
+    with pytest.raises(Refused, match="exists already"):
+        import_examples(str(source), target)
+
+
+def test_an_import_names_every_mistake_and_writes_nothing(tmp_path: Path) -> None:
+    source, target = tmp_path / "source.json", tmp_path / "data.jsonl"
+    broken = [SHAREGPT, {"conversations": []}, {"conversations": [{"from": "gpt", "value": "b"}]}]
+    source.write_text(json.dumps(broken, indent=1))
+    with pytest.raises(InvalidInput) as caught:
+        import_examples(str(source), target)
+    lines = source.read_text().splitlines()
+    named = [(m.where.line, m.message) for m in caught.value.mistakes if m.where]
+    assert [lines[line - 1] for line, _ in named if line] == [" {", " {"]
+    assert "must be a list of turns" in named[0][1]
+    assert "can't stand at the start" in named[1][1]
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "message"),
+    [
+        ('{"prompt": "a"}', None, "no known format"),
+        ('{"prompt": "a"}', "alpaca", 'no format "alpaca"'),
+        ('[{"a": 1}, {', None, "broken at the item"),
+        ("[1]", None, "1 mistake"),
+        ("", None, "1 mistake"),
+        ("[]", None, "keys of no known format|1 mistake"),
+    ],
+)
+def test_what_can_t_be_imported_is_refused(tmp_path: Path, text: str, form: str | None, message: str) -> None:
+    source = tmp_path / "source.json"
+    source.write_text(text)
+    with pytest.raises(InvalidInput, match=message):
+        import_examples(str(source), tmp_path / "data.jsonl", form)
+
+
+def test_a_table_is_imported_as_lines_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rows = [SHAREGPT, {"conversations": []}, {**SHAREGPT, "lang": "\ud800"}]
+    monkeypatch.setattr(importing, "read_table", lambda source: rows if source == "hf:a/b" else [])
+    with pytest.raises(InvalidInput) as caught:
+        import_examples("hf:a/b", tmp_path / "data.jsonl")
+    named = [(str(mistake.where), mistake.message) for mistake in caught.value.mistakes]
+    assert [where for where, _ in named] == ["hf:a/b:2", "hf:a/b:3"]
+    assert "surrogate" in named[1][1]
+    del rows[1:]
+    assert import_examples("hf:a/b", tmp_path / "data.jsonl").examples == 1
+    assert (load_examples(tmp_path / "data.jsonl")[0].example.model_extra or {})["lang"] == "en"
+    with pytest.raises(InvalidInput, match="1 mistake"):
+        import_examples("hf:empty/one", tmp_path / "other.jsonl")
+
+
+def test_openai_calls_survive_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason='Parquet is read with pyarrow: pip install ".[datasets]"')
+    calls = [("read", {"path": "a"}), ("find", {"text": "b"})]
+    functions = [{"function": {"name": name, "arguments": arguments}} for name, arguments in calls]
+    asked = {"role": "user", "content": "?"}
+    rows = [{"messages": [asked, {"role": "assistant", "tool_calls": [function]}]} for function in functions]
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert import_examples(str(tmp_path / "a.parquet"), tmp_path / "data.jsonl").format == "openai"
+    answers = [located.example.messages[1].content for located in load_examples(tmp_path / "data.jsonl")]
+    assert [blocks(answer or "") for answer in answers] == [[Direct(*call)] for call in calls]
+
+
+@pytest.mark.parametrize("target", ["", ".", "file/data.jsonl"])
+def test_a_place_that_can_t_become_a_file_is_refused_before_reading(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused):
+        import_examples("no such source", Path(target))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topcoat.engine.fake import FakeTokenizer
+from topcoat.engine.protocol import Message, Row
+from topcoat.errors import Where
+from topcoat.examples.rows import encode, encode_all, with_mean_weight_one
+from topcoat.spec.example import Example, LocatedExample
+from topcoat.spec.phase import TrainSpec
+
+DIALOGUE = Example.model_validate(
+    {
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "first?"},
+            {"role": "assistant", "content": "one"},
+            {"role": "user", "content": "second?"},
+            {"role": "assistant", "content": "two"},
+        ],
+        "weight": 2.0,
+    }
+)
+
+
+def trained_text(spec: TrainSpec, example: Example = DIALOGUE, tokenizer: FakeTokenizer | None = None) -> str:
+    row, _ = encode(example, tokenizer or FakeTokenizer(), spec)
+    return FakeTokenizer().decode([int(t) for t, on in zip(row.tokens, row.trained, strict=True) if on])
+
+
+def test_all_assistant_turns_are_trained_with_their_end_of_turn() -> None:
+    assert trained_text(TrainSpec()) == "one<|im_end|>\ntwo<|im_end|>\n"
+
+
+def test_mask_last_trains_what_mlx_lm_trains() -> None:
+    assert trained_text(TrainSpec(mask="last")) == "two<|im_end|>\n"
+
+
+def test_without_a_mask_all_but_the_first_token_is_trained() -> None:
+    row, _ = encode(DIALOGUE, FakeTokenizer(), TrainSpec(mask_prompt=False))
+    assert row.trained.tolist() == [False] + [True] * (len(row.tokens) - 1)
+
+
+def test_weight_and_source_are_kept() -> None:
+    row, _ = encode(DIALOGUE, FakeTokenizer(), TrainSpec(), "data/x.jsonl:3")
+    assert (row.weight, row.source) == (2.0, "data/x.jsonl:3")
+
+
+class Forgetful(FakeTokenizer):
+    """Renders earlier assistant turns in brackets, as templates do that drop earlier thoughts."""
+
+    def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
+        shown = [
+            {**m, "content": f"[{m['content']}]"} if m["role"] == "assistant" and i < len(messages) - 1 else m
+            for i, m in enumerate(messages)
+        ]
+        return super().chat(shown, add_generation_prompt=add_generation_prompt)
+
+
+def test_a_turn_that_the_template_rewrites_later_is_not_trained_and_named() -> None:
+    assert trained_text(TrainSpec(), tokenizer=Forgetful()) == "two<|im_end|>\n"
+    located = LocatedExample(DIALOGUE, Where(Path("x.jsonl"), 7))
+    assert encode_all([located], Forgetful(), TrainSpec()).partly_masked == [located.where]
+    assert encode_all([located], FakeTokenizer(), TrainSpec()).partly_masked == []
+
+
+def test_an_over_long_example_is_left_out_and_named() -> None:
+    located = [LocatedExample(DIALOGUE, Where(Path("x.jsonl"), line)) for line in (1, 2)]
+    tokens = len(encode(DIALOGUE, FakeTokenizer(), TrainSpec())[0].tokens)
+    fits = encode_all(located, FakeTokenizer(), TrainSpec(max_seq_length=tokens))
+    assert len(fits.rows) == 2
+    left_out = encode_all(located, FakeTokenizer(), TrainSpec(max_seq_length=tokens - 1))
+    assert left_out.rows == []
+    assert [str(row) for row in left_out.over_long] == [
+        f"x.jsonl:{line}: {tokens} tokens, max_seq_length is {tokens - 1}" for line in (1, 2)
+    ]
+
+
+@given(st.lists(st.floats(0.1, 10.0), min_size=1, max_size=9))
+def test_weights_count_among_each_other_only(weights: list[float]) -> None:
+    nothing = np.zeros(1)
+    rows = [Row(nothing.astype(np.int32), nothing.astype(np.bool_), weight) for weight in weights]
+    balanced = [row.weight for row in with_mean_weight_one(rows)]
+    assert sum(balanced) == pytest.approx(len(weights))
+    assert [one / balanced[0] for one in balanced] == pytest.approx([one / weights[0] for one in weights])

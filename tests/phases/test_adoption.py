@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_project import write_phase
+from tests.support.recorder import Recorder
+from topcoat.engine.fake import FakeEngine
+from topcoat.errors import InvalidInput, Refused
+from topcoat.phases.adoption import adopt_adapter
+from topcoat.phases.run import run_phase
+from topcoat.progress import Silent
+from topcoat.project.session import open_workspace
+
+
+@pytest.fixture
+def elsewhere(fake_project: Path, tmp_path: Path) -> Path:
+    """An adapter that passes the fake project's gate, trained in another folder."""
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(fake_project, other)
+    with open_workspace(other, FakeEngine(), Silent(), "test") as workspace:
+        assert run_phase(workspace, other / "phases" / "phase34a.toml").promoted
+    return other / ".topcoat" / "runs" / "phase34a" / "1" / "adapter"
+
+
+@pytest.mark.slow
+def test_an_adopted_adapter_passes_the_same_gate(fake_project: Path, elsewhere: Path) -> None:
+    phase = fake_project / "phases" / "phase34a.toml"
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
+        outcome = adopt_adapter(workspace, phase, elsewhere)
+        assert outcome.promoted
+        assert outcome.last.train is not None
+        assert outcome.last.train.adopted == str(elsewhere)
+        assert workspace.lineage.production() == "phase34a-1"
+        assert outcome.report.is_file()
+        with pytest.raises(Refused, match="was promoted"):
+            adopt_adapter(workspace, phase, elsewhere)
+
+
+@pytest.mark.slow
+def test_one_that_fails_the_gate_leaves_production_alone(fake_project: Path, elsewhere: Path) -> None:
+    phase = write_phase(fake_project, gate__target__domain=1.0)
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
+        outcome = adopt_adapter(workspace, phase, elsewhere)
+        assert not outcome.promoted
+        assert workspace.lineage.production() == "phase33b"
+        again = adopt_adapter(workspace, phase, elsewhere)
+        assert again.last.attempt == 2  # numbers go on: each attempt has a folder of its own
+
+
+@pytest.mark.slow
+def test_an_adoption_that_was_interrupted_begins_anew(fake_project: Path, elsewhere: Path, tmp_path: Path) -> None:
+    class Broken(FakeEngine):
+        def fuse(self, job, sink):  # type: ignore[no-untyped-def]  # a stand-in
+            raise KeyboardInterrupt
+
+    phase = fake_project / "phases" / "phase34a.toml"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "adapter.json").write_text(json.dumps({"learned": [], "forgotten": []}))
+    with open_workspace(fake_project, Broken(), Silent(), "test") as workspace, pytest.raises(KeyboardInterrupt):
+        adopt_adapter(workspace, phase, empty)
+    sink = Recorder()
+    with open_workspace(fake_project, FakeEngine(), sink, "test") as workspace:
+        outcome = adopt_adapter(workspace, phase, elsewhere)
+    assert outcome.promoted
+    assert outcome.last.attempt == 1
+
+
+def test_a_folder_that_is_no_adapter_changes_nothing(fake_project: Path, tmp_path: Path) -> None:
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
+        with pytest.raises(InvalidInput):
+            adopt_adapter(workspace, fake_project / "phases" / "phase34a.toml", tmp_path)
+        assert workspace.lineage.production() == "phase33b"
+        assert workspace.lineage.latest_phase("phase34a") is None

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_project import opened, run, write_phase
+from tests.support.recorder import Recorder
+from topcoat.engine.fake import FakeEngine
+from topcoat.engine.protocol import GenerateJob
+from topcoat.phases.evaluation import compare_models, evaluate_model
+from topcoat.phases.history import project_status
+from topcoat.phases.run import run_phase
+from topcoat.progress import Note, Sink
+from topcoat.store.records import Completion
+
+LOST = 1e-2
+"""A learning rate at which the fake forgets all that it knew."""
+
+
+def reserve(project: Path, category: str, count: int) -> None:
+    """Keep the category's last cases in reserve, and no others, and make families of three of the rest."""
+    path = project / "suites" / "routing.jsonl"
+    cases = [case for case in map(json.loads, path.read_text().splitlines()) if not case.get("reserve")]
+    own = [case for case in cases if case["category"] == category]
+    for index, case in enumerate(own):
+        if index >= len(own) - count:
+            case["reserve"] = True
+        else:
+            case["family"] = f"{category} {index // 3}"
+    path.write_text("".join(json.dumps(case) + "\n" for case in cases))
+
+
+class Asked(FakeEngine):
+    """Keeps which model was asked how many questions."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        self.asked.append((job.model.name, len(job.prompts)))
+        return super().generate(job, sink)
+
+
+def test_scores_carry_family_interval_and_what_is_kept_in_reserve(fake_project: Path) -> None:
+    reserve(fake_project, "git", 6)
+    with opened(fake_project) as workspace:
+        result = evaluate_model(workspace, workspace.model("production"))
+        again = evaluate_model(workspace, workspace.model("production"))
+    git = result.category("git")
+    assert git is not None
+    assert (git.n, git.reserve) == (21, 6)
+    assert git.interval is not None
+    assert git.interval[0] < git.mean < git.interval[1]
+    assert {score.family for score in result.scores if score.category == "git"} == {f"git {i}" for i in range(7)}
+    assert again == result
+
+
+def test_a_suspected_category_is_judged_over_its_reserve_cases_too(fake_project: Path) -> None:
+    reserve(fake_project, "git", 15)
+    write_phase(
+        fake_project, train__learning_rate=LOST, gate__no_regression=["git", "lsp"], gate__evidence="confirmed",
+        retry__max_attempts=1,
+    )  # fmt: skip
+    engine, sink = Asked(), Recorder()
+    with opened(fake_project, engine, sink) as workspace:
+        last = run_phase(workspace, fake_project / "phases" / "phase34a.toml").last
+        status = project_status(workspace)
+    cases = len((fake_project / "suites" / "routing.jsonl").read_text().splitlines()) - 15
+    assert engine.asked == [("phase33b", cases), ("phase34a-1", cases), ("phase33b", 15), ("phase34a-1", 15)]
+    assert any("suspected in git: both models answer 15 reserve" in e.text for e in sink.events if isinstance(e, Note))
+    assert last.after is not None
+    before, after = last.before.category("git"), last.after.category("git")
+    assert before is not None
+    assert after is not None
+    assert (before.n, after.n) == (27, 27)
+    own = [score.value for score in last.after.scores if score.category == "git"]
+    assert after.mean == pytest.approx(sum(own) / 27)
+    assert after.solved == own.count(1.0)
+    check = next(check for check in last.verdict.checks if check.category == "git")
+    assert check.evidence is not None
+    assert (check.n, check.evidence.pairs, check.evidence.families) == (27, 27, 4 + 15)
+    assert last.before.headline is not None
+    assert last.after.headline is not None
+    assert last.before.headline.n == last.after.headline.n
+    # The status goes on showing the evaluation on the suite, without the reserve.
+    assert [c.n for m in status.models for c in m.categories if c.category == "git"] == [12, 12]
+
+
+def test_a_base_answers_its_reserve_once(fake_project: Path) -> None:
+    reserve(fake_project, "git", 15)
+    write_phase(
+        fake_project, data__replay=0.0, train__learning_rate=LOST, gate__no_regression=["git"],
+        gate__target__domain=1.0, retry__max_attempts=2, retry__learning_rate_factor=0.9,
+    )  # fmt: skip
+    engine = Asked()
+    looked_twice = [result for result in run(fake_project, engine).results if result.before.categories[3].n == 27]
+    assert len(looked_twice) > 1
+    assert engine.asked.count(("phase33b", 15)) == 1
+
+
+def test_without_suspicion_or_reserve_there_is_no_second_look(fake_project: Path) -> None:
+    engine = Asked()
+    assert run(fake_project, engine).promoted
+    assert [model for model, _ in engine.asked] == ["phase33b", "phase34a-1"]
+
+
+class Silenced(FakeEngine):
+    """Every model but the base answers two requests for a diff with nothing."""
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        answers = super().generate(job, sink)
+        if job.model.name == "phase33b":
+            return answers
+        prompts = [self.tokenizer(job.model).decode(prompt) for prompt in job.prompts]
+        return [
+            Completion(text="", tokens=0, finish="stop") if " diff " in prompt else answer
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+
+def test_confirmed_evidence_lets_a_fall_through_that_any_would_block(fake_project: Path) -> None:
+    write_phase(fake_project, gate__no_regression=["git"], retry__max_attempts=1)
+    outcome = run(fake_project, Silenced())
+    assert not outcome.promoted
+    assert "git fell" in outcome.last.verdict.reasons[0]
+    assert ": suspected, p = " in outcome.last.verdict.reasons[0]
+    write_phase(fake_project, gate__no_regression=["git"], gate__evidence="confirmed", retry__max_attempts=1)
+    outcome = run(fake_project, Silenced(), restart=True)
+    assert outcome.promoted
+    assert outcome.last.verdict.falls == ["git"]
+
+
+def test_a_comparison_has_evidence(fake_project: Path) -> None:
+    run(fake_project)
+    with opened(fake_project) as workspace:
+        comparison = compare_models(workspace, workspace.model("phase33b"), workspace.model("production"))
+    assert all(category.evidence and category.before_interval for category in comparison.categories)
+    multi = next(category.evidence for category in comparison.categories if category.category == "multi_tool")
+    assert multi is not None
+    assert multi.families < multi.pairs
+
+
+class Unsteady(FakeEngine):
+    """Models but the base call nothing in every second sampled answer."""
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        answers = super().generate(job, sink)
+        lost = [job.model.name != "phase33b" and one.temperature > 0 and one.seed % 2 for one in job.sampling]
+        return [
+            Completion(text="", tokens=0, finish="stop") if none else answer
+            for answer, none in zip(answers, lost, strict=True)
+        ]
+
+
+@pytest.mark.slow
+def test_the_gate_holds_the_format_at_every_temperature(fake_project: Path) -> None:
+    reserve(fake_project, "git", 6)
+    with (fake_project / "topcoat.toml").open("a") as file:
+        file.write("\n[eval]\ntemperatures = [0.0, 0.7]\nsamples = 2\n")
+    write_phase(fake_project, gate__min_format=0.8, gate__target__domain=0.0, retry__max_attempts=1)
+    outcome = run(fake_project, Unsteady())
+    assert not outcome.promoted
+    after = outcome.last.after
+    assert after is not None
+    assert [(found.temperature, found.answers) for found in outcome.last.before.formats] == [
+        (found.temperature, found.answers) for found in after.formats
+    ]
+    assert after.formats[1].answers == 2 * after.formats[0].answers
+    reasons = " ".join(outcome.last.verdict.reasons)
+    assert "format at temperature 0.7 0." in reasons
+    assert "format at temperature 0 " not in reasons

@@ -1,0 +1,95 @@
+"""What `topcoat check` makes of a phase's files, the embedded project's among them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_project import write_phase
+from topcoat.demo import TEMPLATE
+from topcoat.engine.fake import FakeEngine
+from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.errors import InvalidInput
+from topcoat.phases.preparation import prepare
+from topcoat.progress import Silent
+from topcoat.project.session import open_workspace
+from topcoat.store.records import CheckReport
+
+
+def checked(project: Path, *allow: str) -> CheckReport:
+    with open_workspace(project, FakeEngine(), Silent(), "test") as workspace:
+        return prepare(workspace, project / "phases" / "phase34a.toml", allow=frozenset(allow)).report
+
+
+@pytest.mark.slow
+def test_the_embedded_phase_has_no_errors(engine: MlxEngine, tmp_path: Path) -> None:
+    shutil.copytree(TEMPLATE, tmp_path / "demo", ignore=shutil.ignore_patterns("__pycache__"))
+    with open_workspace(tmp_path / "demo", engine, Silent(), "test") as workspace:
+        assert prepare(workspace, tmp_path / "demo" / "phases" / "phase34a.toml").report.errors == []
+
+
+def test_broken_lines_are_findings_and_can_be_left_out(fake_project: Path) -> None:
+    data = fake_project / "data" / "phase34a.jsonl"
+    lines = data.read_text().splitlines()
+    swapped = json.loads(lines[6])
+    swapped["messages"].reverse()
+    data.write_text("\n".join([*lines[:4], lines[4][:-20], lines[5], json.dumps(swapped), *lines[7:]]) + "\n")
+    report = checked(fake_project)
+    assert {(f.code, f.where) for f in report.errors} == {
+        ("not-chat", "data/phase34a.jsonl:5"),
+        ("roles", "data/phase34a.jsonl:7"),
+    }
+    allowed = checked(fake_project, "not-chat", "roles")
+    assert allowed.errors == []
+    assert {f.code for f in allowed.findings if f.allowed} == {"not-chat", "roles"}
+    assert allowed.budget.examples + allowed.budget.valid <= len(lines) + 20
+
+
+def test_a_file_with_nothing_in_it_can_t_be_allowed(fake_project: Path) -> None:
+    (fake_project / "data" / "phase34a.jsonl").write_text("{}\n")
+    with pytest.raises(InvalidInput, match="1 mistake"):
+        checked(fake_project, "not-chat")
+
+
+def test_split_delimiters_imbalance_and_repeats_are_warnings(fake_project: Path) -> None:
+    data = fake_project / "data" / "phase34a.jsonl"
+    row = json.loads(data.read_text().splitlines()[0])
+    rows = []
+    for i in range(30):
+        turns = [{**turn} for turn in row["messages"][:2]]
+        turns[1]["content"] = f"Say what part_{i} is for"
+        rows.append({"messages": [*turns, {"role": "assistant", "content": f"For arm_{i}."}], "category": "domain"})
+    rows.append({**row, "category": "lsp"})
+    write_phase(fake_project)
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = checked(fake_project)
+    assert report.errors == []
+    assert {"class-imbalance", "same-template", "split-delimiter"} <= {f.code for f in report.findings}
+    assert report.budget.effective is not None
+    assert 1.1 < report.budget.effective < 1.2
+
+
+def test_a_gate_on_the_format_needs_temperatures_to_measure_at(fake_project: Path) -> None:
+    write_phase(fake_project, gate__min_format=0.9)
+    with pytest.raises(InvalidInput, match=r"min_format needs temperatures") as caught:
+        checked(fake_project)
+    assert caught.value.hint == "temperatures = [0.0, 0.7] under [eval]"
+    with (fake_project / "topcoat.toml").open("a") as file:
+        file.write("\n[eval]\ntemperatures = [0.7]\n")
+    checked(fake_project)
+
+
+def test_replay_keeps_its_share_of_the_loss_whatever_new_examples_weigh(fake_project: Path) -> None:
+    data = fake_project / "data" / "phase34a.jsonl"
+    lines = [json.loads(line) for line in data.read_text().splitlines()]
+    data.write_text("".join(json.dumps({**line, "weight": 1.0 + i % 3}) + "\n" for i, line in enumerate(lines)))
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
+        prepared = prepare(workspace, fake_project / "phases" / "phase34a.toml")
+    count = prepared.report.budget.examples
+    new, pool = prepared.rows[:count], prepared.rows[count:]
+    assert sum(row.weight for row in new) == pytest.approx(count)
+    assert len({round(row.weight, 9) for row in new}) == 3
+    assert {row.weight for row in pool} == {1.0}

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_project import write_phase
+from topcoat.engine.fake import FakeEngine
+from topcoat.errors import EngineFault, Refused, StorageFault
+from topcoat.phases.production import rollback
+from topcoat.phases.rebuilding import collect_garbage, rebuild
+from topcoat.phases.run import run_phase
+from topcoat.progress import Silent
+from topcoat.project.session import Workspace, open_workspace
+
+
+@pytest.fixture
+def workspace(fake_project: Path) -> Iterator[Workspace]:
+    """Two coats on the root: phase34a-1, then phase34b-1, which is production."""
+    (fake_project / "data" / "b.jsonl").write_text((fake_project / "data" / "phase34a-valid.jsonl").read_text())
+    second = write_phase(
+        fake_project, "phase34b", data__train=["data/b.jsonl"], gate__target__domain=0.1, gate__tolerance=1.0
+    )
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as opened:
+        assert run_phase(opened, fake_project / "phases" / "phase34a.toml").promoted
+        assert run_phase(opened, second).promoted
+        yield opened
+
+
+def test_what_is_collected_can_be_rebuilt_to_the_same_bytes(workspace: Workspace) -> None:
+    first = workspace.model("phase34a-1")
+    said = collect_garbage(workspace, dry_run=True)
+    assert said.folders == [".topcoat/models/phase34a-1"]
+    assert first.path.is_dir()
+    freed = collect_garbage(workspace)
+    assert freed == said
+    assert freed.bytes > 0
+    assert not first.path.exists()
+    with pytest.raises(StorageFault) as gone:
+        workspace.model("phase34a-1")
+    assert gone.value.hint == "topcoat rebuild phase34a-1"
+    assert workspace.engine.describe(rebuild(workspace, "phase34a-1").path).digest == first.digest
+
+
+@pytest.mark.slow
+def test_a_chain_is_rebuilt_from_its_root(workspace: Workspace) -> None:
+    for name in ("phase34a-1", "phase34b-1"):
+        shutil.rmtree(workspace.model(name).path)
+    rebuilt = rebuild(workspace, "production")
+    assert rebuilt.name == "phase34b-1"
+    assert workspace.engine.describe(rebuilt.path).digest == rebuilt.digest
+    assert workspace.model("phase34a-1").path.is_dir()
+
+
+@pytest.mark.slow
+def test_production_and_roots_are_never_collected(workspace: Workspace) -> None:
+    collect_garbage(workspace)
+    assert workspace.model("production").path.is_dir()
+    assert workspace.model("phase33b").path.is_dir()
+    assert collect_garbage(workspace).folders == []
+
+
+@pytest.mark.slow
+def test_a_model_whose_adapter_is_gone_is_kept(workspace: Workspace) -> None:
+    adapter = workspace.model("phase34a-1").adapter
+    assert adapter is not None
+    shutil.rmtree(adapter)
+    assert collect_garbage(workspace).folders == []
+    shutil.rmtree(workspace.model("phase34a-1").path)
+    with pytest.raises(StorageFault, match="adapter of phase34a-1 is gone"):
+        rebuild(workspace, "phase34a-1")
+
+
+def test_compensated_rounding_is_repeated_on_the_same_rows(fake_project: Path) -> None:
+    phase = write_phase(fake_project, fuse__rounding="compensated")
+    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as opened:
+        assert run_phase(opened, phase).promoted
+        rollback(opened)
+        model = opened.model("phase34a-1")
+        assert model.adapter is not None
+        rows = model.adapter.parent / "calibration.json"
+        kept = rows.read_text()
+        assert json.loads(kept)["rows"]
+        rows.unlink()
+        assert collect_garbage(opened).folders == []
+        rows.write_text(kept)
+        assert collect_garbage(opened).folders == [".topcoat/models/phase34a-1"]
+        assert opened.engine.describe(rebuild(opened, "phase34a-1").path).digest == model.digest
+
+
+@pytest.mark.slow
+def test_a_root_can_t_be_rebuilt(workspace: Workspace) -> None:
+    with pytest.raises(Refused, match="is a root"):
+        rebuild(workspace, "phase33b")
+
+
+def test_other_bytes_are_not_passed_off_as_the_model(workspace: Workspace) -> None:
+    model = workspace.model("phase34a-1")
+    assert model.adapter is not None
+    shutil.rmtree(model.path)
+    adapter = model.adapter / "adapter.json"
+    changed = json.loads(adapter.read_text())
+    changed["learned"].append(["prompt", "answer"])
+    adapter.write_text(json.dumps(changed))
+    with pytest.raises(EngineFault, match="other bytes"):
+        rebuild(workspace, "phase34a-1")

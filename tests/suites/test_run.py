@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from topcoat.engine.protocol import GenerateJob, ModelInfo, Sampling
+from topcoat.errors import EndpointFault
+from topcoat.progress import Event, Finished, Silent, Sink
+from topcoat.spec.catalog import Catalog, parse_catalog
+from topcoat.spec.project import EvalSection
+from topcoat.spec.suite import Case, Suite
+from topcoat.store.records import CategoryScore, Completion, FormatShare
+from topcoat.suites.run import evaluate, evaluation_key
+from topcoat.suites.source import EngineSource, Question, Reply, Unanswered
+
+CATALOG: Catalog = parse_catalog("def read_file(path: str) -> str: ...\ndef git_status() -> str: ...", Path("t.pyi"))
+RIGHT = "<tool_call><function=execute_code><parameter=code>\n{}\n</parameter></function></tool_call>"
+
+
+class Parrot:
+    """An engine whose tokens are characters, and whose answer is looked up by the last turn."""
+
+    name = "parrot 1"
+    memory_limit: int | None = None
+
+    def __init__(self, answers: dict[str, str], digest: str = "d") -> None:
+        self.answers = answers
+        self.digest = digest
+        self.asked: list[str] = []
+        self.max_tokens: Sequence[int] = ()
+        self.sampling: Sequence[Sampling] = ()
+
+    def locate(self, model: Path | str) -> Path:
+        return Path(model)
+
+    def describe(self, model: Path) -> ModelInfo:
+        return ModelInfo("parrot", 1, 1, None, self.digest)
+
+    def tokenizer(self, model: Path) -> Parrot:
+        return self
+
+    def chat(self, messages: Sequence[Any], *, add_generation_prompt: bool = False) -> list[int]:
+        text = "|".join(f"{m['role']}:{m['content']}" for m in messages) + (
+            "|assistant:" if add_generation_prompt else ""
+        )
+        return [ord(c) for c in text]
+
+    def encode(self, text: str) -> list[int]:
+        raise NotImplementedError
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        raise NotImplementedError
+
+    def train(self, job: object, sink: Sink) -> Any:
+        raise NotImplementedError
+
+    def fuse(self, job: object, sink: Sink) -> Any:
+        raise NotImplementedError
+
+    def adopt(self, model: Path, source: Path, target: Path) -> None:
+        raise NotImplementedError
+
+    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+        self.asked = ["".join(map(chr, prompt)) for prompt in job.prompts]
+        self.max_tokens, self.sampling = job.max_tokens, job.sampling
+        answers = [self.answers[asked.split(":")[-2].removesuffix("|assistant")] for asked in self.asked]
+        return [Completion(text=text, tokens=len(text), finish="stop") for text in answers]
+
+
+def case(id: str, category: str, tool: str, **more: Any) -> Case:
+    return Case.model_validate({"id": id, "category": category, "expect": {"calls": [{"tool": tool}]}, **more})
+
+
+SUITE = Suite(
+    Path("s.jsonl"),
+    (
+        case("g1", "git", "git_status", prompt="status?", headline=True),
+        case("t1", "text", "read_file", prompt="read a", system="Mine.", max_tokens=7),
+        case("g2", "git", "git_status", messages=[{"role": "user", "content": "and again?"}], headline=True),
+        case("r1", "git", "git_status", prompt="kept back", reserve=True, headline=True),
+    ),
+)
+ANSWERS = {
+    "status?": RIGHT.format("git_status()"),
+    "read a": RIGHT.format("read_file('a')"),
+    "and again?": "git_status",
+}
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event, /) -> None:
+        self.events.append(event)
+
+
+def test_cases_are_asked_scored_and_summed_up_in_the_order_of_the_suite() -> None:
+    engine, sink = Parrot(ANSWERS), Listener()
+    result = evaluate(EngineSource(engine, Path("m")), SUITE, CATALOG, "Ours.", sink, "base")
+    assert engine.asked == [
+        "system:Ours.|user:status?|assistant:",
+        "system:Mine.|user:read a|assistant:",
+        "system:Ours.|user:and again?|assistant:",
+    ]
+    assert engine.max_tokens == [256, 7, 256]
+    assert [(s.case_id, s.value, s.headline, s.scorer) for s in result.scores] == [
+        ("g1", 1.0, True, "tiered"),
+        ("t1", 1.0, False, "tiered"),
+        ("g2", 0.0, True, "tiered"),
+    ]
+    assert result.categories == [
+        CategoryScore(category="git", n=2, mean=0.5, solved=1),
+        CategoryScore(category="text", n=1, mean=1.0, solved=1),
+    ]
+    assert result.headline == CategoryScore(category="headline", n=2, mean=0.5, solved=1)
+    assert (result.model, result.suite_digest) == ("base", SUITE.digest)
+    assert result.scores[1].answer == ANSWERS["read a"]
+    assert result.generated_tokens == sum(map(len, ANSWERS.values()))
+    assert sink.events[-1] == Finished("score base", "2 of 3 solved")
+
+
+def test_cases_whose_scorer_needs_it_are_run() -> None:
+    answers = {"read a": RIGHT.format("read_file('a').upper()"), "read b": RIGHT.format("read_file('b').nothing")}
+    cases = [
+        case("a", "text", "read_file", prompt="read a", scorer="run"),
+        case("b", "text", "read_file", prompt="read b", scorer="run"),
+        case("c", "text", "read_file", prompt="read b", scorer="calls"),
+    ]
+    suite = Suite(Path("s.jsonl"), tuple(cases))
+    result = evaluate(EngineSource(Parrot(answers), Path("m")), suite, CATALOG, "", Silent(), "base")
+    assert [(score.value, score.reason) for score in result.scores] == [
+        (1.0, "every expected call, in order"),
+        (0.0, "the code doesn't run: line 1: Object of type `str` has no attribute `nothing`"),
+        (1.0, "every expected call, in order"),
+    ]
+
+
+def test_without_headline_cases_there_is_no_headline() -> None:
+    suite = Suite(Path("s.jsonl"), (case("t1", "text", "read_file", prompt="read a"),))
+    assert evaluate(EngineSource(Parrot(ANSWERS), Path("m")), suite, CATALOG, "", Silent(), "base").headline is None
+
+
+def test_only_a_full_score_is_solved() -> None:
+    suite = Suite(Path("s.jsonl"), (case("t1", "text", "read_file", prompt="read a"),))
+    half = {"read a": "<function=read_file><parameter=path>a</parameter></function>"}
+    result = evaluate(EngineSource(Parrot(half), Path("m")), suite, CATALOG, "", Silent(), "base")
+    assert result.categories == [CategoryScore(category="text", n=1, mean=0.5, solved=0)]
+
+
+def test_a_category_kept_wholly_in_reserve_is_not_reported() -> None:
+    suite = Suite(Path("s.jsonl"), (case("r1", "text", "read_file", prompt="read a", reserve=True),))
+    assert evaluate(EngineSource(Parrot(ANSWERS), Path("m")), suite, CATALOG, "", Silent(), "base").categories == []
+
+
+class Patchy:
+    """A source that answers only some cases, always rightly."""
+
+    def __init__(self, *answered: str) -> None:
+        self.answered = answered
+
+    def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
+        right = Completion(text=RIGHT.format("git_status()\nread_file('a')"), tokens=3, finish="stop")
+        return [right if question.id in self.answered else Unanswered("gone") for question in questions]
+
+
+def test_a_case_without_an_answer_is_an_error_and_not_a_zero() -> None:
+    result = evaluate(Patchy("g2", "t1"), SUITE, CATALOG, "", Silent(), "far")
+    assert [(error.case_id, error.category, error.reason) for error in result.errors] == [("g1", "git", "gone")]
+    assert result.categories == [
+        CategoryScore(category="git", n=1, mean=1.0, solved=1, errors=1),
+        CategoryScore(category="text", n=1, mean=1.0, solved=1),
+    ]
+    assert result.headline == CategoryScore(category="headline", n=1, mean=1.0, solved=1, errors=1)
+    assert [score.case_id for score in result.scores] == ["t1", "g2"]
+
+
+class Wavering:
+    """A source that is right at temperature 0, and calls directly in every other sample."""
+
+    def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
+        self.asked = questions
+        code, native = RIGHT.format("git_status()\nread_file('a')"), "<function=git_status></function>"
+        return [
+            Completion(text=native if "sample 2" in question.id else code, tokens=1, finish="stop")
+            for question in questions
+        ]
+
+
+def test_the_format_is_measured_at_the_temperatures_of_the_project() -> None:
+    source, spec = Wavering(), EvalSection(temperatures=[0.0, 0.7], samples=2)
+    result = evaluate(source, SUITE, CATALOG, "", Silent(), "m", spec)
+    assert result.formats == [
+        FormatShare(temperature=0.0, answers=3, right=3),
+        FormatShare(temperature=0.7, answers=6, right=3, wrong=["g1", "t1", "g2"]),
+    ]
+    assert len(source.asked) == 3 + 6
+    assert len(result.scores) == 3
+    assert result.generated_tokens == 9
+    assert evaluate(source, SUITE, CATALOG, "", Silent(), "m").formats == []
+
+
+def test_the_engine_gets_temperature_and_seed() -> None:
+    engine = Parrot(ANSWERS)
+    EngineSource(engine, Path("m")).ask([Question("a", [{"role": "user", "content": "read a"}], 3, 0.7, 5)], Silent())
+    assert engine.sampling == [Sampling(0.7, 5)]
+
+
+def test_a_category_without_any_answer_voids_the_evaluation() -> None:
+    with pytest.raises(EndpointFault, match=r"no case of category text was answered \(t1: gone\)"):
+        evaluate(Patchy("g1", "g2"), SUITE, CATALOG, "", Silent(), "far")
+
+
+def test_the_key_changes_with_everything_that_determines_the_scores() -> None:
+    other_engine = Parrot({})
+    other_engine.name = "parrot 2"
+    other_catalog = parse_catalog("def git_status() -> str: ...", Path("t.pyi"))
+    keys = [
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours."),
+        evaluation_key(other_engine, Path("m"), SUITE, CATALOG, "Ours."),
+        evaluation_key(Parrot({}, "other"), Path("m"), SUITE, CATALOG, "Ours."),
+        evaluation_key(Parrot({}), Path("m"), Suite(Path("s"), SUITE.cases[:2]), CATALOG, "Ours."),
+        evaluation_key(Parrot({}), Path("m"), SUITE, other_catalog, "Ours."),
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Theirs."),
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours.", EvalSection(temperatures=[0.7])),
+        evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours.", EvalSection(temperatures=[0.7], samples=9)),
+    ]
+    assert len(set(keys)) == 8
+    assert evaluation_key(Parrot({}), Path("m"), SUITE, CATALOG, "Ours.", EvalSection(max_errors=1)) == keys[0]
+    assert evaluation_key(Parrot({}), Path("elsewhere"), SUITE, CATALOG, "Ours.") == keys[0]

@@ -1,0 +1,120 @@
+"""`topcoat serve` as its users meet it: a process, mlx_lm.server behind it, and OpenAI's own client before it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from tests.support.fake_project import opened
+from tests.support.usage.serving import serving
+from topcoat.demo import TEMPLATE
+from topcoat.errors import InvalidInput
+from topcoat.usage.capture.serving import Serving, serve
+from topcoat.usage.dialogue import dialogues
+from topcoat.usage.importing import open_log
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(TEMPLATE, tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.mark.slow
+def test_the_dialogue_is_what_openais_client_saw(project: Path) -> None:
+    with serving(project) as running, OpenAI(base_url=running.url, api_key="-", max_retries=0) as client:
+        messages: list[Any] = [{"role": "user", "content": "Could you run ruff on src/app.py?"}]
+        first = client.chat.completions.create(model="any", messages=messages, max_tokens=99)
+        said = first.choices[0].message.content or ""
+        messages += [{"role": "assistant", "content": said}, {"role": "tool", "tool_call_id": "1", "content": "[]"}]
+        messages += [{"role": "user", "content": "Now run pytest on tests/app."}]
+        stream = client.chat.completions.create(model="any", messages=messages, max_tokens=99, stream=True)
+        streamed = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+        assert running.end() == 0
+    assert "2 exchanges recorded" in running.printed[-1]
+    with open_log(project) as log:
+        (dialogue,) = dialogues(log.events())
+        assert len(log.sessions()) == 1
+    assert "ruff_check" in said
+    assert [(turn.role, turn.text) for turn in dialogue] == [
+        ("user", "Could you run ruff on src/app.py?"),
+        ("assistant", said),
+        ("tool", "ok: []"),
+        ("user", "Now run pytest on tests/app."),
+        ("assistant", streamed),
+    ]
+    assert dialogue[2].event.tool == "execute_code"
+
+
+@pytest.mark.slow
+def test_the_model_server_takes_no_one_else_and_ends_with_the_front(project: Path) -> None:
+    with serving(project) as running:
+        child = running.child()
+        listed = Path(f"/proc/{child}/cmdline")
+        if listed.exists():
+            arguments = listed.read_text().split("\0")
+            url = f"http://127.0.0.1:{arguments[arguments.index('--port') + 1]}/v1"
+            with OpenAI(base_url=url, api_key="-", max_retries=0) as stranger, pytest.raises(Exception, match="403"):
+                stranger.models.list()
+        running.process.kill()
+        running.process.wait()
+        for _ in range(100):
+            if not _alive(child):
+                break
+            threading.Event().wait(0.1)
+        assert not _alive(child)
+
+
+@pytest.mark.slow
+def test_a_model_server_that_dies_ends_the_front_with_its_reason(project: Path) -> None:
+    with serving(project) as running:
+        os.kill(running.child(), signal.SIGKILL)
+        assert running.process.wait(30) == 1
+    assert "the model server was killed by signal 9" in "".join(running.printed)
+
+
+@pytest.mark.slow
+def test_a_new_production_model_is_announced_to_whoever_serves_the_old_one(project: Path) -> None:
+    with serving(project) as running, opened(project) as workspace:
+        model = workspace.model("production")
+        workspace.lineage.add_model("better", digest=model.digest, path=model.path, parent=model.name)
+        workspace.lineage.promote("better", "for the test")
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and "better" not in running.printed[-1]:
+            time.sleep(0.1)
+        assert "better is the production model now: Ctrl-C, then topcoat serve" in running.printed[-1]
+        assert running.end() == 0
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_served_is_said_at_once(project: Path) -> None:
+    with serving(project) as running:
+        assert running.end() == 0
+    (project / "models" / "phase33b" / "config.json").write_text("{}")
+    command = [sys.executable, "-m", "topcoat", "--project", str(project), "serve", "--", "--no-such-option"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "no-such-option" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_others_are_let_in_with_a_token_only(project: Path) -> None:
+    with pytest.raises(InvalidInput, match="could use the model"):
+        serve(None, Serving(host="0.0.0.0"))  # type: ignore[arg-type]  # it gets no further
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")

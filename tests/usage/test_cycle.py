@@ -1,0 +1,46 @@
+"""Turns of the flywheel in the embedded project around the fake engine, which learns what it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_project import Counting, opened
+from tests.support.usage.captured import capture
+from topcoat.usage.cycle import CycleOutcome, turn_cycle
+
+
+def turn(project: Path, **options: object) -> CycleOutcome:
+    with opened(project) as workspace:
+        return turn_cycle(workspace, **options)  # type: ignore[arg-type]  # any of its arguments
+
+
+@pytest.mark.slow
+def test_captured_usage_becomes_the_next_model_or_is_discarded(fake_project: Path) -> None:
+    capture(fake_project, 60)
+    done = turn(fake_project)
+    assert (done.phase, done.stopped) == ("cycle1", "")
+    assert done.outcome is not None
+    assert set(done.outcome.gate.target) == {"domain"}
+    assert (fake_project / "phases" / "cycle1.toml").exists()
+    again = turn(fake_project)
+    assert again.phase == "cycle2"
+    assert "too little data" in again.stopped or again.stopped.startswith("no category")
+
+
+def test_too_little_data_stops_before_a_phase_is_written(fake_project: Path) -> None:
+    capture(fake_project, 5)
+    assert turn(fake_project).stopped == "too little data: no weak category has 10 examples"
+    assert not (fake_project / "phases" / "cycle1.toml").exists()
+
+
+@pytest.mark.slow
+def test_after_review_and_after_a_kill_it_goes_on_with_the_run(fake_project: Path) -> None:
+    capture(fake_project, 60)
+    assert turn(fake_project, review=True).stopped.startswith("for review")
+    with pytest.raises(KeyboardInterrupt), opened(fake_project, Counting("fuse")) as workspace:
+        turn_cycle(workspace)
+    with opened(fake_project, engine := Counting()) as workspace:
+        assert turn_cycle(workspace).outcome is not None
+    assert "train" not in engine.done[:1]

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from topcoat.usage.formats import Dialogue, Format, detect, dialogues_in, failed_calls
+
+CALL = {"type": "tool_call", "id": "c1", "name": "read_file", "arguments": {"path": "x"}}
+QUESTION = {"role": "user", "parts": [{"type": "text", "content": "read x"}]}
+ASKED = {"role": "assistant", "parts": [{"type": "text", "content": "Yes."}, CALL], "finish_reason": "tool_call"}
+ANSWERED = {
+    "role": "assistant",
+    "parts": [{"type": "reasoning", "content": "Hm."}, {"type": "text", "content": "Done."}],
+}
+
+
+def returned(key: str) -> dict[str, Any]:
+    return {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", key: {"lines": 3}}]}
+
+
+def span(key: str, **attributes: Any) -> dict[str, Any]:
+    return {
+        "context": {"trace_id": "0xabc"},
+        "start_time": "2026-11-23T12:00:00.5Z",
+        "attributes": {
+            "gen_ai.system_instructions": json.dumps([{"type": "text", "content": "You help."}]),
+            "gen_ai.input.messages": json.dumps([QUESTION, ASKED, returned(key)]),
+            "gen_ai.output.messages": json.dumps([ANSWERED]),
+            "gen_ai.request.model": "coat",
+            **attributes,
+        },
+    }
+
+
+def otlp(found: dict[str, Any]) -> dict[str, Any]:
+    """The span as an OTLP file has it."""
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in found["attributes"].items()]
+    inner = {"traceId": "0xabc", "startTimeUnixNano": "1795435200500000000", "attributes": attributes}
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [inner, {"name": "GET /", "attributes": []}]}]}]}
+
+
+PYDANTIC_AI: list[dict[str, Any]] = [
+    {
+        "kind": "request",
+        "instructions": None,
+        "parts": [
+            {"part_kind": "system-prompt", "content": "You help."},
+            {"part_kind": "user-prompt", "content": "read x", "timestamp": "2026-11-23T12:00:00Z"},
+        ],
+    },
+    {
+        "kind": "response",
+        "model_name": "coat",
+        "timestamp": "2026-11-23T12:00:00.5Z",
+        "parts": [
+            {"part_kind": "text", "content": "Yes."},
+            {"part_kind": "tool-call", "tool_name": "read_file", "args": '{"path": "x"}', "tool_call_id": "c1"},
+        ],
+    },
+    {
+        "kind": "request",
+        "parts": [
+            {"part_kind": "tool-return", "tool_name": "read_file", "content": {"lines": 3}, "tool_call_id": "c1"}
+        ],
+    },
+    {
+        "kind": "response",
+        "parts": [{"part_kind": "thinking", "content": "Hm."}, {"part_kind": "text", "content": "Done."}],
+    },
+]
+CHAT = {
+    "messages": [
+        {"role": "system", "content": "You help."},
+        {"role": "user", "content": "read x"},
+        {
+            "role": "assistant",
+            "content": "Yes.",
+            "tool_calls": [{"id": "c1", "function": {"name": "read_file", "arguments": '{"path": "x"}'}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": '{"lines": 3}'},
+        {"role": "assistant", "content": "Done.", "reasoning": "Hm."},
+    ],
+    "session": "0xabc",
+    "model": "coat",
+    "timestamp": "2026-11-23T12:00:00.5Z",
+}
+
+
+def one(document: object, form: Format) -> Dialogue:
+    (dialogue,) = dialogues_in(document, form)
+    return dialogue
+
+
+@pytest.mark.parametrize(
+    ("document", "form"),
+    [
+        (span("response"), "otel"),
+        (span("result"), "otel"),
+        (otlp(span("response")), "otel"),
+        ([span("result")], "otel"),
+        (PYDANTIC_AI, "pydantic-ai"),
+        ({"messages": PYDANTIC_AI, "session": "0xabc"}, "pydantic-ai"),
+        (CHAT, "chat"),
+        ([CHAT], "chat"),
+    ],
+)
+def test_the_same_dialogue_in_every_format(document: object, form: Format) -> None:
+    assert detect(document) == form
+    found = one(document, form)
+    turns = found.turns
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "tool", "assistant"]
+    assert [turn.content for turn in turns if turn.role != "tool"] == ["You help.", "read x", "Yes.", "Done."]
+    assert turns[3].content in ({"lines": 3}, '{"lines": 3}')
+    assert (turns[2].calls[0].name, json.loads(turns[2].calls[0].arguments)) == ("read_file", {"path": "x"})
+    assert (turns[3].call_id, turns[4].reasoning) == ("c1", "Hm.")
+    assert (found.model, found.session) == ("coat", "" if document is PYDANTIC_AI else "0xabc")
+    assert found.time is not None
+    assert found.time.isoformat() == "2026-11-23T12:00:00.500000+00:00"
+
+
+def test_a_conversation_id_is_the_session() -> None:
+    assert one(span("response", **{"gen_ai.conversation.id": "talk"}), "otel").session == "talk"
+
+
+def test_a_request_to_try_again_is_a_failed_call() -> None:
+    retry = {"part_kind": "retry-prompt", "tool_name": "read_file", "tool_call_id": "c1", "content": [{"msg": "bad"}]}
+    turn = one([*PYDANTIC_AI[:2], {"kind": "request", "parts": [retry]}], "pydantic-ai").turns[-1]
+    assert (turn.role, turn.failed, "bad" in turn.content) == ("tool", True, True)
+
+
+def test_a_return_that_did_not_succeed_is_a_failed_call() -> None:
+    part = {"part_kind": "tool-return", "tool_call_id": "c1", "content": "no such file", "outcome": "retried"}
+    turn = one([*PYDANTIC_AI[:2], {"kind": "request", "parts": [part]}], "pydantic-ai").turns[-1]
+    assert (turn.content, turn.failed) == ("no such file", True)
+
+
+@pytest.mark.parametrize("status", [{"status_code": "ERROR"}, {"code": 2}])
+def test_a_tools_own_span_says_that_its_call_failed(status: dict[str, Any]) -> None:
+    error = {"name": "exception", "attributes": {"exception.message": "no such file"}}
+    tool = {"attributes": {"gen_ai.tool.call.id": "c1"}, "status": status, "events": [error]}
+    failed = failed_calls([span("result"), tool])
+    assert failed == {"c1": "no such file"}
+    (found,) = dialogues_in(span("result"), "otel", failed)
+    assert (found.turns[3].content, found.turns[3].failed) == ("no such file", True)
+    assert failed_calls("nonsense") == {}
+
+
+def test_pydantic_ais_conversation_is_the_session() -> None:
+    assert one([{**PYDANTIC_AI[0], "conversation_id": "talk"}, *PYDANTIC_AI[1:]], "pydantic-ai").session == "talk"
+
+
+def test_an_event_is_known_by_its_keys() -> None:
+    assert detect({"session": "s", "kind": "request", "time": "2026-11-23T12:00:00Z"}) == "topcoat"
+    assert detect({"something": "else"}) is None
+    assert detect("text") is None
+
+
+@pytest.mark.parametrize(
+    ("document", "form"),
+    [
+        ({"messages": []}, "chat"),
+        ({"messages": [{"role": "robot"}]}, "chat"),
+        ({"attributes": {"gen_ai.input.messages": "{broken"}}, "otel"),
+        ([{"kind": "request", "parts": [{"part_kind": "song"}]}], "pydantic-ai"),
+        (["text"], "pydantic-ai"),
+    ],
+)
+def test_what_is_of_another_shape_is_refused(document: object, form: Format) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        list(dialogues_in(document, form))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from topcoat.usage.events import Event, ToolCall
+from topcoat.usage.privacy import cleaned, cleaned_event
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("read /home/alice/app/x.py", "read ~/app/x.py"),
+        ("'/Users/Bob.Jones/x', 3", "'~/x', 3"),
+        ("/root/.ssh and /roots", "~/.ssh and /roots"),
+        (r"C:\Users\alice\x", r"~\x"),
+        (r"C:\\Users\\alice\\x", r"~\\x"),
+        ("/mnt/c/Users/alice/x", "~/x"),
+        ("file:///home/alice/x", "file://~/x"),
+        ("see https://example.com/home/page", "see https://example.com/home/page"),
+        ("src/home/page.py", "src/home/page.py"),
+        ("/srv/build/me/x /srv/build/me2", "~/x /srv/build/me2"),
+    ],
+)
+def test_home_folders_lose_their_owner(text: str, clean: str) -> None:
+    assert cleaned(text, home="/srv/build/me") == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token = tokens[index1]",
+        "password = read_password1()",
+        "the password: see the vault",
+        "max_tokens=2048",
+        "secret=None",
+    ],
+)
+def test_code_that_only_names_a_secret_is_left_alone(text: str) -> None:
+    assert cleaned(text) == text
+
+
+def test_a_clean_event_stays_itself() -> None:
+    event = Event(session="s", kind="request", query="run it", calls=[ToolCall(name="f", arguments='{"a":  1}')])
+    assert cleaned_event(event) == event
+    dirty = Event(session="s", kind="request", query="/home/alice/x")
+    assert cleaned_event(dirty).id == dirty.id
+    assert cleaned_event(cleaned_event(dirty)) == cleaned_event(dirty)
+
+
+def test_an_escape_in_a_calls_arguments_hides_nothing() -> None:
+    call = ToolCall(name="f", arguments=r'{"path": "\u002fhome\/alice\/x"}')
+    (clean,) = cleaned_event(Event(session="s", kind="request", calls=[call])).calls
+    assert json.loads(clean.arguments) == {"path": "~/x"}
+
+
+@pytest.mark.parametrize("piece", ["token=", "bearer ", "/home/", "C:\\Users", "password=a", "secret: 'x"])
+def test_time_is_linear_in_the_text(piece: str) -> None:
+    started = time.process_time()
+    cleaned(piece * 20_000)
+    assert time.process_time() - started < 20
