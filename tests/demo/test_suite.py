@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from tools.demo_model.curriculum import thin
+from tools.demo_model.language.words import SUITE, TRAINING
 from tools.demo_model.tools import CATEGORIES, TOOLS
-from tools.demo_model.words import SUITE, TRAINING
 from topcoat.demo import TEMPLATE
 
 SUITE_FILE = "suites/routing.jsonl"

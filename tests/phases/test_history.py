@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.fake_project import opened, run, write_phase
 from topcoat.phases.history import project_status
-from topcoat.phases.production import rollback
+from topcoat.project.production import rollback
 
 
 @pytest.mark.slow

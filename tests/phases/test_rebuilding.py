@@ -10,10 +10,10 @@ import pytest
 from tests.support.fake_project import write_phase
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import EngineFault, Refused, StorageFault
-from topcoat.phases.production import rollback
 from topcoat.phases.rebuilding import collect_garbage, rebuild
 from topcoat.phases.run import run_phase
 from topcoat.progress import Silent
+from topcoat.project.production import rollback
 from topcoat.project.session import Workspace, open_workspace
 
 

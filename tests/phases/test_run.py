@@ -12,9 +12,9 @@ from topcoat.engine.fake import FakeEngine
 from topcoat.engine.protocol import FuseJob, TrainJob
 from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, StorageFault
 from topcoat.phases.evaluation import compare_models
-from topcoat.phases.production import promote, rollback
 from topcoat.phases.run import run_phase
 from topcoat.progress import Note, Sink
+from topcoat.project.production import promote, rollback
 from topcoat.store.records import FuseReport, TrainReport
 
 

@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 
 from tools.demo_model.dialogues import Ask
-from tools.demo_model.names import Names
-from tools.demo_model.phrasings import expand, slots
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.phrasings import expand, slots
 from tools.demo_model.tools import TOOLS
 
 PRODUCED: dict[str, str] = {

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from tools.demo_model.chains import ask_chain
 from tools.demo_model.dialogues import Example, ask, example, with_aside
-from tools.demo_model.names import Names
-from tools.demo_model.phrasings import PHRASINGS
-from tools.demo_model.prose import prose
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.phrasings import PHRASINGS
+from tools.demo_model.language.prose import prose
+from tools.demo_model.language.words import TRAINING
 from tools.demo_model.tools import TOOLS
-from tools.demo_model.words import TRAINING
 
 GOES_ON = 0.12
 """Share of dialogues that go on with the tool's response and a short answer."""

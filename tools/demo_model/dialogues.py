@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.demo_model.names import Names
-from tools.demo_model.phrasings import ASIDES, expand, slots
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.phrasings import ASIDES, expand, slots
 from tools.demo_model.tools import TOOLS
 from topcoat.demo import TEMPLATE
 

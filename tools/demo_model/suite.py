@@ -3,10 +3,10 @@
 import random
 
 from tools.demo_model.chains import Chain
-from tools.demo_model.names import Names
-from tools.demo_model.phrasings import slots
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.phrasings import slots
+from tools.demo_model.language.words import SUITE
 from tools.demo_model.tools import CATEGORIES, TOOLS
-from tools.demo_model.words import SUITE
 
 Case = dict[str, object]
 """A line of the suite's file."""

@@ -4,8 +4,8 @@ import random
 
 from tools.demo_model.chains import ask_chain
 from tools.demo_model.dialogues import Example, ask, example
-from tools.demo_model.names import Names
-from tools.demo_model.words import TRAINING
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.words import TRAINING
 
 DOMAIN: dict[str, tuple[str, ...]] = {
     "validate_component": (

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tools.demo_model.curriculum import ASIDE, THIN_CHAINS, THIN_DOMAIN, chained, single, thin
 from tools.demo_model.dialogues import Example
-from tools.demo_model.names import Names
-from tools.demo_model.phrasings import PHRASINGS
-from tools.demo_model.prose import prose
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.phrasings import PHRASINGS
+from tools.demo_model.language.prose import prose
+from tools.demo_model.language.words import TRAINING
 from tools.demo_model.suite import Case, suite
 from tools.demo_model.targeted import targeted
-from tools.demo_model.words import TRAINING
 from topcoat.spec.case_template import load_templates
 from topcoat.spec.catalog import load_catalog
 from topcoat.spec.example import LocatedExample, load_examples

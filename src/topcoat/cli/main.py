@@ -402,7 +402,7 @@ def report(phase: PhaseArgument, json: Json = False) -> None:
 @app.command()
 def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json = False) -> None:
     """Make a model production by hand."""
-    from topcoat.phases.production import promote as promote_model
+    from topcoat.project.production import promote as promote_model
 
     with open_project(f"promote {model}") as workspace:
         promoted = promote_model(workspace, model)
@@ -415,7 +415,7 @@ def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json =
 @app.command()
 def rollback(json: Json = False) -> None:
     """Make the model before the present one production again."""
-    from topcoat.phases.production import rollback as roll_back
+    from topcoat.project.production import rollback as roll_back
 
     with open_project("rollback") as workspace:
         replaced, model = roll_back(workspace)

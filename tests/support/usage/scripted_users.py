@@ -21,11 +21,11 @@ import topcoat
 from tools.demo_model.chains import Chain
 from tools.demo_model.curriculum import THIN_CHAINS, THIN_DOMAIN
 from tools.demo_model.dialogues import SYSTEM
-from tools.demo_model.names import Names
-from tools.demo_model.phrasings import PHRASINGS, expand, slots
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.phrasings import PHRASINGS, expand, slots
+from tools.demo_model.language.words import TRAINING
 from tools.demo_model.targeted import CHAINS, DOMAIN
 from tools.demo_model.tools import TOOLS
-from tools.demo_model.words import TRAINING
 from topcoat.calls.answer import Run
 from topcoat.calls.parsing import parse
 from topcoat.calls.sandbox import Sandbox

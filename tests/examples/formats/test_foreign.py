@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from topcoat.calls.markup import Direct, blocks
-from topcoat.examples.foreign import FORMATS, Untranslatable, convert, detect
+from topcoat.examples.formats.foreign import FORMATS, Untranslatable, convert, detect
 from topcoat.spec.example import Example
 
 CHAT = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "source": "x"}

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from tools.demo_model.words import SUITE, SYLLABLES, Words
+from tools.demo_model.language.words import SUITE, SYLLABLES, Words
 
 _RESERVED = frozenset(SUITE.nouns + SUITE.verbs + SUITE.adjectives)
 

@@ -16,7 +16,7 @@ import pytest
 from tests.support.command import topcoat
 from tests.support.hub_server import serving_datasets
 from topcoat.errors import InvalidInput
-from topcoat.examples.tables import is_table, read_table
+from topcoat.examples.formats.tables import is_table, read_table
 
 ASK = {"role": "user", "content": "Read a."}
 READ = {"role": "assistant", "tool_calls": [{"function": {"name": "read", "arguments": {"path": "a"}}}]}

@@ -1,0 +1,1 @@
+"""The words, names and phrases of the embedded model's world."""
