@@ -39,7 +39,7 @@ class _AnyObject(BaseModel):
 def import_examples(source: str, target: Path, form: str | None = None) -> Imported:
     """Turn dialogues into a file of examples; nothing is written unless every one of them can be turned.
 
-    `source` is a file, JSONL or one JSON list, or a table (`topcoat.examples.formats.tables`). `form` is one of `FORMATS`, or
+    `source` is a file, JSONL or one JSON list, or a table (`examples.formats.tables`). `form` is one of `FORMATS`, or
     None to go by the keys. Raises `InvalidInput` with every mistake of the source, `Refused` if `target` exists.
     """
     if form is not None and form not in FORMATS:
