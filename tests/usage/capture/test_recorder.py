@@ -4,12 +4,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from topcoat.usage.capture import recorder as recorder_module
 from topcoat.usage.capture.recorder import Recorder
 from topcoat.usage.events import Event
 from topcoat.usage.log import EventLog
@@ -40,15 +42,26 @@ def test_everything_is_kept_in_order(path: Path) -> None:
     assert queries(path) == [str(number) for number in range(50)]
 
 
-def test_what_comes_while_the_database_is_locked_waits(path: Path) -> None:
+def test_what_comes_while_the_database_is_locked_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "_BUSY_SECONDS", 0.01)
     recorder = Recorder(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         recorder.put(said("a"), 1)
-        assert recorder.figures().kept == 0
+        recorder.put(said("b"), 1)
+        wait_for(lambda: "written by another program" in recorder.figures().problem)  # one attempt has failed
+        assert recorder.figures().waiting == 2
         other.execute("ROLLBACK")
-    assert recorder.close().kept == 1
-    assert queries(path) == ["a"]
+    figures = recorder.close()
+    assert (figures.kept, figures.lost) == (2, 0)
+    assert queries(path) == ["a", "b"]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
 
 
 def test_what_is_still_waiting_at_the_end_is_counted(path: Path) -> None:
