@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from topcoat.errors import Refused, StorageFault
-from topcoat.store.database import SCHEMA_VERSION, Database
+from topcoat.store.database import Database
+from topcoat.store.lineage_tables import LINEAGE_MIGRATIONS
+from topcoat.store.records import CategoryScore
 
-TABLES = ("models", "phases", "attempts", "results", "outcomes", "evaluations", "production")
+TABLES = ("_migrations", "models", "phases", "attempts", "results", "outcomes", "evaluations", "production")
 
 
 @pytest.fixture
@@ -20,9 +24,12 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(path: Path) -> Iterator[Database]:
-    opened = Database(path)
-    yield opened
-    opened.close()
+    with closing(opened(path)) as database:
+        yield database
+
+
+def opened(path: Path, busy_seconds: float = 10.0) -> Database:
+    return Database(path, LINEAGE_MIGRATIONS, busy_seconds=busy_seconds)
 
 
 def fill(db: Database) -> None:
@@ -43,7 +50,7 @@ def test_rows_can_be_neither_changed_nor_deleted_nor_replaced(db: Database, path
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA recursive_triggers=ON")
         for statement in (
-            f"UPDATE {table} SET created = 'x'",
+            f"UPDATE {table} SET rowid = rowid",
             f"DELETE FROM {table}",
             f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
         ):
@@ -60,7 +67,6 @@ def test_every_table_is_covered(db: Database) -> None:
 def test_the_connection_is_durable_and_checks_references(db: Database) -> None:
     pragmas = [db.rows(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert pragmas == ["wal", 2, 1]
-    assert db.rows("PRAGMA user_version")[0][0] == SCHEMA_VERSION
 
 
 def test_a_failed_transaction_leaves_nothing(db: Database) -> None:
@@ -76,17 +82,6 @@ def test_a_failed_transaction_leaves_nothing(db: Database) -> None:
     fill(db)  # and the connection goes on
 
 
-def test_a_newer_version_is_refused_with_a_hint(path: Path) -> None:
-    Database(path).close()
-    with sqlite3.connect(path) as raw:
-        raw.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
-    raw.close()
-    with pytest.raises(Refused, match="newer topcoat") as caught:
-        Database(path)
-    assert caught.value.hint == "pip install --upgrade topcoat"
-    assert caught.value.where is not None
-
-
 def damage(path: Path, how: str) -> None:
     content = path.read_bytes()
     if how == "not a database":
@@ -100,21 +95,77 @@ def damage(path: Path, how: str) -> None:
 
 
 def read_all(path: Path) -> None:
-    with closing(Database(path)) as db:
+    with closing(opened(path)) as db:
         for table in TABLES:
             db.rows(f"SELECT * FROM {table}")
 
 
 @pytest.mark.parametrize("how", ["not a database", "header", "schema page", "truncated"])
 def test_a_damaged_file_is_a_storage_fault_with_place_and_hint(path: Path, how: str) -> None:
-    db = Database(path)
+    db = opened(path)
     fill(db)
     db.close()
     damage(path, how)
     with pytest.raises(StorageFault, match="is damaged") as caught:
         read_all(path)
     assert str(caught.value.where) == str(path)
-    assert caught.value.hint == f"sqlite3 '{path}' .recover | sqlite3 '{path}.recovered'"
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith(f"cd {path.parent} && ")
+
+
+def page_of(path: Path, text: bytes) -> int:
+    """Where the page of the file that holds `text` begins."""
+    return path.read_bytes().index(text) // 4096 * 4096
+
+
+needs_sqlite3 = pytest.mark.skipif(shutil.which("sqlite3") is None, reason="the hint runs the sqlite3 command")
+
+
+@needs_sqlite3
+def test_the_hint_saves_what_can_be_read_of_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "it's here" / "topcoat.db"
+    with closing(opened(path)) as db, db.transaction():
+        for number in range(400):
+            db.insert("models", name=f"model {number:03}", digest="d" * 100, path="p", root="m", created="now")
+    page = page_of(path, b"model 200")
+    content = path.read_bytes()
+    path.write_bytes(content[:page] + b"\xff" * 4096 + content[page + 4096 :])
+    with closing(opened(path)) as db, pytest.raises(StorageFault, match="is damaged") as caught:
+        db.rows("SELECT * FROM models")
+    assert caught.value.hint is not None
+    done = subprocess.run(caught.value.hint, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with closing(opened(path)) as db:
+        names = [row["name"] for row in db.rows("SELECT name FROM models ORDER BY name")]
+        assert 300 < len(names) < 400
+        assert {"model 000", "model 399"} < set(names)
+        assert db.rows("SELECT name FROM _migrations")[0][0] == "m001_lineage"
+        with pytest.raises(StorageFault, match="append-only"), db.transaction():
+            db.rows("DELETE FROM models")
+    kept = path.parent / "topcoat-damaged" / "topcoat.db"
+    assert kept.read_bytes()[page : page + 4096] == b"\xff" * 4096
+
+
+@needs_sqlite3
+def test_the_hint_leaves_a_file_of_which_nothing_can_be_read(path: Path) -> None:
+    opened(path).close()
+    damage(path, "not a database")
+    with pytest.raises(StorageFault, match="is damaged") as caught:
+        opened(path)
+    assert caught.value.hint is not None
+    done = subprocess.run(caught.value.hint, shell=True, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert path.read_bytes() == b"hello " * 100
+
+
+@needs_sqlite3
+def test_a_damaged_record_is_named_and_the_hint_shows_its_row(db: Database) -> None:
+    fill(db)
+    with pytest.raises(StorageFault, match=r"the CategoryScore in row 1 of results can't be read: category:") as caught:
+        db.record(CategoryScore, '{"n": 1}', "results", 1)
+    assert caught.value.hint is not None
+    shown = subprocess.run(caught.value.hint, shell=True, capture_output=True, text=True, check=True).stdout
+    assert shown == "1|{}|2026-01-01T00:00:00+00:00\n"
 
 
 def test_a_file_of_another_program_is_not_written_to(path: Path) -> None:
@@ -122,8 +173,9 @@ def test_a_file_of_another_program_is_not_written_to(path: Path) -> None:
     with sqlite3.connect(path) as raw:
         raw.execute("CREATE TABLE theirs (x)")
     raw.close()
-    with pytest.raises(StorageFault, match="not topcoat's"):
-        Database(path)
+    with pytest.raises(StorageFault, match="not topcoat's") as caught:
+        opened(path)
+    assert caught.value.hint == f"mv {path} {path}.other"
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
     raw.close()
@@ -143,7 +195,7 @@ def test_a_full_disk_is_a_storage_fault_and_nothing_is_written(db: Database) -> 
 
 
 def test_another_writer_is_waited_for_and_then_refused(path: Path) -> None:
-    first, second = Database(path), Database(path, busy_seconds=0.05)
+    first, second = opened(path), opened(path, busy_seconds=0.05)
     try:
         with first.transaction():
             assert second.rows("SELECT * FROM models") == []  # reading goes on
@@ -158,7 +210,7 @@ def test_another_writer_is_waited_for_and_then_refused(path: Path) -> None:
 def test_a_path_that_cannot_be_opened_is_a_storage_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageFault):
-        Database(tmp_path / "file/topcoat.db")
+        opened(tmp_path / "file/topcoat.db")
     (tmp_path / "topcoat.db").mkdir()
     with pytest.raises(StorageFault):
-        Database(tmp_path / "topcoat.db")
+        opened(tmp_path / "topcoat.db")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import signal
@@ -7,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -246,12 +248,29 @@ def test_everything_is_there_after_the_process_is_killed(paths: ProjectPaths) ->
         assert [row.reason for row in lineage.production_history()] == ["x"]
 
 
+def store_evaluation(paths: ProjectPaths, text: str) -> None:
+    with closing(sqlite3.connect(paths.database)) as raw, raw:
+        raw.execute("INSERT INTO evaluations (key, model, result, created) VALUES ('k', 'm', ?, 'now')", (text,))
+
+
 def test_a_row_that_cannot_be_read_is_a_storage_fault(lineage: Lineage, paths: ProjectPaths) -> None:
-    with sqlite3.connect(paths.database) as raw:
-        raw.execute(
-            "INSERT INTO evaluations (key, model, result, created) VALUES ('k', 'm', '{\"version\": 2}', 'now')"
-        )
-    raw.close()
-    with pytest.raises(StorageFault, match="a stored EvalResult can't be read") as caught:
+    store_evaluation(paths, '{"version": 1}')
+    with pytest.raises(StorageFault, match="the EvalResult in row 1 of evaluations can't be read") as caught:
         lineage.evaluation("k")
     assert str(caught.value.where) == str(paths.database)
+
+
+def test_a_record_of_a_newer_version_is_no_damage(lineage: Lineage, paths: ProjectPaths) -> None:
+    store_evaluation(paths, '{"version": 2}')
+    with pytest.raises(Refused, match="by another version of topcoat: the EvalResult in row 1 of evaluations has ver"):
+        lineage.evaluations()
+
+
+def test_a_spec_with_a_key_that_is_not_known_is_no_damage(lineage: Lineage, paths: ProjectPaths) -> None:
+    spec = SPEC.model_dump(mode="json")
+    spec["train"]["sparkle"] = 1
+    with closing(sqlite3.connect(paths.database)) as raw, raw:
+        raw.execute("INSERT INTO phases VALUES (1, 'p', 'd', ?, 'm', 'now')", (json.dumps(spec),))
+    with pytest.raises(Refused, match=r'written by another version of topcoat.*the key "train\.sparkle"') as caught:
+        lineage.phases()
+    assert caught.value.hint == "pip install --upgrade topcoat"

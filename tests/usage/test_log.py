@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -67,8 +68,28 @@ def test_a_stored_event_that_cannot_be_read_is_named(path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("INSERT INTO events VALUES (1, 'i', 's', '', 'request', '', '', '{}')")
         raw.commit()
-    with EventLog(path) as log, pytest.raises(StorageFault, match="damaged"):
+    with (
+        EventLog(path) as log,
+        pytest.raises(StorageFault, match="damaged: the Event in row 1 of events can't be read"),
+    ):
         list(log.events())
+
+
+def test_an_event_of_another_version_is_no_damage(path: Path) -> None:
+    EventLog(path).close()
+    newer = json.dumps({**event().model_dump(mode="json"), "mood": "good"})
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("INSERT INTO events VALUES (1, 'i', 's', '', 'request', '', '', ?)", (newer,))
+    with EventLog(path) as log, pytest.raises(Refused, match=r'another version of topcoat.*the key "mood"'):
+        list(log.events())
+
+
+def test_a_log_of_a_newer_topcoat_is_refused(path: Path) -> None:
+    EventLog(path).close()
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("INSERT INTO _migrations VALUES ('m002_moods', 'later')")
+    with pytest.raises(Refused, match=r"newer topcoat.*m002_moods"):
+        EventLog(path)
 
 
 @pytest.mark.parametrize(("kind", "secret"), BY_FORM + BY_NAME, ids=[kind for kind, _ in BY_FORM + BY_NAME])

@@ -1,44 +1,25 @@
-"""The SQLite files of a project: the lineage's schema, transactions, and faults in plain words."""
+"""The SQLite files of a project: opened and brought up to date, transactions, and faults in plain words."""
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+from pydantic import BaseModel
 
 from topcoat.errors import Refused, StorageFault, Where
 from topcoat.store.files import no_space
+from topcoat.store.migrations import Migration, applied_migrations, migrate
+from topcoat.store.versions import newer_topcoat, parse_record
 
-__all__ = ["SCHEMA_VERSION", "Database", "DatabaseOwner"]
+__all__ = ["Database", "DatabaseOwner"]
 
-SCHEMA_VERSION = 1
-"""Kept in the file as `PRAGMA user_version`. Raise it with every change of the schema."""
-
-_TABLES = {
-    "models": """
-        name TEXT PRIMARY KEY, digest TEXT NOT NULL, path TEXT NOT NULL, parent TEXT REFERENCES models(name),
-        root TEXT NOT NULL, adapter TEXT, phase TEXT, attempt INTEGER, created TEXT NOT NULL""",
-    "phases": """
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, spec TEXT NOT NULL, base TEXT NOT NULL,
-        created TEXT NOT NULL""",
-    "attempts": """
-        id INTEGER PRIMARY KEY, phase_id INTEGER NOT NULL REFERENCES phases(id), number INTEGER NOT NULL,
-        learning_rate REAL NOT NULL, created TEXT NOT NULL, UNIQUE (phase_id, number)""",
-    "results": """
-        attempt_id INTEGER PRIMARY KEY REFERENCES attempts(id), result TEXT NOT NULL, created TEXT NOT NULL""",
-    "outcomes": """
-        phase_id INTEGER PRIMARY KEY REFERENCES phases(id),
-        kind TEXT NOT NULL CHECK (kind IN ('promoted', 'discarded')), detail TEXT NOT NULL, created TEXT NOT NULL""",
-    "evaluations": """
-        seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, model TEXT NOT NULL, result TEXT NOT NULL,
-        created TEXT NOT NULL""",
-    "production": """
-        seq INTEGER PRIMARY KEY, model TEXT NOT NULL REFERENCES models(name),
-        kind TEXT NOT NULL CHECK (kind IN ('promote', 'rollback')), reason TEXT NOT NULL, created TEXT NOT NULL""",
-}
+R = TypeVar("R", bound=BaseModel)
 
 _BUSY_SECONDS = 10.0
 
@@ -49,21 +30,14 @@ class Database:
     Write-ahead logging lets `topcoat status` read while a run writes; it needs a local disk, not a network share.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        tables: Mapping[str, str] = _TABLES,
-        version: int = SCHEMA_VERSION,
-        *,
-        busy_seconds: float = _BUSY_SECONDS,
-    ) -> None:
-        """Open the file, or make it with `tables` (the lineage's, if not told otherwise), whose schema is `version`.
+    def __init__(self, path: Path, migrations: Sequence[Migration], *, busy_seconds: float = _BUSY_SECONDS) -> None:
+        """Open the file, or make it, and apply those of `migrations` that it lacks.
 
         `busy_seconds` is how long another writer is waited for. Raises `StorageFault`, or `Refused` if a newer topcoat
         wrote the file.
         """
         self.path = path
-        self._tables, self._newest = tables, version
+        self._migrations = migrations
         with self._faults():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
@@ -105,47 +79,69 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def record(self, model: type[R], text: str, table: str, number: int) -> R:
+        """The record in `text`, which is of the row `number` of `table`.
+
+        Raises `Refused` if another version of topcoat wrote it, `StorageFault` if it is damaged.
+        """
+
+        def damaged(mistake: str) -> StorageFault:
+            query = f"SELECT * FROM {table} WHERE rowid = {number}"
+            return StorageFault(
+                f"{self.path} is damaged: {subject} can't be read: {mistake}; only an earlier copy of the file has it",
+                where=Where(self.path),
+                hint=f"sqlite3 {shlex.quote(str(self.path))} '{query}'",
+            )
+
+        subject = f"the {model.__name__} in row {number} of {table}"
+        return parse_record(self.path, model, text, damaged, subject=subject)
+
     def damaged(self, reason: object) -> StorageFault:
-        """The error for a file that can't be read as what it should hold."""
+        """The error for a file that can't be read as a database."""
         return StorageFault(
-            f"{self.path} is damaged: {reason}",
+            f"{self.path} is damaged: {reason}; the hint saves the rows that can be read, "
+            "and only an earlier copy of the file has the others",
             where=Where(self.path),
-            hint=f"sqlite3 '{self.path}' .recover | sqlite3 '{self.path}.recovered'",
+            hint=_rescue(self.path),
         )
 
     def _prepare(self) -> None:
         self._connection.row_factory = sqlite3.Row
         with self._faults():
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"):
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "recursive_triggers=ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
-        if self._version() == 0:
+        if not self._is_current():
             with self.transaction():
-                if self._version() == 0:  # else another command made it meanwhile
-                    self._create()
-        version = self._version()
-        if version > self._newest:
-            raise Refused(
-                f"{self.path} was written by a newer topcoat: its version is {version}, "
-                f"this topcoat reads {self._newest}",
-                where=Where(self.path),
-                hint="pip install --upgrade topcoat",
-            )
+                if not self._is_current():  # else another command migrated it meanwhile
+                    migrate(self._connection, self._migrations)
+        with self._faults():  # not earlier: a migration may have to replace a table that others refer to
+            self._connection.execute("PRAGMA foreign_keys=ON")
 
-    def _version(self) -> int:
+    def _is_current(self) -> bool:
+        """Whether all migrations are applied. Raises `Refused` for a newer topcoat's file and for another program's."""
+        with self._faults():
+            applied = applied_migrations(self._connection)
+        known = [migration.__name__ for migration in self._migrations]
+        if applied is None:
+            self._require_new_or_first_version()
+            return False
+        unknown = [name for name in applied if name not in known]
+        if unknown:
+            raise newer_topcoat(self.path, f"this topcoat doesn't know its migration {', '.join(unknown)}")
+        return len(applied) == len(known)
+
+    def _require_new_or_first_version(self) -> None:
+        """Raise unless a file without a list of migrations is empty, or version 0.1 made it."""
         row = self.row("PRAGMA user_version")
-        return int(row[0]) if row else 0
-
-    def _create(self) -> None:
-        if self.row("SELECT 1 FROM sqlite_master"):
-            raise self.damaged("it holds tables that are not topcoat's")
-        for table, columns in self._tables.items():
-            self._connection.execute(f"CREATE TABLE {table} ({columns}) STRICT")
-            for event in ("UPDATE", "DELETE"):
-                self._connection.execute(
-                    f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} "
-                    f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-                )
-        self._connection.execute(f"PRAGMA user_version={self._newest}")
+        version = int(row[0]) if row else 0
+        if version > 1:
+            raise newer_topcoat(self.path, f"its version is {version}, and this topcoat reads 1")
+        if version == 0 and self.row("SELECT 1 FROM sqlite_master"):
+            raise StorageFault(
+                f"{self.path} holds tables that are not topcoat's",
+                where=Where(self.path),
+                hint=f"mv {shlex.quote(str(self.path))} {shlex.quote(f'{self.path}.other')}",
+            )
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -170,6 +166,27 @@ class Database:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
             return self.damaged(error)
         return StorageFault(f"can't use {self.path}: {error}", where=Where(self.path))
+
+
+def _rescue(path: Path) -> str:
+    """A command that puts what can still be read of a database in its place. The damaged file is kept in a folder.
+
+    `.recover` reads the most, but isn't in every build of sqlite3; `.dump` is. The file is replaced only if the list of
+    migrations came through, without which topcoat couldn't open it.
+    """
+    name, folder = path.name, f"{path.stem}-damaged"
+    steps = (
+        f"cd {shlex.quote(str(path.parent))}",
+        f"mkdir {folder}",
+        f"cp {name}* {folder}",
+        f"cd {folder}",
+        f"(sqlite3 {name} .recover > saved.sql || sqlite3 {name} .dump | sed 's/^ROLLBACK.*/COMMIT;/' > saved.sql)",
+        "sqlite3 saved.db < saved.sql",
+        "sqlite3 saved.db 'SELECT name FROM _migrations'",
+        f"rm -f ../{name}-wal ../{name}-shm",
+        f"mv saved.db ../{name}",
+    )
+    return " && ".join(steps)
 
 
 class DatabaseOwner:

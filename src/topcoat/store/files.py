@@ -28,10 +28,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from topcoat.errors import NumericalFault, Refused, StorageFault, Where
 from topcoat.spec.canonical import canonical_json, digest_of
+from topcoat.store.versions import parse_record
 
 __all__ = [
     "canonical_json",
@@ -171,19 +172,17 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 def read_record(path: Path, model: type[R]) -> R:
-    """The record in `path`. Raises `StorageFault` if it is missing or damaged."""
+    """The record in `path`.
+
+    Raises `StorageFault` if it is missing or damaged, `Refused` if another version of topcoat wrote it.
+    """
     with _faults("read", path, every=True):
         raw = path.read_bytes()
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise StorageFault(
-            f"{path} is damaged: {place + ': ' if place else ''}{first['msg']}",
-            where=Where(path),
-            hint=f"mv '{path}' '{path}.damaged'",
-        ) from None
+
+    def damaged(mistake: str) -> StorageFault:
+        return StorageFault(f"{path} is damaged: {mistake}", where=Where(path), hint=f"mv '{path}' '{path}.damaged'")
+
+    return parse_record(path, model, raw, damaged)
 
 
 def digest_bytes(data: bytes) -> str:

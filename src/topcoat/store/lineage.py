@@ -12,14 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Literal
 
 from topcoat.errors import InvalidInput, Refused, Where
 from topcoat.spec.phase import PhaseSpec
 from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
+from topcoat.store.lineage_tables import LINEAGE_MIGRATIONS
 from topcoat.store.paths import ProjectPaths
 from topcoat.store.records import AttemptResult, EvalResult
 
@@ -33,8 +32,6 @@ __all__ = [
     "PhaseRow",
     "ProductionRow",
 ]
-
-R = TypeVar("R", bound=BaseModel)
 
 OutcomeKind = Literal["promoted", "discarded"]
 
@@ -115,14 +112,15 @@ def _now() -> datetime:
 class Lineage(DatabaseOwner):
     """The project's history. For one thread; close it, or use it in a `with` block.
 
-    Every method raises `StorageFault` if the database is damaged or the disk is full, and does nothing then.
+    Every method raises `StorageFault` if the database is damaged or the disk is full, `Refused` if a row was written by
+    another version of topcoat; then it does nothing.
     """
 
     def __init__(self, paths: ProjectPaths, *, clock: Callable[[], datetime] = _now) -> None:
         """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it."""
         self._root = paths.root.absolute()
         self._clock = clock
-        self._db = Database(paths.database)
+        self._db = Database(paths.database, LINEAGE_MIGRATIONS)
 
     # Models
 
@@ -311,7 +309,7 @@ class Lineage(DatabaseOwner):
 
     def result(self, attempt_id: int) -> AttemptResult | None:
         row = self._db.row("SELECT result FROM results WHERE attempt_id = ?", attempt_id)
-        return self._record(AttemptResult, row["result"]) if row else None
+        return self._db.record(AttemptResult, row["result"], "results", attempt_id) if row else None
 
     def close_phase(self, phase_id: int, kind: OutcomeKind, detail: str) -> OutcomeRow:
         """Record how a phase ended. To close it the same way again changes nothing; another way is `Refused`."""
@@ -340,16 +338,12 @@ class Lineage(DatabaseOwner):
                 self._db.insert("evaluations", key=key, model=model, result=text, created=self._timestamp())
 
     def evaluation(self, key: str) -> EvalResult | None:
-        row = self._db.row("SELECT result FROM evaluations WHERE key = ?", key)
-        return self._record(EvalResult, row["result"]) if row else None
+        row = self._db.row("SELECT * FROM evaluations WHERE key = ?", key)
+        return self._evaluation(row).result if row else None
 
     def evaluations(self) -> list[EvaluationRow]:
         """Every evaluation, oldest first."""
-        rows = self._db.rows("SELECT * FROM evaluations ORDER BY seq")
-        return [
-            EvaluationRow(row["key"], row["model"], self._record(EvalResult, row["result"]), row["created"])
-            for row in rows
-        ]
+        return [self._evaluation(row) for row in self._db.rows("SELECT * FROM evaluations ORDER BY seq")]
 
     # Rows and values
 
@@ -375,13 +369,9 @@ class Lineage(DatabaseOwner):
         )
 
     def _phase(self, row: sqlite3.Row) -> PhaseRow:
-        spec = self._record(PhaseSpec, row["spec"])
+        spec = self._db.record(PhaseSpec, row["spec"], "phases", row["id"])
         return PhaseRow(row["id"], row["name"], row["digest"], spec, row["base"], row["created"])
 
-    def _record(self, model: type[R], text: str) -> R:
-        try:
-            return model.model_validate_json(text)
-        except ValidationError as error:
-            raise self._db.damaged(
-                f"a stored {model.__name__} can't be read ({error.error_count()} mistakes)"
-            ) from None
+    def _evaluation(self, row: sqlite3.Row) -> EvaluationRow:
+        result = self._db.record(EvalResult, row["result"], "evaluations", row["seq"])
+        return EvaluationRow(row["key"], row["model"], result, row["created"])

@@ -6,35 +6,41 @@ can be deleted without the history of the models.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
+from topcoat.store.migrations import Migration, create_append_only
 from topcoat.usage.events import Event
 from topcoat.usage.privacy import cleaned_event
 
 __all__ = ["EventLog"]
 
-_VERSION = 1
-_TABLES = {
-    "events": """
-        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, session TEXT NOT NULL, time TEXT NOT NULL, kind TEXT NOT NULL,
-        branch TEXT NOT NULL, after TEXT NOT NULL, event TEXT NOT NULL"""
-}
+
+def m001_events(connection: sqlite3.Connection) -> None:
+    """The events, with what they are looked up by beside them."""
+    create_append_only(
+        connection,
+        "events",
+        """seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, session TEXT NOT NULL, time TEXT NOT NULL,
+        kind TEXT NOT NULL, branch TEXT NOT NULL, after TEXT NOT NULL, event TEXT NOT NULL""",
+    )
+
+
+_MIGRATIONS: tuple[Migration, ...] = (m001_events,)
 
 
 class EventLog(DatabaseOwner):
     """The captured events, in the order in which they came. For one thread; close it, or use it in a `with` block.
 
     Every method raises `StorageFault` if the file is damaged or the disk full, `Refused` if another program holds it
-    for longer than `busy_seconds`; then nothing was kept.
+    for longer than `busy_seconds` or another version of topcoat wrote it; then nothing was kept.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
-        self._db = Database(path, _TABLES, _VERSION, busy_seconds=busy_seconds)
+        self._db = Database(path, _MIGRATIONS, busy_seconds=busy_seconds)
 
     def add(self, events: Iterable[Event]) -> int:
         """Keep `events`, without their secrets, and say how many were new; none is kept twice."""
@@ -59,11 +65,8 @@ class EventLog(DatabaseOwner):
     def events(self, session: str | None = None) -> Iterator[Event]:
         """All events, or a session's, oldest first."""
         only, values = ("", ()) if session is None else (" WHERE session = ?", (session,))
-        for row in self._db.rows(f"SELECT event FROM events{only} ORDER BY seq", *values):
-            try:
-                yield Event.model_validate_json(row["event"])
-            except ValidationError as error:
-                raise self._db.damaged(f"a stored event can't be read ({error.error_count()} mistakes)") from None
+        for row in self._db.rows(f"SELECT seq, event FROM events{only} ORDER BY seq", *values):
+            yield self._db.record(Event, row["event"], "events", row["seq"])
 
     def sessions(self, branch: str | None = None) -> dict[str, int]:
         """Every session, or those with an event on `branch`, and how many events it has; in order of their first."""
