@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from topcoat.phases.gate import judge
 from topcoat.report.attempt import fuse_section
@@ -214,9 +216,18 @@ def test_the_page_is_well_formed_and_needs_nothing_else(report: PhaseReport) -> 
     assert not re.search(r"https?:|//|url\(|@import|javascript:", page)
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(outline.tags)
     assert not [name for name, _ in outline.attributes if name in ("src", "href") or name.startswith("on")]
-    assert "default-src 'none'" in dict(outline.attributes)["content"] or "Content-Security-Policy" in page
     assert outline.tags.count("h1") == 1
     assert outline.tags.count("table") == outline.tags.count("caption")
+
+
+@pytest.mark.parametrize("report", PAGES.values(), ids=PAGES)
+def test_the_browser_is_told_to_load_and_run_nothing(report: PhaseReport) -> None:
+    (content,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', render(report))
+    policy = {name: sources for name, *sources in (rule.split() for rule in unescape(content).split(";"))}
+    assert policy.pop("style-src") == ["'unsafe-inline'"]  # the page's own
+    # What default-src doesn't cover is named itself; nothing loosens any of them again.
+    assert policy.keys() >= {"default-src", "base-uri", "form-action"}
+    assert all(sources == ["'none'"] for sources in policy.values())
 
 
 def test_a_promoted_phase_says_why() -> None:
@@ -325,19 +336,45 @@ def test_changed_answers_stand_side_by_side_worse_ones_first() -> None:
     assert page.count("<details open><summary>Worse") == 1
 
 
-def test_what_a_model_wrote_stays_text() -> None:
-    last = attempt(1, GOOD)
-    assert last.after is not None
-    scores = [s.model_copy(update={"answer": EVIL, "reason": EVIL, "category": EVIL}) for s in last.after.scores]
-    after = last.after.model_copy(update={"scores": scores, "model": EVIL})
-    cases = [case.model_copy(update={"prompt": EVIL}) for case in CASES]
-    verdict = Verdict(passed=False, failure=EVIL)
-    evil = last.model_copy(update={"after": after, "verdict": verdict, "model": EVIL})
-    page = render(PhaseReport(EVIL, "discarded", [evil], cases))
+def hostile(value: Any, kind: Any = str) -> Any:
+    """`value` with `EVIL` before each of its texts, but for empty ones and, by the annotation `kind`, fixed choices."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        spoiled = {name: hostile(getattr(value, name), fields[name].annotation) for name in fields}
+        return value.model_copy(update=spoiled)
+    if isinstance(value, list | tuple):
+        return type(value)(hostile(item, (*get_args(kind), str)[0]) for item in value)
+    if isinstance(value, dict):
+        return {hostile(key): hostile(item) for key, item in value.items()}
+    if isinstance(value, str) and value and "Literal" not in str(kind):
+        return EVIL + value
+    return value
+
+
+def test_what_anybody_wrote_stays_text() -> None:
+    def with_formats(result: EvalResult | None) -> EvalResult:
+        assert result is not None
+        found = FormatShare(temperature=0.7, answers=50, right=40, wrong=["git-01"])
+        return result.model_copy(update={"formats": [found]})
+
+    attempts = [
+        a.model_copy(update={"before": with_formats(a.before), "after": with_formats(a.after)})
+        for a in PROMOTED.attempts
+    ]
+    failed = attempts[-1].verdict.model_copy(update={"failure": "the loss is NaN"})
+    attempts[-1] = attempts[-1].model_copy(update={"verdict": failed})
+    stages = [Stage(m, m, ["lsp"], evaluation(m, s)) for m, s in {"phase33a": BASE, "phase33b": GOOD}.items()]
+    spoiled = [Stage(EVIL + s.model, EVIL + s.model, [EVIL + "lsp"], hostile(s.scores)) for s in stages]
+    clean = Outline(render(replace(PROMOTED, attempts=attempts, matrix=score_matrix(stages))))
+    page = render(PhaseReport(EVIL, "promoted", hostile(attempts), hostile(CASES), score_matrix(spoiled)))
     outline = Outline(page)
-    assert not {"script", "img"} & set(outline.tags)
-    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;" in page
-    assert "</pre><script>alert('x')</script>" in "".join(outline.words)
+    assert set(outline.tags) - {"wbr"} == set(clean.tags) - {"wbr"}
+    assert {name for name, _ in outline.attributes} == {name for name, _ in clean.attributes}
+    assert "<script" not in page
+    assert "<img" not in page
+    said = "".join(outline.words)
+    for text in ("phase33b", "phase34a-2", "git", "the loss is NaN", PROMPTS["domain"], "data/phase34a.jsonl:17"):
+        assert f"onerror=alert(1)>\ufffd\ufffd & more{text}" in said
     assert "\0" not in page
     page.encode("utf-8")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +25,6 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.times: list[float] = []
         self.lock = threading.Lock()
         self.open = self.most_open = 0
         self.asked, self.released = threading.Event(), threading.Event()
@@ -49,7 +47,6 @@ class Handler(BaseHTTPRequestHandler):
             before = sum(other["messages"] == body["messages"] for other in self.server.bodies)
             self.server.bodies.append(body)
             self.server.headers.append({**dict(self.headers.items()), "path": self.path})
-            self.server.times.append(time.monotonic())
             self.server.open += 1
             self.server.most_open = max(self.server.most_open, self.server.open)
         self.body = body
