@@ -147,7 +147,7 @@ class Unsteady(FakeEngine):
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         answers = super().generate(job, sink)
-        lost = [job.model.name != "phase33b" and one.temperature > 0 and one.seed % 2 for one in job.sampling]
+        lost = [job.model.name != "phase33b" and one.temperature > 0 and one.seed % 2 for one in job.sampling or ()]
         return [
             Completion(text="", tokens=0, finish="stop") if none else answer
             for answer, none in zip(answers, lost, strict=True)

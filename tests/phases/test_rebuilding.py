@@ -33,7 +33,8 @@ def workspace(fake_project: Path) -> Iterator[Workspace]:
 def test_what_is_collected_can_be_rebuilt_to_the_same_bytes(workspace: Workspace) -> None:
     first = workspace.model("phase34a-1")
     said = collect_garbage(workspace, dry_run=True)
-    assert said.folders == [".topcoat/models/phase34a-1"]
+    checkpoints = [f".topcoat/runs/{phase}/1/checkpoints" for phase in ("phase34a", "phase34b")]
+    assert said.folders == [".topcoat/models/phase34a-1", *checkpoints]
     assert first.path.is_dir()
     freed = collect_garbage(workspace)
     assert freed == said
@@ -85,7 +86,7 @@ def test_compensated_rounding_is_repeated_on_the_same_rows(fake_project: Path) -
         kept = rows.read_text()
         assert json.loads(kept)["rows"]
         rows.unlink()
-        assert collect_garbage(opened).folders == []
+        assert collect_garbage(opened).folders == [".topcoat/runs/phase34a/1/checkpoints"]
         rows.write_text(kept)
         assert collect_garbage(opened).folders == [".topcoat/models/phase34a-1"]
         assert opened.engine.describe(rebuild(opened, "phase34a-1").path).digest == model.digest

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from topcoat.engine.protocol import GenerateJob, ModelInfo, Sampling
+from topcoat.engine.protocol import CallMarkup, GenerateJob, ModelInfo, Sampling
 from topcoat.errors import EndpointFault
 from topcoat.progress import Event, Finished, Silent, Sink
 from topcoat.spec.catalog import Catalog, parse_catalog
@@ -25,6 +25,7 @@ class Parrot:
 
     name = "parrot 1"
     memory_limit: int | None = None
+    call_markup: CallMarkup | None = None
 
     def __init__(self, answers: dict[str, str], digest: str = "d") -> None:
         self.answers = answers
@@ -37,7 +38,7 @@ class Parrot:
         return Path(model)
 
     def describe(self, model: Path) -> ModelInfo:
-        return ModelInfo("parrot", 1, 1, None, self.digest)
+        return ModelInfo("parrot", 1, 1, None, self.digest, 1)
 
     def tokenizer(self, model: Path) -> Parrot:
         return self
@@ -57,6 +58,9 @@ class Parrot:
     def train(self, job: object, sink: Sink) -> Any:
         raise NotImplementedError
 
+    def rebuild(self, job: object, sink: Sink) -> None:
+        raise NotImplementedError
+
     def fuse(self, job: object, sink: Sink) -> Any:
         raise NotImplementedError
 
@@ -65,7 +69,7 @@ class Parrot:
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         self.asked = ["".join(map(chr, prompt)) for prompt in job.prompts]
-        self.max_tokens, self.sampling = job.max_tokens, job.sampling
+        self.max_tokens, self.sampling = job.max_tokens, job.sampling or ()
         answers = [self.answers[asked.split(":")[-2].removesuffix("|assistant")] for asked in self.asked]
         return [Completion(text=text, tokens=len(text), finish="stop") for text in answers]
 

@@ -114,8 +114,9 @@ def before_the_command(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    if engine not in ("mlx", "fake"):
-        raise InvalidInput(f'there is no engine "{engine}"', hint="--engine mlx")
+    from topcoat.engine.registry import engine_named
+
+    engine_named(engine)  # an unknown one is refused before the command begins
     if compute:
         from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, chosen_compute
 

@@ -54,10 +54,6 @@ def read_project(sink: Sink | None = None) -> Iterator[Workspace]:
 
 
 def _engine(sink: Sink) -> Engine:
-    if common.engine == "fake":
-        from topcoat.engine.fake import FakeEngine
+    from topcoat.engine.registry import engine_named
 
-        return FakeEngine()
-    from topcoat.engine.mlx import open_engine
-
-    return open_engine(sink)
+    return engine_named(common.engine).open(sink)

@@ -38,7 +38,7 @@ def serve(
     Ctrl-C ends it.
     """
     from topcoat.cli.progress_bar import terminal_sink
-    from topcoat.engine.mlx import open_engine
+    from topcoat.engine.registry import engine_named
     from topcoat.project.session import open_workspace
     from topcoat.usage.capture.serving import TOKEN_VARIABLE, Serving
     from topcoat.usage.capture.serving import serve as serve_model
@@ -50,9 +50,10 @@ def serve(
         upstream=upstream or "",
         repository=repository,
         arguments=arguments or (),
+        engine=engine_named(common.engine),
     )
     with terminal_sink(err) as sink, read_project(sink) as workspace:
         if workspace.lineage.production() is None and not upstream:
-            with open_workspace(common.start, open_engine(sink), sink, "topcoat serve"):
+            with open_workspace(common.start, serving.engine.open(sink), sink, "topcoat serve"):
                 pass  # to open it is to make the project's base the first production model
         serve_model(workspace, serving)

@@ -14,13 +14,15 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from topcoat.engine.protocol import FuseJob, GenerateJob, Message, ModelInfo, Row, TrainJob
-from topcoat.errors import EngineFault, InvalidInput, Where
+from topcoat.engine.protocol import CallMarkup, FuseJob, GenerateJob, Message, ModelInfo, RebuildJob, Row, TrainJob
+from topcoat.errors import EngineFault, FuseRefused, InvalidInput, NumericalFault, StorageFault, Where
 from topcoat.progress import Sink, task
-from topcoat.store.files import staged_folder, write_json
+from topcoat.spec.phase import Bits
+from topcoat.store.files import staged_folder, write_json, write_text
 from topcoat.store.records import Completion, FuseReport, ModuleFuse, TrainReport, TrainStep, Validation
 
 __all__ = ["FakeEngine", "FakeTokenizer"]
@@ -29,11 +31,17 @@ Pair = tuple[str, str]
 
 RECKLESS = 2e-3
 """Above this learning rate the fake forgets part of what it knew."""
+OVERFLOWING = 1e20
+"""Above this one, its loss isn't finite."""
+MODULE = "memory"
+"""The only module of a fake model."""
 _SPECIAL = ("<|im_start|>", "<|im_end|>")
 
 
 class FakeTokenizer:
-    """UTF-8 bytes as tokens, ChatML as template."""
+    """UTF-8 bytes as tokens, ChatML as template. It writes no calls of its own."""
+
+    call_markup: CallMarkup | None = None
 
     def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
         text = "".join(f"<|im_start|>{m['role']}\n{m.get('content') or ''}<|im_end|>\n" for m in messages)
@@ -49,32 +57,39 @@ class FakeTokenizer:
 class FakeEngine:
     """See the module. Learning rates up to `RECKLESS` teach; above it, a share of the old memory is lost.
 
-    It is sure of its answers: they are the same at every temperature.
+    It is sure of its answers: they are the same at every temperature. Its loss always falls, so patience never ends it.
     """
 
     name = "fake 1"
     memory_limit: int | None = None
 
     @staticmethod
-    def create(folder: Path, pairs: Iterable[Pair]) -> None:
-        """Make a fake model that knows `pairs` of user prompt and answer."""
+    def create(folder: Path, pairs: Iterable[Pair], *, bits: Bits = None) -> None:
+        """Make a fake model that knows `pairs` of user prompt and answer, and says that it has so many bits."""
+        config: dict[str, object] = {"model_type": "fake", "num_hidden_layers": 4, "hidden_size": 8}
+        if bits is not None:
+            config["quantization"] = {"bits": bits}
         with staged_folder(folder) as staged:
-            write_json(staged / "config.json", {"model_type": "fake", "num_hidden_layers": 4, "hidden_size": 8})
+            write_json(staged / "config.json", config)
             write_json(staged / "memory.json", [list(pair) for pair in pairs])
 
     def locate(self, model: Path | str) -> Path:
         return Path(model)
 
     def describe(self, model: Path) -> ModelInfo:
-        memory = _read_memory(model)
-        digest = hashlib.sha256(json.dumps(memory).encode()).hexdigest()
-        return ModelInfo(architecture="fake", num_layers=4, hidden_size=8, bits=None, digest=digest)
+        memory = json.dumps(_read_memory(model)).encode()
+        bits = _read_config(model).get("quantization", {}).get("bits")
+        digest = hashlib.sha256(memory if bits is None else memory + str(bits).encode()).hexdigest()
+        return ModelInfo(architecture="fake", num_layers=4, hidden_size=8, bits=bits, digest=digest, size=len(memory))
 
     def tokenizer(self, model: Path) -> FakeTokenizer:
         return FakeTokenizer()
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         memory = _Memory(_read_memory(job.model))
+        empty = [index for index, prompt in enumerate(job.prompts) if not prompt]
+        if empty:
+            raise InvalidInput(f"prompt {empty[0]} has no tokens")
         answers = []
         with task(sink, "answers", total=len(job.prompts), unit="case") as progress:
             for prompt, limit in zip(job.prompts, job.max_tokens, strict=True):
@@ -90,65 +105,158 @@ class FakeEngine:
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
         started = time.perf_counter()
         known = _read_memory(job.model)
-        accumulate = job.spec.grad_accumulation_steps
-        seen: set[int] = set()
-        steps = []
-        with task(sink, "train", total=len(job.batches) // accumulate, unit="update") as progress:
-            for update in range(1, len(job.batches) // accumulate + 1):
-                rows = [row for b in job.batches[(update - 1) * accumulate : update * accumulate] for row in b]
-                seen.update(rows)
-                loss = math.exp(-update / 20)
-                steps.append(
-                    TrainStep(
-                        update=update,
-                        iteration=update * accumulate,
-                        loss=loss,
-                        grad_norm=loss,
-                        learning_rate=job.learning_rate,
-                        tokens=sum(int(job.rows[row].trained.sum()) for row in rows),
-                        seconds=0.0,
-                    )
-                )
-                progress.advance(update, f"loss {loss:.3f}")
+        spec, accumulate = job.spec, job.spec.grad_accumulation_steps
+        updates = len(job.batches) // accumulate
+        if updates == 0:
+            raise InvalidInput(f"{len(job.batches)} iterations make no update of {accumulate} accumulated batches")
+        if job.learning_rate > OVERFLOWING:
+            raise NumericalFault(f"update 1: loss inf at learning rate {job.learning_rate:g}")
+        progress = _Progress.restored(job.folder / "checkpoints")
+        if not progress.validations:
+            progress.validate(job)
+        with task(sink, "train", total=updates, unit="update", done=progress.update) as running:
+            while (update := progress.update + 1) <= updates:
+                rows = [row for batch in job.batches[(update - 1) * accumulate : update * accumulate] for row in batch]
+                progress.step(job, rows)
+                if update == updates or update * accumulate % spec.steps_per_eval < accumulate:
+                    progress.validate(job)
+                if update == updates or update * accumulate % spec.save_every < accumulate:
+                    progress.save(job.folder / "checkpoints")
+                running.advance(update, f"loss {progress.steps[-1].loss:.3f}")
+        seen = {row for batch in job.batches[: progress.update * accumulate] for row in batch}
         learned = [pair for index in sorted(seen) for pair in _pairs(job.rows[index])]
-        forgotten = _forgotten(known, job.learning_rate)
         with staged_folder(job.folder / "adapter") as staged:
-            write_json(staged / "adapter.json", {"learned": learned, "forgotten": forgotten})
-        updates = len(steps)
-        final = Validation(
-            update=updates,
-            iteration=updates * accumulate,
-            loss=steps[-1].loss if steps else 0.0,
-            tokens=sum(int(row.trained.sum()) for row in job.valid),
-        )
+            write_json(staged / "adapter.json", {"learned": learned, "forgotten": _forgotten(known, job.learning_rate)})
+        figures = [*progress.steps, *progress.validations]
+        write_text(job.folder / "metrics.jsonl", "".join(f"{figure.model_dump_json()}\n" for figure in figures))
         return TrainReport(
-            steps=steps,
-            validations=[final],
-            best_update=updates,
-            best_loss=final.loss,
+            steps=progress.steps,
+            validations=progress.validations,
+            best_update=progress.update,
+            best_loss=progress.validations[-1].loss,
             stopped="iterations",
-            trained_tokens=sum(step.tokens for step in steps),
+            trained_tokens=sum(step.tokens for step in progress.steps),
             seconds=time.perf_counter() - started,
         )
 
     def adopt(self, model: Path, source: Path, target: Path) -> None:
+        _read_memory(model)
         if not (source / "adapter.json").is_file():
             raise InvalidInput(f"{source} is not a fake adapter", where=Where(source))
         with staged_folder(target) as staged:
             (staged / "adapter.json").write_bytes((source / "adapter.json").read_bytes())
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
+        wanted = job.spec.modules_bits(MODULE)
+        choices: list[Bits] = [4, 5, 6, 8, None] if wanted == "auto" else [None if wanted == "none" else wanted]
+        if wanted == "auto" and self.describe(job.base).bits is None:
+            choices = [None]
+        bits = next((bits for bits in choices if _survival(bits) >= job.spec.min_survival), choices[-1])
+        if _survival(bits) < job.spec.min_survival:
+            raise FuseRefused(
+                f"{MODULE}: {_survival(bits):.3f} of the delta survives at {bits} bits, "
+                f"{job.spec.min_survival} is required",
+                hint='bits = "auto" in [fuse]',
+            )
+        written = self._fuse(job, bits, sink)
+        module = ModuleFuse(name=MODULE, bits=bits, delta_rms=0.0, weight_rms=0.0, survival=_survival(bits))
+        return FuseReport(
+            modules=[module],
+            rounding="nearest" if job.calibration is None else "compensated",
+            copied_tensors=0,
+            bytes_written=written,
+        )
+
+    def rebuild(self, job: RebuildJob, sink: Sink) -> None:
+        if MODULE not in job.bits:
+            raise EngineFault(f"it isn't said how many bits {MODULE} was fused with")
+        self._fuse(job, job.bits[MODULE], sink)
+
+    def _fuse(self, job: FuseJob | RebuildJob, bits: Bits, sink: Sink) -> int:
+        """Write what the base remembers and the last adapter adds; gives the bytes of it."""
         path = job.adapters[-1] / "adapter.json"
         try:
             adapter = json.loads(path.read_bytes())
             learned, forgotten = adapter["learned"], set(adapter["forgotten"])
         except (OSError, ValueError, KeyError) as error:
-            raise EngineFault(f"not a fake adapter: {error}", where=Where(path)) from error
-        kept = [pair for pair in _read_memory(job.base) if pair[0] not in forgotten]
-        self.create(job.output, [(p, a) for p, a in [*kept, *learned]])
-        module = ModuleFuse(name="memory", bits=None, delta_rms=0.0, weight_rms=0.0, survival=1.0)
-        rounding: Literal["nearest", "compensated"] = "compensated" if job.calibration else "nearest"
-        return FuseReport(modules=[module], rounding=rounding, copied_tensors=0, bytes_written=0)
+            raise InvalidInput(f"not a fake adapter: {error}", where=Where(path)) from error
+        with task(sink, "fuse", total=1, unit="module"):
+            kept = [pair for pair in _read_memory(job.base) if pair[0] not in forgotten]
+            self.create(job.output, [(p, a) for p, a in [*kept, *learned]], bits=bits)
+        return (job.output / "memory.json").stat().st_size
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a training came. The figures are functions of the update's number alone."""
+
+    update: int = 0
+    steps: list[TrainStep] = field(default_factory=list)
+    validations: list[Validation] = field(default_factory=list)
+
+    @classmethod
+    def restored(cls, checkpoints: Path) -> _Progress:
+        """The newest checkpoint's, or a fresh one. Raises StorageFault if it can't be read."""
+        found = sorted(path for path in checkpoints.glob("*.json") if path.stem.isdigit())
+        if not found:
+            return cls()
+        try:
+            state = json.loads(found[-1].read_bytes())
+            return cls(
+                int(found[-1].stem),
+                [TrainStep.model_validate(step) for step in state["steps"]],
+                [Validation.model_validate(validation) for validation in state["validations"]],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StorageFault(
+                f"the checkpoint can't be read: {error}", where=Where(found[-1]), hint=f"rm '{found[-1]}'"
+            ) from error
+
+    def save(self, checkpoints: Path) -> None:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        path = checkpoints / f"{self.update:06}.json"
+        write_json(path, {"steps": _plain(self.steps), "validations": _plain(self.validations)})
+        for older in checkpoints.glob("*.json"):
+            if older != path:
+                older.unlink()
+
+    def step(self, job: TrainJob, rows: Sequence[int]) -> None:
+        self.update += 1
+        loss = _loss(self.update)
+        self.steps.append(
+            TrainStep(
+                update=self.update,
+                iteration=self.update * job.spec.grad_accumulation_steps,
+                loss=loss,
+                grad_norm=loss,
+                learning_rate=job.learning_rate,
+                tokens=sum(int(job.rows[row].trained.sum()) for row in rows),
+                seconds=0.0,
+            )
+        )
+
+    def validate(self, job: TrainJob) -> None:
+        self.validations.append(
+            Validation(
+                update=self.update,
+                iteration=self.update * job.spec.grad_accumulation_steps,
+                loss=_loss(self.update),
+                tokens=sum(int(row.trained.sum()) for row in job.valid),
+            )
+        )
+
+
+def _loss(update: int) -> float:
+    return math.exp(-update / 20)
+
+
+def _plain(figures: Sequence[TrainStep | Validation]) -> list[object]:
+    return [figure.model_dump(mode="json") for figure in figures]
+
+
+def _survival(bits: Bits) -> float:
+    """The share of a delta that so many bits keep."""
+    return 1.0 if bits is None else 1.0 - 0.5**bits
 
 
 class _Memory:
@@ -193,6 +301,14 @@ def _forgotten(known: Sequence[Pair], rate: float) -> list[str]:
     """Prompts that a too high rate erases: a fixed share of them by hash, growing with the rate."""
     share = min(1.0, max(0.0, (rate - RECKLESS) / RECKLESS / 4))
     return [p for p, _ in known if hashlib.sha256(p.encode()).digest()[0] < share * 256]
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"not a fake model: {error}", where=Where(folder / "config.json")) from error
+    return config if isinstance(config, dict) else {}
 
 
 def _read_memory(folder: Path) -> list[Pair]:

@@ -1,11 +1,15 @@
-"""The protocol that every engine follows. Only paths, token ids, numpy arrays and records cross it: nothing of MLX."""
+"""The seam between topcoat and the engine that computes.
+
+The engine is MLX (Metal, CUDA, CPU); `fake` stands for it in tests. Only paths, token ids, numpy arrays and records
+cross the seam: nothing of MLX. `tests/engine/test_conformance.py` holds both engines to what is written here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +18,33 @@ from topcoat.progress import Sink
 from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
 from topcoat.store.records import Completion, FuseReport, TrainReport
 
-__all__ = ["Batch", "Engine", "FuseJob", "GenerateJob", "ModelInfo", "Row", "Sampling", "Tokenizer", "TrainJob"]
+__all__ = [
+    "Batch",
+    "CallMarkup",
+    "Engine",
+    "FuseJob",
+    "GenerateJob",
+    "ModelInfo",
+    "RebuildJob",
+    "Row",
+    "Sampling",
+    "ServerProcess",
+    "Tokenizer",
+    "TrainJob",
+]
 
 Message = Mapping[str, object]
+
+CallMarkup = Literal["json", "function"]
+"""How a model writes a call: `<tool_call>{"name": ...}</tool_call>`, or `<tool_call><function=NAME>...</tool_call>`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What can be known of a model folder without loading its weights.
 
-    `mlp` are the names, within a layer, of the modules of a dense MLP; empty if its layers have another kind.
+    `size` are the bytes of its weights on disk. `mlp` are the names, within a layer, of the modules of a dense MLP;
+    empty if its layers have another kind.
     """
 
     architecture: str
@@ -31,11 +52,17 @@ class ModelInfo:
     hidden_size: int
     bits: int | None
     digest: str
+    size: int
     mlp: tuple[str, ...] = ()
 
 
 class Tokenizer(Protocol):
     """A model's own tokenizer and chat template."""
+
+    @property
+    def call_markup(self) -> CallMarkup | None:
+        """How the chat template writes calls; None if it writes none, or in another way."""
+        ...
 
     def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
         """Token ids of the rendered dialogue."""
@@ -93,9 +120,8 @@ class FuseJob:
     """Fuse `adapters[-1]` into `base`. Masters are the `root`'s weights plus every adapter of `adapters`, in order.
 
     `valid` are the rows on whose trained tokens the fused model is compared with base + adapter. The model is written
-    to `output`, which must not exist. `bits`, by module, are those of an earlier fuse of the same adapters: they are
-    taken as they are, and the same bytes come out. On the inputs that modules get from the rows of `calibration`, the
-    roundings of their weights make up for each other; without, every weight is rounded to nearest.
+    to `output`, which must not exist. On the inputs that modules get from the rows of `calibration`, the roundings of
+    their weights make up for each other; with None, every weight is rounded to nearest.
     """
 
     base: Path
@@ -104,8 +130,22 @@ class FuseJob:
     spec: FuseSpec
     valid: Sequence[Row]
     output: Path
-    bits: Mapping[str, Bits] | None = None
-    calibration: Sequence[Row] = ()
+    calibration: Sequence[Row] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildJob:
+    """Fuse `adapters[-1]` into `base` as an earlier `FuseJob` did: `bits`, by module, are those that it chose.
+
+    With the same root, adapters and calibration rows the same bytes come out.
+    """
+
+    base: Path
+    root: Path
+    adapters: Sequence[Path]
+    bits: Mapping[str, Bits]
+    output: Path
+    calibration: Sequence[Row] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +160,34 @@ class Sampling:
 class GenerateJob:
     """Answers to `prompts` (token ids), each at most `max_tokens[i]` tokens long and drawn as `sampling[i]` says.
 
-    Without `sampling`, all are greedy. An answer depends on its own prompt, length and sampling, on no other one's.
+    With None as `sampling`, all are greedy. An answer depends on its own prompt, length and sampling alone.
     """
 
     model: Path
     prompts: Sequence[Sequence[int]]
     max_tokens: Sequence[int]
-    sampling: Sequence[Sampling] = ()
+    sampling: Sequence[Sampling] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """A process that serves one model by OpenAI's chat completions on a loopback port, until its standard input ends.
+
+    It runs `command` with `environment` beside the caller's own, and takes only requests with `headers`.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    headers: Mapping[str, str]
 
 
 class Engine(Protocol):
-    """Loads, trains, fuses and generates. Every method raises `EngineFault` (or `InvalidInput`) and nothing else."""
+    """Loads, trains, fuses and generates.
+
+    Every method raises `InvalidInput` for what the user has to change, `EngineFault` if the engine can't do it and
+    `StorageFault` if a file can't be read or written; `train` and `fuse` raise `NumericalFault` too, and `fuse`
+    `FuseRefused`. Nothing else leaves an engine.
+    """
 
     @property
     def name(self) -> str:
@@ -159,7 +216,10 @@ class Engine(Protocol):
         ...
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
-        """Train an adapter into `job.folder / "adapter"`, in mlx-lm's format. Resumes; atomic at every instant."""
+        """Train an adapter into `job.folder / "adapter"`, in mlx-lm's format. Resumes; atomic at every instant.
+
+        Raises `NumericalFault` when the loss or the gradient is no longer finite.
+        """
         ...
 
     def adopt(self, model: Path, source: Path, target: Path) -> None:
@@ -170,5 +230,12 @@ class Engine(Protocol):
         ...
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
-        """Write the fused model. Tensors of modules that the last adapter doesn't touch stay byte for byte."""
+        """Write the fused model. Tensors of modules that the last adapter doesn't touch stay byte for byte.
+
+        Raises `FuseRefused` if no permitted number of bits keeps what was learned; then nothing is written.
+        """
+        ...
+
+    def rebuild(self, job: RebuildJob, sink: Sink) -> None:
+        """Write a model that was fused before."""
         ...

@@ -15,7 +15,7 @@ from typing import Literal
 
 from topcoat.engine.protocol import Row, TrainJob
 from topcoat.phases.preparation import Prepared
-from topcoat.progress import Note, Stopwatch
+from topcoat.progress import Note, Silent
 from topcoat.project.session import Workspace
 from topcoat.spec.canonical import digest_of
 from topcoat.store.files import read_record, write_json
@@ -75,7 +75,7 @@ def estimate(workspace: Workspace, prepared: Prepared) -> Estimate:
         memory_limit=workspace.engine.memory_limit,
         disk=round(kept * measured.trunk_bytes)
         + runs * measured.folder_bytes
-        + sum(file.stat().st_size for file in model.path.glob("*.safetensors")),
+        + workspace.engine.describe(model.path).size,
     )
 
 
@@ -91,7 +91,6 @@ def _measure(workspace: Workspace, prepared: Prepared, model: Path) -> _Measured
     spec = prepared.spec.train.model_copy(
         update={"iters": len(chosen) * accumulate, "warmup": 0, "seed": next(iter(prepared.batches))}
     )
-    watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         job = TrainJob(
@@ -105,9 +104,9 @@ def _measure(workspace: Workspace, prepared: Prepared, model: Path) -> _Measured
             cache=here / "cache",
         )
         started = time.perf_counter()
-        report = workspace.engine.train(job, watch)
+        report = workspace.engine.train(job, Silent())
         seconds = time.perf_counter() - started
-        trunk = sum(spent for name, spent in watch.seconds.items() if name != "train")
+        trunk = report.trunk_seconds
         kept = _tokens(prepared.rows[index] for index in {i for batch in job.batches for i in batch})
         steps = list(zip(report.steps, chosen, strict=True))[1:] or list(zip(report.steps, chosen, strict=True))
         return _Measured(

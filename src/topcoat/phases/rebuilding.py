@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from topcoat.engine.protocol import FuseJob
+from topcoat.engine.protocol import RebuildJob
 from topcoat.errors import EngineFault, Refused, StorageFault, Where
 from topcoat.phases.calibration import calibration_file, calibration_rows
 from topcoat.progress import Note
 from topcoat.project.session import Workspace
-from topcoat.spec.phase import FuseSpec
 from topcoat.store.files import read_record
 from topcoat.store.lineage import ModelRow
 from topcoat.store.records import FuseReport
@@ -98,17 +97,15 @@ def _make_again(workspace: Workspace, ancestry: list[ModelRow]) -> None:
     workspace.sink.emit(Note(f"making {model.name} again from {parent.name}"))
     report = _fuse_report(model)
     compensated = report.rounding == "compensated"
-    job = FuseJob(
+    job = RebuildJob(
         base=parent.path,
         root=ancestry[0].path,
         adapters=[_adapter(ancestor) for ancestor in ancestry[1:]],
-        spec=FuseSpec(),
-        valid=[],
-        output=model.path,
         bits={module.name: module.bits for module in report.modules},
-        calibration=calibration_rows(_adapter(model).parent) if compensated else [],
+        output=model.path,
+        calibration=calibration_rows(_adapter(model).parent) if compensated else None,
     )
-    workspace.engine.fuse(job, workspace.sink)
+    workspace.engine.rebuild(job, workspace.sink)
     if workspace.engine.describe(model.path).digest != model.digest:
         raise EngineFault(
             f"{model.name} came out with other bytes than were recorded; the engine is now {workspace.engine.name}",

@@ -236,7 +236,7 @@ def _fuse(workspace: Workspace, base: ModelRow, folder: Path, name: str, prepare
         spec=prepared.spec.fuse,
         valid=prepared.valid,
         output=workspace.paths.model(name),
-        calibration=choose_calibration(folder, prepared.rows) if prepared.spec.fuse.rounding == "compensated" else [],
+        calibration=choose_calibration(folder, prepared.rows) if prepared.spec.fuse.rounding == "compensated" else None,
     )
     shutil.rmtree(job.output, ignore_errors=True)  # of a run that was killed before its report was stored
     return workspace.engine.fuse(job, workspace.sink)

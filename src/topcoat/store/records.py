@@ -255,7 +255,8 @@ class TrainReport(Record):
     """A finished training run. `trials` are those it was chosen from, if there were several.
 
     `adopted` is the folder of an adapter that was trained elsewhere: then there are no steps. `peak_memory` is what the
-    engine held at most, in bytes; 0 if it doesn't know.
+    engine held at most, in bytes; 0 if it doesn't know. Of all `seconds`, `trunk_seconds` went into what is computed
+    once a row.
     """
 
     version: Literal[1] = 1
@@ -270,6 +271,7 @@ class TrainReport(Record):
     trials: list[Trial] = []
     adopted: str = ""
     peak_memory: int = 0
+    trunk_seconds: float = 0.0
 
 
 class ModuleFuse(Record):

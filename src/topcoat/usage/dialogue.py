@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from topcoat.engine.protocol import CallMarkup
 from topcoat.usage.events import Event, ToolCall
 
-__all__ = ["Markup", "Turn", "dialogues", "written_calls"]
-
-Markup = Literal["json", "function"]
-"""How a model writes a call: `<tool_call>{"name": ...}</tool_call>`, or `<tool_call><function=NAME>...</tool_call>`."""
+__all__ = ["Turn", "dialogues", "written_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Turn:
     event: Event
 
 
-def dialogues(events: Iterable[Event], markup: Markup = "json") -> list[list[Turn]]:
+def dialogues(events: Iterable[Event], markup: CallMarkup = "json") -> list[list[Turn]]:
     """The dialogues of one session, each to its end; several if one was continued in several ways.
 
     `events` are in the order in which they were kept. Structured calls of an answer are written behind its text in
@@ -45,13 +43,13 @@ def dialogues(events: Iterable[Event], markup: Markup = "json") -> list[list[Tur
     return [turns for key, turns in reached.items() if key not in continued]
 
 
-def written_calls(calls: Sequence[ToolCall], markup: Markup) -> str:
+def written_calls(calls: Sequence[ToolCall], markup: CallMarkup) -> str:
     """The text that a model writes to make `calls`."""
     write = _as_json if markup == "json" else _as_function
     return "\n".join(f"<tool_call>\n{write(call)}\n</tool_call>" for call in calls)
 
 
-def _turns(event: Event, markup: Markup) -> Iterator[Turn]:
+def _turns(event: Event, markup: CallMarkup) -> Iterator[Turn]:
     if event.kind == "tool_call":
         yield Turn("tool", _outcome(event), event)
     if event.kind != "request":

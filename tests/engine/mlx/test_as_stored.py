@@ -38,7 +38,7 @@ from topcoat.engine.mlx.train.forward import SplitForward
 from topcoat.engine.mlx.train.head import head_loss
 from topcoat.engine.mlx.train.loss import batch_arrays
 from topcoat.engine.mlx.train.prefix import ChosenQueries
-from topcoat.engine.protocol import FuseJob, GenerateJob, Row, Sampling, TrainJob
+from topcoat.engine.protocol import FuseJob, GenerateJob, RebuildJob, Row, Sampling, TrainJob
 from topcoat.progress import Note, Silent
 from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec
 
@@ -274,8 +274,7 @@ def test_fusing_writes_the_bytes_that_the_dequantized_engine_writes(
     assert min(module.survival for module in stored.modules) >= 0.95
     assert stored.loss_fused == pytest.approx(dequantized.loss_fused, rel=2 * ROUNDING[shape["dtype"]])
     bits = {module.name: module.bits for module in stored.modules}
-    again = FuseJob(model, model, [adapter], FuseSpec(), [], tmp_path / "again" / "fused", bits=bits)
-    stored_engine.fuse(again, Silent())
+    stored_engine.rebuild(RebuildJob(model, model, [adapter], bits, tmp_path / "again" / "fused"), Silent())
     assert digests(tmp_path / "again" / "fused") == digests(tmp_path / Compute.AS_STORED / "fused")
 
 
@@ -291,7 +290,7 @@ def test_the_model_that_the_kl_is_of_is_the_one_that_is_written(
     adapter = make_adapter(model, tmp_path / "adapter", size=0.3, keys=modules_of(shape["kind"]))
     valid = rows(3)
     job = FuseJob(model, model, [adapter], FuseSpec(max_kl=10.0, min_survival=0.9), valid, tmp_path / "fused")
-    report = stored_engine.fuse(replace(job, calibration=rows(4) if rounding == "compensated" else []), Silent())
+    report = stored_engine.fuse(replace(job, calibration=rows(4) if rounding == "compensated" else None), Silent())
     written, _ = load_model(tmp_path / "fused")
     loss = tokens = 0.0
     for row in valid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,14 @@ import sys
 from pathlib import Path
 import numpy as np
 import topcoat.engine.mlx.engine as module
+from topcoat.engine.mlx.cpu import quicken
 from topcoat.engine.protocol import FuseJob, GenerateJob, Row, TrainJob
 from topcoat.engine.mlx.compute import Compute
 from topcoat.progress import Silent
 from topcoat.spec.phase import FuseSpec, TrainSpec
 
 model, folder = Path(sys.argv[1]), Path(sys.argv[2])
-module.on_cpu = lambda: False  # as on a GPU, nothing of MLX is replaced or switched off
+quicken.on_cpu = lambda: False  # as on a GPU, nothing of MLX is replaced or switched off
 engine = module.MlxEngine(Compute.AS_STORED)
 chance = np.random.default_rng(1)
 rows = [Row(chance.integers(0, 1000, 24).astype(np.int32), np.arange(24) > 11) for _ in range(6)]
@@ -44,7 +46,7 @@ print("done")
 @pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])
 def test_a_phase_runs_with_mlx_s_compiler_on(make_model: MakeModel, tmp_path: Path, kind: str) -> None:
     model = make_model(kind, bits=4, dtype="bfloat16", vocab_size=1088)
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(model), str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    environment = {name: value for name, value in os.environ.items() if name != "MLX_DISABLE_COMPILE"}
+    command = [sys.executable, "-c", SCRIPT, str(model), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.stdout == "done\n", done.stderr

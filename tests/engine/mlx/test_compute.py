@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import pytest
 
 from tests.support.mlx.models import MakeModel
+from tests.support.mlx.training import job
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, Compute, chosen_compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.protocol import FuseJob, GenerateJob
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
+from topcoat.spec.phase import FuseSpec
 
 
 @pytest.fixture(autouse=True)
@@ -58,20 +61,37 @@ def test_the_engine_s_name_tells_ways_of_computing_apart(
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])
-@pytest.mark.parametrize("compute", Compute)
-def test_mlx_s_functions_are_replaced_on_a_cpu_alone(compute: Compute, on_cpu: bool) -> None:
-    """In a process of its own: what is replaced stays replaced."""
-    script = (
-        "import mlx.core as mx, mlx.nn as nn\n"
-        "stock = mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm\n"
-        "import topcoat.engine.mlx.engine as engine\n"
-        "from topcoat.engine.mlx.compute import Compute\n"
-        f"engine.on_cpu = lambda: {on_cpu}\n"
-        f"engine.MlxEngine(Compute({str(compute)!r}))\n"
-        "now = mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm\n"
-        f"assert [a is b for a, b in zip(now, stock)] == [{not on_cpu}] * 3\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+def test_mlx_s_functions_are_replaced_on_a_cpu_alone_and_for_the_time_of_a_job(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_cpu: bool
+) -> None:
+    stock = mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm
+    monkeypatch.setattr("topcoat.engine.mlx.cpu.quicken.on_cpu", lambda: on_cpu)
+
+    class Watch:
+        """Looks at MLX whenever something is reported."""
+
+        def __init__(self) -> None:
+            self.replaced: set[bool] = set()
+
+        def emit(self, _: object) -> None:
+            now = mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm
+            self.replaced |= {a is not b for a, b in zip(now, stock, strict=True)}
+
+    watch, model = Watch(), make_model()
+    training = job(model, tmp_path)
+    fusing = FuseJob(model, model, [tmp_path / "adapter"], FuseSpec(max_kl=10.0), training.valid, tmp_path / "fused")
+    engine.train(training, watch)
+    engine.fuse(fusing, watch)
+    engine.generate(GenerateJob(model, [[1, 2, 3]], [2]), watch)
+    assert watch.replaced == {on_cpu}
+    assert stock == (mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm)
+
+
+def test_opening_an_engine_replaces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm
+    monkeypatch.setattr(mx, "disable_compile", lambda: pytest.fail("disabled"))
+    open_engine(Silent())
+    assert stock == (mx.fast.scaled_dot_product_attention, nn.silu, mx.gather_mm)
 
 
 @pytest.mark.parametrize("bits", [4, None])

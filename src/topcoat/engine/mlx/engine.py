@@ -6,15 +6,15 @@ import importlib.metadata
 from pathlib import Path
 
 from topcoat.engine.mlx.compute import Compute
-from topcoat.engine.mlx.cpu.quicken import on_cpu, quicken
-from topcoat.engine.mlx.fuse.fuse import fuse
+from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
+from topcoat.engine.mlx.fuse.fuse import fuse, rebuild
 from topcoat.engine.mlx.generate.generate import generate
 from topcoat.engine.mlx.model.folder import describe, load, locate, read_config
 from topcoat.engine.mlx.model.foreign import adopt
 from topcoat.engine.mlx.model.memory import memory_limit, wired
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.mlx.train.loop import train
-from topcoat.engine.protocol import FuseJob, GenerateJob, ModelInfo, TrainJob
+from topcoat.engine.protocol import FuseJob, GenerateJob, ModelInfo, RebuildJob, TrainJob
 from topcoat.progress import Sink
 from topcoat.store.records import Completion, FuseReport, TrainReport
 
@@ -27,8 +27,6 @@ class MlxEngine:
     def __init__(self, compute: Compute) -> None:
         self.compute = compute
         self.on_cpu = on_cpu()
-        if self.on_cpu:
-            quicken()
 
     @property
     def name(self) -> str:
@@ -52,16 +50,21 @@ class MlxEngine:
         return MlxTokenizer(model, read_config(model).get("eos_token_id"))
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
-        loaded = load(job.model, self.compute)
-        return generate(loaded.model, loaded.tokenizer, job, sink)
+        with quick(), wired():
+            loaded = load(job.model, self.compute)
+            return generate(loaded.model, loaded.tokenizer, job, sink)
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
-        with wired():
+        with quick(), wired():
             return train(job, sink, self.compute, by=self.name)
 
     def adopt(self, model: Path, source: Path, target: Path) -> None:
         adopt(load(model, self.compute, lazy=True).model, source, target)
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
-        with wired():
+        with quick(), wired():
             return fuse(job, sink, self.compute)
+
+    def rebuild(self, job: RebuildJob, sink: Sink) -> None:
+        with quick(), wired():
+            rebuild(job, sink, self.compute)

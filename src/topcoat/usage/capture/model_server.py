@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import socket
-import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import httpx2
 
-from topcoat.engine.mlx.serve.server import KEY_HEADER, KEY_VARIABLE
+from topcoat.engine.registry import EngineEntry
 from topcoat.errors import EngineFault
 
 __all__ = ["ModelServer", "model_server"]
@@ -45,19 +43,19 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def model_server(model: Path, arguments: Sequence[str] = ()) -> AsyncIterator[ModelServer]:
-    """Serve `model` through mlx_lm.server, with its `arguments`, while the block runs. Raises `EngineFault`."""
-    port, key = _free_port(), secrets.token_urlsafe(24)
+async def model_server(engine: EngineEntry, model: Path, arguments: Sequence[str] = ()) -> AsyncIterator[ModelServer]:
+    """Serve `model` through the engine's server, with its `arguments`, while the block runs. Raises `EngineFault`."""
+    port = _free_port()
+    serving = engine.server(model, port, arguments)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "topcoat.engine.mlx.serve.server", "--model", str(model)),
-        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "WARNING", *arguments),
+        *serving.command,
         stdin=PIPE,
         stdout=PIPE,
         stderr=STDOUT,
-        env={**os.environ, KEY_VARIABLE: key, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, **serving.environment},
         start_new_session=True,  # Ctrl-C is for us; the server ends after the last answer
     )
-    server = ModelServer(process, f"http://127.0.0.1:{port}", {KEY_HEADER: key}, deque(maxlen=_LAST_LINES))
+    server = ModelServer(process, f"http://127.0.0.1:{port}", dict(serving.headers), deque(maxlen=_LAST_LINES))
     reading = asyncio.create_task(_read(process, server.printed))
     try:
         await _ready(server)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from topcoat.engine.registry import ENGINES, EngineEntry
 from topcoat.errors import EngineFault, InvalidInput, StorageFault
 from topcoat.progress import Note, Sink
 from topcoat.project.session import Workspace
@@ -39,7 +40,7 @@ _SWITCH_SECONDS = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How to serve. `upstream` is the URL of a server that has the model, "" for one of our own with `arguments`.
+    """How to serve. `upstream` is the URL of a server that has the model, "" for the engine's own with `arguments`.
 
     `repository` is where the agents work: its branch is recorded with what they do.
     """
@@ -50,6 +51,7 @@ class Serving:
     upstream: str = ""
     repository: Path | None = None
     arguments: Sequence[str] = ()
+    engine: EngineEntry = ENGINES["mlx"]
 
 
 def serve(workspace: Workspace, serving: Serving) -> RecordingFigures:
@@ -124,7 +126,8 @@ async def _upstream(
     model = workspace.model("production")
     workspace.sink.emit(Note(f"loading {model.name}"))
     async with contextlib.AsyncExitStack() as stack:
-        starting = asyncio.ensure_future(stack.enter_async_context(model_server(model.path, serving.arguments)))
+        running = model_server(serving.engine, model.path, serving.arguments)
+        starting = asyncio.ensure_future(stack.enter_async_context(running))
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from topcoat.calls.sandbox import Sandbox
+from topcoat.engine.protocol import CallMarkup
 from topcoat.errors import InvalidInput, Where
 from topcoat.examples.checks.check import check_examples
 from topcoat.examples.checks.overlap import near_cases, said, same_words
@@ -23,7 +24,6 @@ from topcoat.spec.reading.loader import read_text
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.files import jsonl_text
 from topcoat.store.records import Record
-from topcoat.usage.dialogue import Markup
 from topcoat.usage.extraction.owned_files import write_owned
 from topcoat.usage.extraction.review import reviewed
 from topcoat.usage.extraction.rules import Candidate, extract
@@ -135,12 +135,13 @@ def extract_examples(
     )
 
 
-def _markup(workspace: Workspace) -> Markup:
+def _markup(workspace: Workspace) -> CallMarkup:
     """How the model writes a call: as its template says or, failing that, as it was trained to."""
-    base = workspace.project.base
-    places = [base / "chat_template.jinja", base / "tokenizer_config.json"] if isinstance(base, Path) else []
-    places = [path for path in [*places, *earlier_data(workspace)] if path.is_file()]
-    return "function" if any("<function=" in read_text(path) for path in places) else "json"
+    base = workspace.engine.locate(workspace.project.base)
+    said = workspace.engine.tokenizer(base).call_markup
+    if said is not None:
+        return said
+    return "function" if any("<function=" in read_text(path) for path in earlier_data(workspace)) else "json"
 
 
 def _cases(workspace: Workspace, candidates: Sequence[Candidate]) -> list[Case]:

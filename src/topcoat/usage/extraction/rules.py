@@ -35,10 +35,11 @@ from typing import Literal
 from topcoat.calls.answer import Answer
 from topcoat.calls.markup import EXECUTE_CODE, Block, Broken, Code, blocks
 from topcoat.calls.parsing import parse
+from topcoat.engine.protocol import CallMarkup
 from topcoat.examples.checks.templates import names_given
 from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.store.records import Record
-from topcoat.usage.dialogue import Markup, Turn, dialogues, written_calls
+from topcoat.usage.dialogue import Turn, dialogues, written_calls
 from topcoat.usage.events import OUTCOMES as ENDS
 from topcoat.usage.events import Event, ToolCall
 
@@ -135,7 +136,7 @@ class _Found:
     follows: bool = False
 
 
-def extract(events: Sequence[Event], tools: Collection[str], markup: Markup = "json") -> Extracted:
+def extract(events: Sequence[Event], tools: Collection[str], markup: CallMarkup = "json") -> Extracted:
     """The candidates among the events of one session; of the same time, in the order in which they were kept.
 
     `tools` are the catalog's names; calls that came as structure are written in `markup`.
@@ -252,7 +253,7 @@ def _ids(steps: Sequence[_Step]) -> list[str]:
     return [event.id for step in steps for event in (step.turn.event, *step.outcomes)]
 
 
-def _reported(events: Sequence[Event], markup: Markup) -> Iterator[_Found]:
+def _reported(events: Sequence[Event], markup: CallMarkup) -> Iterator[_Found]:
     """What an agent's own `retry` and `user_correction` events teach: the answer to what the user asked first, before
     saying it in other words.
     """
@@ -273,7 +274,7 @@ def _reported(events: Sequence[Event], markup: Markup) -> Iterator[_Found]:
             yield _Found(kind, asked, answer, [event.id], "the agent reported what replaced a wrong answer")
 
 
-def _as_answer(text: str, markup: Markup, written: str = "") -> str:
+def _as_answer(text: str, markup: CallMarkup, written: str = "") -> str:
     """`text` as an answer: code alone becomes a call of execute_code, as in `written`, an answer of the model's own."""
     if blocks(text):
         return text
@@ -291,7 +292,7 @@ def _program(answer: str) -> str:
     return found[0].text.strip() if alone and isinstance(found[0], Code) and "<function=" in answer else ""
 
 
-def _wrong_calls(events: Sequence[Event], exchanges: Iterable[_Exchange], markup: Markup) -> set[str]:
+def _wrong_calls(events: Sequence[Event], exchanges: Iterable[_Exchange], markup: CallMarkup) -> set[str]:
     """Every call that a wrong turn made."""
     texts = [
         step.turn.text

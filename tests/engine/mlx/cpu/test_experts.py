@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -15,6 +15,14 @@ from mlx_lm.tuner.lora import LoRASwitchLinear
 
 from topcoat.engine.mlx.cpu import experts
 from topcoat.engine.mlx.cpu.experts import LEAST, MOST, Blocks, block_size, gather_mm
+
+
+@pytest.fixture(autouse=True)
+def _in_their_place() -> Iterator[None]:
+    """As while the engine computes on a CPU."""
+    with experts.replacing():
+        yield
+
 
 CHOICES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=150)
 

@@ -21,7 +21,7 @@ from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import load_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.shards import Shard
-from topcoat.engine.protocol import FuseJob
+from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.errors import EngineFault, FuseRefused, InvalidInput
 from topcoat.progress import Silent
 from topcoat.spec.phase import FuseSpec
@@ -200,8 +200,7 @@ def test_the_bits_of_an_earlier_fuse_give_the_same_bytes(
     adapter = make_adapter(model, tmp_path / "adapter", size=0.02)
     report = fuse(engine, model, [adapter], tmp_path / "first" / "fused", valid=rows(2))
     bits = {module.name: module.bits for module in report.modules}
-    job = FuseJob(model, model, [adapter], FuseSpec(), [], tmp_path / "second" / "fused", bits=bits)
-    engine.fuse(job, Silent())
+    engine.rebuild(RebuildJob(model, model, [adapter], bits, tmp_path / "second" / "fused"), Silent())
     first, second = (engine.describe(tmp_path / name / "fused") for name in ("first", "second"))
     assert first == second
 
@@ -219,7 +218,7 @@ def test_one_master_is_in_memory_at_a_time(engine: MlxEngine, make_model: MakeMo
     assert mx.get_peak_memory() - before < everything + several * largest
     mx.reset_peak_memory()
     bits = {module.name: module.bits for module in report.modules}
-    engine.fuse(FuseJob(model, model, [adapter], FuseSpec(), [], tmp_path / "again", bits=bits), Silent())
+    engine.rebuild(RebuildJob(model, model, [adapter], bits, tmp_path / "again"), Silent())
     packed = (tmp_path / "fused" / "model-coat-fused.safetensors").stat().st_size
     assert mx.get_peak_memory() - before < packed + several * largest
 

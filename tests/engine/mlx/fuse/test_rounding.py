@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -17,7 +16,7 @@ from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.fuse.rounding import _factor_of_inverse, compensated_codes, input_moments, pack
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import load_adapter
-from topcoat.engine.protocol import FuseJob
+from topcoat.engine.protocol import FuseJob, RebuildJob, Row
 from topcoat.errors import NumericalFault
 from topcoat.progress import Silent
 from topcoat.spec.phase import FuseSpec
@@ -123,16 +122,17 @@ def test_a_fuse_keeps_the_outputs_and_gives_the_same_bytes_again(
     adapter = make_adapter(model, tmp_path / "adapter", size=0.03)
     seen, spec = rows(3), FuseSpec(bits=5, min_survival=0.0, max_kl=10.0)
 
-    def run(name: str, **changes: Any) -> FuseReport:
-        job = FuseJob(model, model, [adapter], spec, seen, tmp_path / name / "fused", **changes)
+    def run(name: str, calibration: list[Row] | None = None) -> FuseReport:
+        job = FuseJob(model, model, [adapter], spec, seen, tmp_path / name / "fused", calibration)
         return engine.fuse(job, Silent())
 
-    nearest, ours = run("nearest"), run("ours", calibration=seen)
+    nearest, ours = run("nearest"), run("ours", seen)
     assert (nearest.rounding, ours.rounding) == ("nearest", "compensated")
     assert ours.size == nearest.size
     assert ours.kl < 0.8 * nearest.kl
     assert lost(ours) < 0.5 * lost(nearest)
-    run("again", calibration=seen, bits={module.name: module.bits for module in ours.modules})
+    bits = {module.name: module.bits for module in ours.modules}
+    engine.rebuild(RebuildJob(model, model, [adapter], bits, tmp_path / "again" / "fused", seen), Silent())
     digests = {name: engine.describe(tmp_path / name / "fused").digest for name in ("nearest", "ours", "again")}
     assert digests["again"] == digests["ours"] != digests["nearest"]
     tokens = mx.array(seen[0].tokens[None])

@@ -26,14 +26,13 @@ def test_the_server_computes_as_the_engine_does(make_model: MakeModel, compute: 
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])
-def test_only_on_a_cpu_the_server_s_products_are_made_quick(
+def test_only_on_a_cpu_the_server_sets_threads(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, on_cpu: bool
 ) -> None:
-    done: list[str] = []
+    threads: list[int] = []
     monkeypatch.setattr("topcoat.engine.mlx.cpu.quicken.on_cpu", lambda: on_cpu)
-    monkeypatch.setattr("topcoat.engine.mlx.cpu.quicken.quicken", lambda: done.append("quicken"))
-    monkeypatch.setattr("topcoat.engine.mlx.model.folder.set_threads", lambda count: done.append(f"{count} threads"))
+    monkeypatch.setattr("topcoat.engine.mlx.model.folder.set_threads", threads.append)
     server = SimpleNamespace(load=load)
     compute_as(Compute.AS_STORED, server)
     server.load(str(make_model()))
-    assert done == (["quicken", "1 threads"] if on_cpu else [])
+    assert threads == ([1] if on_cpu else [])

@@ -8,6 +8,8 @@ can be differentiated. Experts that are quantized are left to mlx-lm: MLX's CPU 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +17,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.switch_layers import SwitchGLU, SwitchLinear, SwitchMLP
 
-__all__ = ["Blocks", "block_size", "serve_mlx_lm"]
+__all__ = ["Blocks", "block_size", "gather_mm", "replacing"]
 
 LEAST, MOST = 16, 64
 """Tokens in a block. Smaller products take longer a token, in larger blocks more slots stay empty."""
@@ -27,11 +29,14 @@ _stock_glu, _stock_mlp = SwitchGLU.__call__, SwitchMLP.__call__
 _stock_gather_mm = mx.gather_mm
 
 
-def serve_mlx_lm() -> None:
-    """Let all of mlx-lm's mixtures in this process multiply block by block."""
-    SwitchGLU.__call__ = _glu
-    SwitchMLP.__call__ = _mlp
-    mx.gather_mm = gather_mm
+@contextmanager
+def replacing() -> Iterator[None]:
+    """While the block runs, mlx-lm's mixtures multiply block by block."""
+    SwitchGLU.__call__, SwitchMLP.__call__, mx.gather_mm = _glu, _mlp, gather_mm
+    try:
+        yield
+    finally:
+        SwitchGLU.__call__, SwitchMLP.__call__, mx.gather_mm = _stock_glu, _stock_mlp, _stock_gather_mm
 
 
 def _glu(self: Any, x: mx.array, indices: mx.array) -> mx.array:

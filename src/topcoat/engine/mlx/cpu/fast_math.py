@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models import activations
 
-__all__ = ["attention", "cross_entropy", "exp2", "serve_mlx", "silu", "swiglu"]
+__all__ = ["attention", "cross_entropy", "exp2", "replacing", "silu", "swiglu"]
 
 Pair = tuple[mx.array, mx.array]
 
@@ -48,14 +49,25 @@ _stock_silu = nn.silu
 _stock_swiglu = activations.swiglu
 
 
-def serve_mlx() -> None:
-    """Put `attention`, `silu` and `swiglu` in the place of MLX's and mlx-lm's own, for all models of this process."""
+@contextmanager
+def replacing() -> Iterator[None]:
+    """While the block runs, `attention`, `silu` and `swiglu` replace MLX's and mlx-lm's own in every model."""
     mx.fast.scaled_dot_product_attention = attention
     nn.silu = silu
-    # Models take the function by its name when they are imported, some of them earlier than this.
+    _exchange_swiglu(_stock_swiglu, swiglu)
+    try:
+        yield
+    finally:
+        mx.fast.scaled_dot_product_attention = _stock_attention
+        nn.silu = _stock_silu
+        _exchange_swiglu(swiglu, _stock_swiglu)
+
+
+def _exchange_swiglu(old: object, new: object) -> None:
+    """Give `new` to every model's file that has `old`: each takes the function by its name when it is imported."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("mlx_lm.models.") and getattr(module, "swiglu", None) is _stock_swiglu:
-            module.swiglu = swiglu  # type: ignore[attr-defined]  # not every module has it
+        if name.startswith("mlx_lm.models.") and getattr(module, "swiglu", None) is old:
+            module.swiglu = new  # type: ignore[attr-defined]  # not every module has it
 
 
 def exp2(x: mx.array) -> mx.array:

@@ -19,12 +19,12 @@ from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import Weights, load_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.train.loss import batch_arrays
-from topcoat.engine.protocol import FuseJob, Row
+from topcoat.engine.protocol import FuseJob, RebuildJob, Row
 from topcoat.errors import FuseRefused
 from topcoat.progress import Sink, Task, task
 from topcoat.store.records import FuseReport, ModuleFuse
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "rebuild"]
 
 KL_TOKENS = 1024
 """The fused model is compared on at most this many tokens: its logits are kept for each of them."""
@@ -35,32 +35,18 @@ def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
 
     Raises FuseRefused if no permitted number of bits keeps `min_survival` and `max_kl`; then nothing is written.
     """
-    model = load(job.base, compute, lazy=job.bits is not None).model
-    load_adapter(model, job.adapters[-1])
-    modules = adapted_modules(model, job)
-    if job.calibration:
-        moments = input_moments(model, job.calibration)
-        for module in modules:
-            module.moments = moments.get(module.name)
-    measured = _Divergence()
+    model = load(job.base, compute).model
+    modules = _adapted(model, job)
     with task(sink, "fuse", total=len(modules), unit="module") as progress:
-        if job.bits is None:
-            measured = _settle(model, modules, job, progress, compute)
+        measured = _settle(model, modules, job, progress, compute)
         del model  # what is written comes from the root and the adapters
-        reports: list[ModuleFuse] = []
-        coat: Weights = {}
-        for module in modules:
-            master = module.master()
-            reports.append(_report(master))
-            packed = master.packed()
-            mx.eval(packed)
-            coat |= packed
+        reports, coat = _packed(modules)
         progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {measured.kl:.5f} nats per token"
     copied, written = write_fused(modules, coat, job)
     size, bits_per_weight = weight_sizes(job.output)
     return FuseReport(
         modules=reports,
-        rounding="compensated" if job.calibration else "nearest",
+        rounding="nearest" if job.calibration is None else "compensated",
         kl=measured.kl,
         loss_adapter=measured.loss_adapter,
         loss_fused=measured.loss_fused,
@@ -69,6 +55,41 @@ def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
         size=size,
         bits_per_weight=bits_per_weight,
     )
+
+
+def rebuild(job: RebuildJob, sink: Sink, compute: Compute) -> None:
+    """Write `job.output` with the bits that were chosen before. The base's weights are read only to round by them."""
+    model = load(job.base, compute, lazy=True).model
+    modules = _adapted(model, job)
+    del model
+    with task(sink, "fuse", total=len(modules), unit="module") as progress:
+        reports, coat = _packed(modules)
+        progress.result = f"survival {min(r.survival for r in reports):.4f}"
+    write_fused(modules, coat, job)
+
+
+def _adapted(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]:
+    """The adapted modules of `model`, which is the base and gets the last adapter."""
+    load_adapter(model, job.adapters[-1])
+    modules = adapted_modules(model, job)
+    if job.calibration is not None:
+        moments = input_moments(model, job.calibration)
+        for module in modules:
+            module.moments = moments.get(module.name)
+    return modules
+
+
+def _packed(modules: Iterable[AdaptedModule]) -> tuple[list[ModuleFuse], Weights]:
+    """What is said of every module, and its tensors as they are written. One master is in memory at a time."""
+    reports: list[ModuleFuse] = []
+    coat: Weights = {}
+    for module in modules:
+        master = module.master()
+        reports.append(_report(master))
+        packed = master.packed()
+        mx.eval(packed)
+        coat |= packed
+    return reports, coat
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from topcoat.engine.mlx.fuse.master import AdaptedModule
 from topcoat.engine.mlx.model.folder import weight_files
 from topcoat.engine.mlx.model.lora import Weights
 from topcoat.engine.mlx.model.shards import Shard, save_tensors, write_without
-from topcoat.engine.protocol import FuseJob
+from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.store.files import staged_folder, write_json
 
 __all__ = ["weight_sizes", "write_fused"]
 
 
-def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob) -> tuple[int, int]:
+def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob | RebuildJob) -> tuple[int, int]:
     """Write the model folder; `coat`, the modules' packed tensors, goes into a file of its own.
 
     Returns the number of tensors kept byte for byte and the bytes that take new disk.

@@ -21,7 +21,7 @@ from topcoat.engine.mlx.model.folder import weight_files
 from topcoat.engine.mlx.model.lora import Weights, read_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.shards import Shard
-from topcoat.engine.protocol import FuseJob
+from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.errors import EngineFault
 from topcoat.spec.phase import Bits
 
@@ -181,7 +181,7 @@ class StoredTensors:
         return tensors
 
 
-def adapted_modules(model: nn.Module, job: FuseJob) -> list[AdaptedModule]:
+def adapted_modules(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]:
     """Every module of `model` that carries an adapter, by name. `model` is the base with the last adapter attached."""
     adapters = [read_adapter(folder) for folder in job.adapters]
     root, base = StoredTensors(job.root), StoredTensors(job.base)
@@ -264,9 +264,11 @@ def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, sc
     return (scale * b.T) @ a.T
 
 
-def _choices(name: str, job: FuseJob, base_bits: Bits) -> list[Bits]:
+def _choices(name: str, job: FuseJob | RebuildJob, base_bits: Bits) -> list[Bits]:
     """The numbers of bits that are permitted for this module, in the order to try them."""
-    if job.bits is not None:
+    if isinstance(job, RebuildJob):
+        if name not in job.bits:
+            raise EngineFault(f"{name} has an adapter, but it isn't said how many bits it was fused with")
         return [job.bits[name]]
     wanted = job.spec.modules_bits(name)
     if wanted == "none":

@@ -15,7 +15,6 @@ from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from topcoat.engine.mlx.generate.sampling import draw
 from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
-from topcoat.engine.mlx.model.memory import wired
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.protocol import GenerateJob, Sampling
@@ -75,7 +74,6 @@ def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: 
     answers = [Answer(limit, one) for limit, one in zip(job.max_tokens, sampling, strict=True)]
     try:
         with (
-            wired(),
             shared_attention(model),
             task(sink, "answers", total=len(answers), unit="case") as progress,
         ):

@@ -104,6 +104,7 @@ def describe(folder: Path) -> ModelInfo:
         hidden_size=_size(config, "hidden_size", folder),
         bits=quantization.get("bits"),
         digest=_digest(folder),
+        size=sum(path.stat().st_size for path in weight_files(folder)),
         mlp=_MLP if _has(folder, _MLP) else (),
     )
 

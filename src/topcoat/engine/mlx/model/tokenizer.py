@@ -8,7 +8,7 @@ from pathlib import Path
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tokenizer_utils import load as load_wrapper
 
-from topcoat.engine.protocol import Message
+from topcoat.engine.protocol import CallMarkup, Message
 from topcoat.errors import EngineFault, InvalidInput
 
 __all__ = ["MlxTokenizer"]
@@ -27,6 +27,14 @@ class MlxTokenizer:
             raise InvalidInput(
                 f"the model {folder.name} has no chat template", hint=f"put a chat_template.jinja into {folder}"
             )
+
+    @property
+    def call_markup(self) -> CallMarkup | None:
+        """By the tags in the text of the chat template."""
+        template = str(self.wrapper.chat_template or "")
+        if "<function=" in template:
+            return "function"
+        return "json" if "<tool_call>" in template else None
 
     def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
         """Token ids of the dialogue, rendered as mlx-lm's `ChatDataset` and server do."""

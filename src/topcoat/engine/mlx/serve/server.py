@@ -13,11 +13,9 @@ from typing import Any
 
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
+from topcoat.engine.mlx.serve.process import KEY_HEADER, KEY_VARIABLE
 
-__all__ = ["KEY_HEADER", "KEY_VARIABLE", "compute_as"]
-
-KEY_HEADER = "X-Topcoat-Key"
-KEY_VARIABLE = "TOPCOAT_SERVER_KEY"
+__all__ = ["compute_as"]
 
 
 def _main() -> None:
@@ -25,7 +23,7 @@ def _main() -> None:
     from mlx_lm import server
 
     from topcoat.engine.mlx.compute import chosen_compute
-    from topcoat.engine.mlx.cpu.quicken import on_cpu
+    from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
 
     compute_as(chosen_compute(None, on_cpu=on_cpu()), server)
 
@@ -41,24 +39,22 @@ def _main() -> None:
 
     server.APIHandler.parse_request = parse_if_ours
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    server.main()
+    with quick():
+        server.main()
 
 
 def compute_as(compute: Compute, server: Any) -> None:
-    """Have the module mlx_lm.server compute as MlxEngine does: on a CPU, as it is, it takes many times as long."""
+    """Have the module mlx_lm.server load models for computing as MlxEngine does."""
     import mlx.core as mx
 
-    from topcoat.engine.mlx.cpu.quicken import on_cpu, quicken
+    from topcoat.engine.mlx.cpu.quicken import on_cpu
     from topcoat.engine.mlx.model.folder import THREADED_WIDTH, dequantize, set_threads_for
 
-    cpu = on_cpu()
-    if cpu:
-        quicken()
     stock_load = server.load
 
     def load(*arguments: Any, **options: Any) -> Any:
         loaded = stock_load(*arguments, **options)
-        if cpu:
+        if on_cpu():
             set_threads_for(getattr(loaded[0].args, "hidden_size", THREADED_WIDTH))
         if compute is Compute.DEQUANTIZED:
             dequantize(loaded[0])

@@ -31,6 +31,11 @@ MERGED = 4096
 class Forward(Protocol):
     """Turns rows into arrays, and arrays into a loss. `loss` is what gradients are taken of."""
 
+    @property
+    def trunk_seconds(self) -> float:
+        """Seconds spent on what is computed once a row."""
+        ...
+
     def groups(self, batches: Sequence[Sequence[Row]]) -> list[list[Row]]:
         """The micro-batches of one update as they are to be run."""
         ...
@@ -44,6 +49,8 @@ class Forward(Protocol):
 
 class WholeForward:
     """Every layer, every time."""
+
+    trunk_seconds = 0.0
 
     def groups(self, batches: Sequence[Sequence[Row]]) -> list[list[Row]]:
         return [list(batch) for batch in batches]
@@ -70,6 +77,10 @@ class SplitForward:
         self._head = model.lm_head if "lm_head" in model else model.model.embed_tokens.as_linear
         self._prefix = len(trunk.prefix)
         self._prefix_states = trunk.prefix_states() if self._prefix else None
+
+    @property
+    def trunk_seconds(self) -> float:
+        return self._trunk.seconds
 
     def groups(self, batches: Sequence[Sequence[Row]]) -> list[list[Row]]:
         """Micro-batches joined while they are small: the prefix is run once for each group."""

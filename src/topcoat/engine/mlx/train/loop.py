@@ -103,6 +103,7 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
         trained_tokens=sum(step.tokens for step in progress.steps),
         seconds=earlier + time.perf_counter() - started,
         peak_memory=mx.get_peak_memory(),
+        trunk_seconds=forward.trunk_seconds,
     )
 
 

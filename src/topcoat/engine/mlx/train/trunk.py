@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -41,7 +42,8 @@ TOGETHER = 1 << 29
 class Trunk:
     """Layers 0 to `split` - 1 of the model in `folder`, over rows that all begin with the tokens `prefix`.
 
-    The states have the dtype that the model computes in; with `exact`, float32 whatever it is.
+    The states have the dtype that the model computes in; with `exact`, float32 whatever it is. `seconds` were spent on
+    computing them.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Trunk:
         computed_by: str,
         exact: bool = False,
     ) -> None:
+        self.seconds = 0.0
         self.split = split
         self.prefix = list(prefix)
         self._folder = folder
@@ -70,12 +73,14 @@ class Trunk:
         missing = list({key: row for row in rows if self._cache.get(key := self.key(row)) is None}.values())
         if not missing and (not self.prefix or self._cache.get(self._prefix_key) is not None):
             return
+        started = time.perf_counter()
         groups = _groups(missing, TOGETHER // (4 * int(read_config(self._folder)["hidden_size"])))
         with task(sink, "trunk", total=len(groups) * self.split, unit="layer") as running:
             for number, group in enumerate(groups):
                 for layers in self._pass([self._own(row) for row in group]):
                     running.advance(number * self.split + layers, "")
             running.result = f"{counted(len(missing), 'row')} through {counted(self.split, 'layer')}"
+        self.seconds += time.perf_counter() - started
 
     def states(self, row: Row) -> mx.array:
         """The states (own tokens, width) of a row that enter the top, without the prefix. `compute` comes first."""
