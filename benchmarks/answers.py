@@ -30,7 +30,7 @@ from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.protocol import GenerateJob
 from topcoat.progress import Silent
 from topcoat.spec.catalog import load_catalog
-from topcoat.spec.project import load_project
+from topcoat.spec.project import load_settings
 from topcoat.spec.suite import load_suite
 
 ENGINE = open_engine(Silent())
@@ -67,7 +67,7 @@ def random_job(scratch: Path) -> Job:
 
 def embedded_job() -> Job:
     """The embedded model and its suite, as `topcoat eval` asks it."""
-    project = load_project(TEMPLATE)
+    project = load_settings(TEMPLATE)
     folder = TEMPLATE / "models" / "phase33b"
     tokenizer = ENGINE.tokenizer(folder)
     cases = load_suite(project.suite, load_catalog(project.catalog)).cases

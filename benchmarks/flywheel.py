@@ -19,7 +19,7 @@ from tests.support.usage.conversation import Conversation
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.progress import Silent
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
 from topcoat.spec.catalog import load_catalog
 from topcoat.spec.example import load_examples
 from topcoat.usage.extraction.extract import extract_examples
@@ -85,8 +85,8 @@ def main() -> None:
         FakeEngine.create(project / "models" / "phase33b", [])
         with open_log(project) as log:
             log.add(event for talk in talks for event in talk.events)
-        with open_workspace(project, FakeEngine(), Silent(), "benchmark") as workspace:
-            done = extract_examples(workspace, "next", {})
+        with open_session(project, FakeEngine(), Silent(), "benchmark") as session:
+            done = extract_examples(session, "next", {})
     total = sum(done.examples.values())
     print(f"after checks: {total} examples, {total / BRANCHES:.2f} a branch; {done.cases} cases; {done.rejected}")
 

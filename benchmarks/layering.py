@@ -38,7 +38,7 @@ from topcoat.engine.mlx.model.scalar import scalar  # noqa: E402
 from topcoat.engine.mlx.train.forward import WholeForward  # noqa: E402
 from topcoat.engine.protocol import FuseJob, Row, TrainJob  # noqa: E402
 from topcoat.phases.preparation import prepare  # noqa: E402
-from topcoat.project.session import open_workspace  # noqa: E402
+from topcoat.project.session import open_session  # noqa: E402
 from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec  # noqa: E402
 
 GROUP = 64
@@ -220,9 +220,9 @@ def embedded_phases(scratch: Path, phases: int, rate: float) -> list[Result]:
     """Small-rate phases on the embedded model: each trains on a share of the examples, on what was fused before."""
     project = scratch / "project"
     shutil.copytree(TEMPLATE, project)
-    with open_workspace(project, ENGINE, Silent(), "benchmark") as workspace:
-        prepared = prepare(workspace, project / "phases" / "phase34a.toml")
-        root = workspace.model("production").path
+    with open_session(project, ENGINE, Silent(), "benchmark") as session:
+        prepared = prepare(session, project / "phases" / "phase34a.toml")
+        root = session.model("production").path
     spec = prepared.spec.train.model_copy(
         update={"iters": 20, "warmup": 2, "steps_per_eval": 20, "learning_rate": rate, "patience": 0}
     )

@@ -22,7 +22,7 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx import open_engine
 from topcoat.phases.run import run_phase
 from topcoat.progress import Silent, Stopwatch
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
 from topcoat.spec.phase import GateSpec, RetrySpec, load_phase
 from topcoat.spec.phase_text import phase_text
 
@@ -54,8 +54,8 @@ def run(name: str, project: Path) -> Result:
     shutil.copytree(TEMPLATE, project)
     write_retraining(project)
     watch = Stopwatch()
-    with open_workspace(project, open_engine(Silent()), watch, "benchmark") as workspace:
-        last = run_phase(workspace, project / "phases" / f"{name}.toml").results[0]
+    with open_session(project, open_engine(Silent()), watch, "benchmark") as session:
+        last = run_phase(session, project / "phases" / f"{name}.toml").results[0]
     if last.train is None or last.after is None:
         raise SystemExit(f"{name}: {last.verdict}")
     return {

@@ -22,8 +22,9 @@ from topcoat.errors import FuseRefused
 from topcoat.phases.calibration import choose_calibration
 from topcoat.phases.preparation import prepare
 from topcoat.progress import Silent
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
 from topcoat.spec.phase import FuseSpec
+from topcoat.store.paths import AttemptPaths
 
 ENGINE = layering.ENGINE
 ADAPTERS = ((20, 1e-4), (60, 4e-4))
@@ -64,9 +65,9 @@ def random_model(scratch: Path) -> None:
 def embedded_model(scratch: Path) -> None:
     project = scratch / "project"
     shutil.copytree(TEMPLATE, project)
-    with open_workspace(project, ENGINE, Silent(), "benchmark") as workspace:
-        prepared = prepare(workspace, project / "phases" / "phase34a.toml")
-        root = workspace.model("production").path
+    with open_session(project, ENGINE, Silent(), "benchmark") as session:
+        prepared = prepare(session, project / "phases" / "phase34a.toml")
+        root = session.model("production").path
     batches = next(iter(prepared.batches.values()))
     for updates, rate in ADAPTERS:
         spec = prepared.spec.train.model_copy(
@@ -77,7 +78,7 @@ def embedded_model(scratch: Path) -> None:
             root, prepared.rows, batches[:updates], prepared.valid, spec, rate, folder, scratch / "cache"
         )  # fmt: skip
         ENGINE.train(job, Silent())
-        rows = choose_calibration(folder, prepared.rows)
+        rows = choose_calibration(AttemptPaths(folder).calibration, prepared.rows)
         title = f"embedded model, {updates} updates at {rate:g}"
         compare(title, root, folder / "adapter", rows, prepared.valid, scratch)
 

@@ -1,11 +1,11 @@
 """Improve a local tool-calling model in thin, measured coats.
 
     from pathlib import Path
-    from topcoat import open_engine, open_workspace, run_phase
+    from topcoat import open_engine, open_session, run_phase
     from topcoat.progress import Silent
 
-    with open_workspace(Path("."), open_engine(Silent()), Silent(), "my script") as workspace:
-        outcome = run_phase(workspace, Path("phases/phase34a.toml"))
+    with open_session(Path("."), open_engine(Silent()), Silent(), "my script") as session:
+        outcome = run_phase(session, Path("phases/phase34a.toml"))
 
 What `__all__` names, here and in the modules, is the public interface; the rest may change.
 """
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from topcoat.errors import TopcoatError
     from topcoat.phases.preparation import prepare
     from topcoat.phases.run import run_phase
-    from topcoat.project.session import open_workspace
+    from topcoat.project.project import open_project
+    from topcoat.project.session import open_session
     from topcoat.usage.capture.recording import record
 
     __version__: str
 
-__all__ = ["TopcoatError", "open_engine", "open_workspace", "prepare", "record", "run_phase"]
+__all__ = ["TopcoatError", "open_engine", "open_project", "open_session", "prepare", "record", "run_phase"]
 
 _HOMES = {
     "TopcoatError": "topcoat.errors",
     "open_engine": "topcoat.engine.mlx",
-    "open_workspace": "topcoat.project.session",
+    "open_project": "topcoat.project.project",
+    "open_session": "topcoat.project.session",
     "prepare": "topcoat.phases.preparation",
     "record": "topcoat.usage.capture.recording",
     "run_phase": "topcoat.phases.run",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import topcoat
+from tests.support.command import fake, topcoat
 from tests.support.fake_project import write_phase
 from tests.support.usage.captured import capture
 from topcoat.cli import review as screen
@@ -16,7 +16,7 @@ from topcoat.cli.review import review_examples
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import Refused
 from topcoat.progress import Silent
-from topcoat.project.session import Workspace, open_workspace
+from topcoat.project.session import Session, open_session
 from topcoat.usage.extraction.extract import extract_examples
 from topcoat.usage.extraction.review import pending, reviewed
 
@@ -28,8 +28,8 @@ def rows(project: Path) -> list[dict[str, object]]:
 @pytest.fixture
 def extracted(fake_project: Path) -> Path:
     capture(fake_project, 12)
-    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
-        extract_examples(workspace, "next", {"domain": 5})
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        extract_examples(session, "next", {"domain": 5})
     return fake_project
 
 
@@ -38,8 +38,8 @@ def reviewing(project: Path, keys: str, monkeypatch: pytest.MonkeyPatch) -> tupl
     monkeypatch.setattr("typer.getchar", lambda: next(pressed))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    with open_workspace(project, FakeEngine(), Silent(), "test") as workspace:
-        return review_examples(workspace, "next", None)
+    with open_session(project, FakeEngine(), Silent(), "test") as session:
+        return review_examples(session.paths, "next", None)
 
 
 def test_a_decision_is_kept_and_never_asked_for_again(extracted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,22 +63,22 @@ def test_what_was_edited_takes_the_place_of_the_example(extracted: Path, monkeyp
 
 
 def test_without_a_terminal_it_is_refused_and_the_sure_ones_are_accepted(extracted: Path) -> None:
-    def review(workspace: Workspace, above: float) -> tuple[int, int]:
-        return review_examples(workspace, "next", above)
+    def review(session: Session, above: float) -> tuple[int, int]:
+        return review_examples(session.paths, "next", above)
 
-    with open_workspace(extracted, FakeEngine(), Silent(), "test") as workspace:
+    with open_session(extracted, FakeEngine(), Silent(), "test") as session:
         with pytest.raises(Refused, match="needs a terminal"):
-            review(workspace, 0.9)
-        assert len(pending(workspace, "next")) == 5
-        assert review(workspace, 0.1) == (5, 0)
-        assert len(reviewed(workspace)) == 5
+            review(session, 0.9)
+        assert len(pending(session.paths, "next")) == 5
+        assert review(session, 0.1) == (5, 0)
+        assert len(reviewed(session.paths)) == 5
 
 
 @pytest.mark.slow
 def test_the_commands_say_what_they_did(fake_project: Path) -> None:
     capture(fake_project, 8)
     write_phase(fake_project, "next", data__train=["data/next.jsonl"])
-    shown = topcoat("extract", "--phase", "next", cwd=fake_project)
+    shown = fake(fake_project, "extract", "--phase", "next")
     assert shown.returncode == 0, shown.stderr
     assert "8 sessions, " in shown.stdout
     assert "data/next.jsonl" in shown.stdout

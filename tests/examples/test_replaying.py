@@ -41,10 +41,10 @@ class Knowing(FakeEngine):
 
 def test_only_right_answers_that_run_are_kept(fake_project: Path) -> None:
     target = fake_project / "data" / "replay.jsonl"
-    with opened(fake_project) as workspace:
-        catalog = workspace.catalog
-    with opened(fake_project, Knowing(catalog)) as workspace:
-        done = replay_from_base(workspace, target, 5)
+    with opened(fake_project) as session:
+        catalog = session.catalog
+    with opened(fake_project, Knowing(catalog)) as session:
+        done = replay_from_base(session, target, 5)
     (kept,) = load_examples(target)
     assert (done.kept, done.asked) == (1, len(replay_prompts(catalog, 5)))
     assert kept.example.category == "text_tools"
@@ -52,11 +52,11 @@ def test_only_right_answers_that_run_are_kept(fake_project: Path) -> None:
 
 
 def test_requests_are_different_and_hold_their_values(fake_project: Path) -> None:
-    with opened(fake_project) as workspace:
-        requests = replay_prompts(workspace.catalog, 8)
+    with opened(fake_project) as session:
+        requests = replay_prompts(session.catalog, 8)
     assert len({request.prompt for request in requests}) == len(requests)
     assert all(value in request.prompt for request in requests for value in request.values)
-    assert {request.tool for request in requests} == set(workspace.catalog.tools)
+    assert {request.tool for request in requests} == set(session.catalog.tools)
 
 
 def test_nothing_is_overwritten_and_nothing_empty_is_written(fake_project: Path) -> None:
@@ -64,9 +64,9 @@ def test_nothing_is_overwritten_and_nothing_empty_is_written(fake_project: Path)
     FakeEngine.create(fake_project / "silent", [])
     toml = fake_project / "topcoat.toml"
     toml.write_text(toml.read_text().replace("models/phase33b", "silent"))
-    with opened(fake_project) as workspace:
+    with opened(fake_project) as session:
         with pytest.raises(Refused, match="exists already"):
-            replay_from_base(workspace, toml)
+            replay_from_base(session, toml)
         with pytest.raises(InvalidInput, match="answered none"):
-            replay_from_base(workspace, target)
+            replay_from_base(session, target)
     assert not target.exists()

@@ -12,7 +12,7 @@ from topcoat.errors import InvalidInput, Refused
 from topcoat.phases.adoption import adopt_adapter
 from topcoat.phases.run import run_phase
 from topcoat.progress import Silent
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
 
 
 @pytest.fixture
@@ -22,33 +22,33 @@ def elsewhere(fake_project: Path, tmp_path: Path) -> Path:
 
     other = tmp_path / "other"
     shutil.copytree(fake_project, other)
-    with open_workspace(other, FakeEngine(), Silent(), "test") as workspace:
-        assert run_phase(workspace, other / "phases" / "phase34a.toml").promoted
+    with open_session(other, FakeEngine(), Silent(), "test") as session:
+        assert run_phase(session, other / "phases" / "phase34a.toml").promoted
     return other / ".topcoat" / "runs" / "phase34a" / "1" / "adapter"
 
 
 @pytest.mark.slow
 def test_an_adopted_adapter_passes_the_same_gate(fake_project: Path, elsewhere: Path) -> None:
     phase = fake_project / "phases" / "phase34a.toml"
-    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
-        outcome = adopt_adapter(workspace, phase, elsewhere)
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        outcome = adopt_adapter(session, phase, elsewhere)
         assert outcome.promoted
         assert outcome.last.train is not None
         assert outcome.last.train.adopted == str(elsewhere)
-        assert workspace.lineage.production() == "phase34a-1"
+        assert session.lineage.production() == "phase34a-1"
         assert outcome.report.is_file()
         with pytest.raises(Refused, match="was promoted"):
-            adopt_adapter(workspace, phase, elsewhere)
+            adopt_adapter(session, phase, elsewhere)
 
 
 @pytest.mark.slow
 def test_one_that_fails_the_gate_leaves_production_alone(fake_project: Path, elsewhere: Path) -> None:
     phase = write_phase(fake_project, gate__target__domain=1.0)
-    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
-        outcome = adopt_adapter(workspace, phase, elsewhere)
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        outcome = adopt_adapter(session, phase, elsewhere)
         assert not outcome.promoted
-        assert workspace.lineage.production() == "phase33b"
-        again = adopt_adapter(workspace, phase, elsewhere)
+        assert session.lineage.production() == "phase33b"
+        again = adopt_adapter(session, phase, elsewhere)
         assert again.last.attempt == 2  # numbers go on: each attempt has a folder of its own
 
 
@@ -62,18 +62,18 @@ def test_an_adoption_that_was_interrupted_begins_anew(fake_project: Path, elsewh
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "adapter.json").write_text(json.dumps({"learned": [], "forgotten": []}))
-    with open_workspace(fake_project, Broken(), Silent(), "test") as workspace, pytest.raises(KeyboardInterrupt):
-        adopt_adapter(workspace, phase, empty)
+    with open_session(fake_project, Broken(), Silent(), "test") as session, pytest.raises(KeyboardInterrupt):
+        adopt_adapter(session, phase, empty)
     sink = Recorder()
-    with open_workspace(fake_project, FakeEngine(), sink, "test") as workspace:
-        outcome = adopt_adapter(workspace, phase, elsewhere)
+    with open_session(fake_project, FakeEngine(), sink, "test") as session:
+        outcome = adopt_adapter(session, phase, elsewhere)
     assert outcome.promoted
     assert outcome.last.attempt == 1
 
 
 def test_a_folder_that_is_no_adapter_changes_nothing(fake_project: Path, tmp_path: Path) -> None:
-    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
         with pytest.raises(InvalidInput):
-            adopt_adapter(workspace, fake_project / "phases" / "phase34a.toml", tmp_path)
-        assert workspace.lineage.production() == "phase33b"
-        assert workspace.lineage.latest_phase("phase34a") is None
+            adopt_adapter(session, fake_project / "phases" / "phase34a.toml", tmp_path)
+        assert session.lineage.production() == "phase33b"
+        assert session.lineage.latest_phase("phase34a") is None

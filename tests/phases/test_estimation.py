@@ -15,7 +15,8 @@ from topcoat.phases.estimation import UPDATES, estimate
 from topcoat.phases.preparation import prepare
 from topcoat.phases.trials import train_trials
 from topcoat.progress import Silent, Sink
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
+from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import TrainReport, TrainStep
 
 
@@ -39,10 +40,10 @@ def _timed(step: TrainStep, job: TrainJob) -> TrainStep:
 
 def test_an_estimate_is_measured_once_and_follows_the_tokens(fake_project: Path) -> None:
     path, engine = write_phase(fake_project, data__valid="data/phase34a-valid.jsonl"), Slow()
-    with open_workspace(fake_project, engine, Recorder(), "test") as workspace:
-        prepared = prepare(workspace, path)
-        first = estimate(workspace, prepared)
-        assert estimate(workspace, prepared) == first
+    with open_session(fake_project, engine, Recorder(), "test") as session:
+        prepared = prepare(session, path)
+        first = estimate(session, prepared)
+        assert estimate(session, prepared) == first
     (job,) = engine.jobs
     assert len(job.batches) == UPDATES
     assert not job.folder.exists()
@@ -58,8 +59,8 @@ def test_a_phase_that_does_not_fit_is_told_from_one_that_does(fake_project: Path
     for limit, fits in ((None, True), (1000, True), (999, False)):
         engine = Slow()
         engine.memory_limit = limit
-        with open_workspace(fake_project, engine, Silent(), "test") as workspace:
-            assert estimate(workspace, prepare(workspace, path)).fits == fits
+        with open_session(fake_project, engine, Silent(), "test") as session:
+            assert estimate(session, prepare(session, path)).fits == fits
 
 
 @pytest.mark.slow
@@ -70,12 +71,12 @@ def test_memory_and_disk_are_as_estimated(which: str, request: pytest.FixtureReq
     shutil.copytree(TEMPLATE, project, ignore=shutil.ignore_patterns("__pycache__"))
     path = project / "phases" / "phase34a.toml"
     path.write_text(path.read_text().replace("iters = 200 ", "iters = 24 "))
-    with open_workspace(project, engine, Silent(), "test") as workspace:
-        prepared = prepare(workspace, path)
-        expected = estimate(workspace, prepared)
-        base = workspace.model("production").path
-        report = train_trials(workspace, prepared, base, [4e-4], tmp_path / "run")
-        folders = tmp_path / "run", workspace.paths.cache / "trunk", base
+    with open_session(project, engine, Silent(), "test") as session:
+        prepared = prepare(session, path)
+        expected = estimate(session, prepared)
+        base = session.model("production").path
+        report = train_trials(session, prepared, base, [4e-4], AttemptPaths(tmp_path / "run"))
+        folders = tmp_path / "run", session.paths.trunk_cache, base
         written = sum(
             file.stat().st_size for folder in folders for file in folder.rglob("*") if file.suffix == ".safetensors"
         )

@@ -45,9 +45,9 @@ class Asked(FakeEngine):
 
 def test_scores_carry_family_interval_and_what_is_kept_in_reserve(fake_project: Path) -> None:
     reserve(fake_project, "git", 6)
-    with opened(fake_project) as workspace:
-        result = evaluate_model(workspace, workspace.model("production"))
-        again = evaluate_model(workspace, workspace.model("production"))
+    with opened(fake_project) as session:
+        result = evaluate_model(session, session.model("production"))
+        again = evaluate_model(session, session.model("production"))
     git = result.category("git")
     assert git is not None
     assert (git.n, git.reserve) == (21, 6)
@@ -64,9 +64,9 @@ def test_a_suspected_category_is_judged_over_its_reserve_cases_too(fake_project:
         retry__max_attempts=1,
     )  # fmt: skip
     engine, sink = Asked(), Recorder()
-    with opened(fake_project, engine, sink) as workspace:
-        last = run_phase(workspace, fake_project / "phases" / "phase34a.toml").last
-        status = project_status(workspace)
+    with opened(fake_project, engine, sink) as session:
+        last = run_phase(session, fake_project / "phases" / "phase34a.toml").last
+        status = project_status(session)
     cases = len((fake_project / "suites" / "routing.jsonl").read_text().splitlines()) - 15
     assert engine.asked == [("phase33b", cases), ("phase34a-1", cases), ("phase33b", 15), ("phase34a-1", 15)]
     assert any("suspected in git: both models answer 15 reserve" in e.text for e in sink.events if isinstance(e, Note))
@@ -134,8 +134,8 @@ def test_confirmed_evidence_lets_a_fall_through_that_any_would_block(fake_projec
 
 def test_a_comparison_has_evidence(fake_project: Path) -> None:
     run(fake_project)
-    with opened(fake_project) as workspace:
-        comparison = compare_models(workspace, workspace.model("phase33b"), workspace.model("production"))
+    with opened(fake_project) as session:
+        comparison = compare_models(session, session.model("phase33b"), session.model("production"))
     assert all(category.evidence and category.before_interval for category in comparison.categories)
     multi = next(category.evidence for category in comparison.categories if category.category == "multi_tool")
     assert multi is not None

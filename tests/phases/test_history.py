@@ -12,8 +12,8 @@ from topcoat.project.production import rollback
 
 @pytest.mark.slow
 def test_the_matrix_follows_the_production_line(fake_project: Path) -> None:
-    with opened(fake_project) as workspace:
-        assert project_status(workspace).matrix is None
+    with opened(fake_project) as session:
+        assert project_status(session).matrix is None
     run(fake_project)
     lines = (fake_project / "data" / "phase34a.jsonl").read_text().splitlines()
     row = json.loads(lines[0])
@@ -25,16 +25,16 @@ def test_the_matrix_follows_the_production_line(fake_project: Path) -> None:
     )  # fmt: skip
     outcome = run(fake_project, name="phase35")
     assert outcome.promoted
-    with opened(fake_project) as workspace:
-        matrix = project_status(workspace).matrix
+    with opened(fake_project) as session:
+        matrix = project_status(session).matrix
         assert matrix is not None
         assert [row.model for row in matrix.rows] == ["phase33b", "phase34a-1", outcome.last.model]
         assert [row.phase for row in matrix.rows] == [None, "phase34a", "phase35"]
         assert matrix.taught[matrix.columns.index("domain")] == 2
         assert matrix.taught[matrix.columns.index("git")] == 0
         assert None not in (matrix.average, matrix.backward_transfer, matrix.forgetting)
-        rollback(workspace)
-        back = project_status(workspace).matrix
+        rollback(session)
+        back = project_status(session).matrix
         assert back is not None
         assert len(back.rows) == 2
     assert "Backward transfer" in outcome.report.read_text()

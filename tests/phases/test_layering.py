@@ -22,7 +22,7 @@ from topcoat.phases.adoption import adopt_adapter
 from topcoat.phases.rebuilding import rebuild
 from topcoat.phases.run import PhaseOutcome, run_phase
 from topcoat.progress import Silent
-from topcoat.project.session import Workspace, open_workspace
+from topcoat.project.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 
@@ -55,14 +55,14 @@ def phase(project: Path, name: str, data: str = "data/phase34a.jsonl", rounding:
     )
 
 
-def check_coat(outcome: PhaseOutcome, workspace: Workspace) -> None:
+def check_coat(outcome: PhaseOutcome, session: Session) -> None:
     """The coat was promoted, survived, and answers in stock mlx_lm."""
     assert outcome.promoted
     fused = outcome.last.fuse
     assert fused is not None
     assert fused.survival >= 0.95
     assert 0 < fused.kl <= 0.01
-    model, tokenizer = stock_load(str(workspace.model("production").path))
+    model, tokenizer = stock_load(str(session.model("production").path))
     prompt = tokenizer.encode("Is it there?")
     assert len([answer.token for answer in stream_generate(model, tokenizer, prompt, max_tokens=3)]) == 3
 
@@ -74,14 +74,14 @@ def test_two_promoted_coats_are_made_again_byte_for_byte(
     project = make_project(tmp_path / "project", make_model(kind))
     second = project / "data" / "second.jsonl"
     second.write_text((project / "data" / "phase34a-valid.jsonl").read_text())
-    with open_workspace(project, engine, Silent(), "test") as workspace:
-        check_coat(run_phase(workspace, phase(project, "one", rounding=rounding)), workspace)
-        check_coat(run_phase(workspace, phase(project, "two", "data/second.jsonl", rounding)), workspace)
-        models = [workspace.model(name) for name in ("one-1", "two-1")]
+    with open_session(project, engine, Silent(), "test") as session:
+        check_coat(run_phase(session, phase(project, "one", rounding=rounding)), session)
+        check_coat(run_phase(session, phase(project, "two", "data/second.jsonl", rounding)), session)
+        models = [session.model(name) for name in ("one-1", "two-1")]
         assert [model.parent for model in models] == ["phase33b", "one-1"]
         for model in models:
             shutil.rmtree(model.path)
-        rebuild(workspace, "production")
+        rebuild(session, "production")
         assert [engine.describe(model.path).digest for model in models] == [model.digest for model in models]
 
 
@@ -100,20 +100,20 @@ def test_an_adapter_that_mlx_lm_trained_becomes_a_coat(
     subprocess.run(
         list(map(str, command)), check=True, capture_output=True, env={**os.environ, "MLX_DISABLE_COMPILE": "1"}
     )
-    with open_workspace(project, engine, Silent(), "test") as workspace:
-        check_coat(adopt_adapter(workspace, phase(project, "adopted"), adapter), workspace)
-        model = workspace.model("production")
+    with open_session(project, engine, Silent(), "test") as session:
+        check_coat(adopt_adapter(session, phase(project, "adopted"), adapter), session)
+        model = session.model("production")
         shutil.rmtree(model.path)
-        assert engine.describe(rebuild(workspace, "production").path).digest == model.digest
+        assert engine.describe(rebuild(session, "production").path).digest == model.digest
 
 
 def test_a_peft_adapter_becomes_a_coat_on_a_coat(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
     project = make_project(tmp_path / "project", make_model(bits=4))
     source, deltas = peft_adapter(tmp_path / "peft")
-    with open_workspace(project, engine, Silent(), "test") as workspace:
-        check_coat(run_phase(workspace, phase(project, "one")), workspace)
-        outcome = adopt_adapter(workspace, phase(project, "adopted"), source)
-        check_coat(outcome, workspace)
-        assert workspace.model("production").parent == "one-1"
+    with open_session(project, engine, Silent(), "test") as session:
+        check_coat(run_phase(session, phase(project, "one")), session)
+        outcome = adopt_adapter(session, phase(project, "adopted"), source)
+        check_coat(outcome, session)
+        assert session.model("production").parent == "one-1"
     assert outcome.last.fuse is not None
     assert deltas.keys() <= {module.name for module in outcome.last.fuse.modules}

@@ -9,10 +9,8 @@ import pytest
 
 from tests.support.fake_project import Counting, opened, run
 from tests.support.older_project import PROJECT
-from topcoat.engine.fake import FakeEngine
 from topcoat.phases.history import project_status
-from topcoat.progress import Silent
-from topcoat.project.session import read_workspace
+from topcoat.project.project import open_project
 from topcoat.usage.importing import open_log
 
 
@@ -22,8 +20,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_its_status_is_shown(project: Path) -> None:
-    with read_workspace(project, FakeEngine(), Silent()) as workspace:
-        status = project_status(workspace)
+    with open_project(project) as read:
+        status = project_status(read)
     assert (status.project, status.production) == ("older", "phase1-1")
     assert [(phase.name, phase.outcome, phase.attempts) for phase in status.phases] == [
         ("phase1", "promoted", 1),
@@ -46,8 +44,8 @@ def test_its_phase_that_was_killed_goes_on_without_training_again(project: Path)
     outcome = run(project, engine, name="phase2")
     assert (outcome.already, outcome.promoted) == (False, True)
     assert "train" not in engine.done
-    with opened(project) as workspace:
-        assert workspace.lineage.production() == "phase2-1"
+    with opened(project) as session:
+        assert session.lineage.production() == "phase2-1"
 
 
 def test_its_events_are_read_and_known_again(project: Path) -> None:

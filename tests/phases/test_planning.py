@@ -15,13 +15,13 @@ from topcoat.phases.plan import Plan
 from topcoat.phases.planning import plan_phase, require_phase_file, write_plan
 from topcoat.phases.preparation import prepare
 from topcoat.progress import Silent
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
 from topcoat.spec.phase import load_phase
 
 
 def planned(project: Path, **changes: object) -> Plan:
-    with opened(project) as workspace:
-        return plan_phase(workspace, **changes)  # type: ignore[arg-type]  # any of its arguments
+    with opened(project) as session:
+        return plan_phase(session, **changes)  # type: ignore[arg-type]  # any of its arguments
 
 
 @pytest.mark.slow
@@ -29,11 +29,11 @@ def test_the_embedded_project_needs_domain_and_multi_tool_and_nothing_else(engin
     project = tmp_path / "demo"
     shutil.copytree(TEMPLATE, project, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(project / "data" / "phase34a.jsonl", project / "data" / "plan.jsonl")
-    with open_workspace(project, engine, Silent(), "test") as workspace:
-        plan = plan_phase(workspace, name="plan")
+    with open_session(project, engine, Silent(), "test") as session:
+        plan = plan_phase(session, name="plan")
         path = project / "phases" / "plan.toml"
         write_plan(plan, path)
-        prepared = prepare(workspace, path)
+        prepared = prepare(session, path)
     assert [need.category for need in plan.needs] == ["multi_tool", "domain"]
     assert prepared.spec == plan.spec == load_phase(path)
     assert sum(prepared.spec.data.quota.values()) == 80

@@ -15,20 +15,20 @@ from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.errors import InvalidInput
 from topcoat.phases.preparation import prepare
 from topcoat.progress import Silent
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
 from topcoat.store.records import CheckReport
 
 
 def checked(project: Path, *allow: str) -> CheckReport:
-    with open_workspace(project, FakeEngine(), Silent(), "test") as workspace:
-        return prepare(workspace, project / "phases" / "phase34a.toml", allow=frozenset(allow)).report
+    with open_session(project, FakeEngine(), Silent(), "test") as session:
+        return prepare(session, project / "phases" / "phase34a.toml", allow=frozenset(allow)).report
 
 
 @pytest.mark.slow
 def test_the_embedded_phase_has_no_errors(engine: MlxEngine, tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE, tmp_path / "demo", ignore=shutil.ignore_patterns("__pycache__"))
-    with open_workspace(tmp_path / "demo", engine, Silent(), "test") as workspace:
-        assert prepare(workspace, tmp_path / "demo" / "phases" / "phase34a.toml").report.errors == []
+    with open_session(tmp_path / "demo", engine, Silent(), "test") as session:
+        assert prepare(session, tmp_path / "demo" / "phases" / "phase34a.toml").report.errors == []
 
 
 def test_broken_lines_are_findings_and_can_be_left_out(fake_project: Path) -> None:
@@ -86,8 +86,8 @@ def test_replay_keeps_its_share_of_the_loss_whatever_new_examples_weigh(fake_pro
     data = fake_project / "data" / "phase34a.jsonl"
     lines = [json.loads(line) for line in data.read_text().splitlines()]
     data.write_text("".join(json.dumps({**line, "weight": 1.0 + i % 3}) + "\n" for i, line in enumerate(lines)))
-    with open_workspace(fake_project, FakeEngine(), Silent(), "test") as workspace:
-        prepared = prepare(workspace, fake_project / "phases" / "phase34a.toml")
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        prepared = prepare(session, fake_project / "phases" / "phase34a.toml")
     count = prepared.report.budget.examples
     new, pool = prepared.rows[:count], prepared.rows[count:]
     assert sum(row.weight for row in new) == pytest.approx(count)

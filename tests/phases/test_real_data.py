@@ -24,7 +24,7 @@ from topcoat.examples.checks import runs as check_runs
 from topcoat.examples.rows import encode_all
 from topcoat.phases.preparation import prepare
 from topcoat.phases.run import run_phase
-from topcoat.project.session import Workspace, open_workspace
+from topcoat.project.session import Session, open_session
 from topcoat.spec.example import load_examples
 from topcoat.spec.phase import TrainSpec
 
@@ -63,15 +63,15 @@ def test_check_train_and_evaluate(
     monkeypatch.setattr(check_runs, "MOST_RUN", 50)  # the same data is checked three times
     project = make_project(tmp_path / "punie", make_model(kind))
     path = project / "phases" / "first.toml"
-    with open_workspace(project, engine, Recorder(), "test") as workspace:
+    with open_session(project, engine, Recorder(), "test") as session:
         with pytest.raises(InvalidInput, match="1282 errors in the data"):
-            run_phase(workspace, path)
-        report = prepare(workspace, path, allow=ALLOW).report
+            run_phase(session, path)
+        report = prepare(session, path, allow=ALLOW).report
         assert report.errors == []
         assert (report.budget.examples, report.budget.valid, report.budget.updates) == (1159, 123, 10)
         assert sum(finding.code == "valid-overlap" for finding in report.findings) == repeated_questions()
-        outcome = run_phase(workspace, path, allow=ALLOW)
-        _check_outcome(workspace, outcome.last.model)
+        outcome = run_phase(session, path, allow=ALLOW)
+        _check_outcome(session, outcome.last.model)
     train, after = outcome.last.train, outcome.last.after
     assert train is not None
     assert after is not None
@@ -82,8 +82,8 @@ def test_check_train_and_evaluate(
     assert after.headline.n == 27
 
 
-def _check_outcome(workspace: Workspace, name: str) -> None:
-    model = workspace.model(name)
+def _check_outcome(session: Session, name: str) -> None:
+    model = session.model(name)
     assert model.parent is not None
     assert (model.path / "model.safetensors").is_file()
 

@@ -147,8 +147,8 @@ def test_the_next_phase_replays_the_promoted_one_and_builds_on_it(fake_project: 
     write_phase(fake_project, "phase35", data__train=["data/more.jsonl"])
     outcome = run(fake_project, name="phase35")
     assert outcome.last.before.model == "phase34a-1"
-    with opened(fake_project) as workspace:
-        assert [m.name for m in workspace.lineage.ancestry(outcome.last.model)] == [
+    with opened(fake_project) as session:
+        assert [m.name for m in session.lineage.ancestry(outcome.last.model)] == [
             "phase33b", "phase34a-1", outcome.last.model,
         ]  # fmt: skip
 
@@ -160,20 +160,20 @@ def test_data_errors_stop_the_run_before_anything_is_spent(fake_project: Path) -
     with pytest.raises(InvalidInput, match="unknown-tool"):
         run(fake_project, engine)
     assert engine.done == []
-    with opened(fake_project) as workspace:
-        assert workspace.lineage.phases() == []
+    with opened(fake_project) as session:
+        assert session.lineage.phases() == []
     assert run(fake_project, allow=frozenset({"unknown-tool"})).results
 
 
 def test_promote_and_rollback(fake_project: Path) -> None:
     run(fake_project)
-    with opened(fake_project) as workspace:
-        assert rollback(workspace)[1].name == "phase33b"
-        assert promote(workspace, "phase34a-1").name == "phase34a-1"
+    with opened(fake_project) as session:
+        assert rollback(session)[1].name == "phase33b"
+        assert promote(session, "phase34a-1").name == "phase34a-1"
         with pytest.raises(Refused, match="already"):
-            promote(workspace, "phase34a-1")
+            promote(session, "phase34a-1")
         with pytest.raises(InvalidInput, match="no model"):
-            promote(workspace, "phase99")
+            promote(session, "phase99")
 
 
 def test_a_second_run_is_refused_while_one_holds_the_lock(fake_project: Path) -> None:
@@ -193,8 +193,8 @@ def test_a_model_whose_files_changed_is_noticed(fake_project: Path) -> None:
     run(fake_project)
     memory = fake_project / "models" / "phase33b" / "memory.json"
     memory.write_text(memory.read_text().replace("read_file", "write_file"))
-    with opened(fake_project) as workspace, pytest.raises(StorageFault, match="changed since"):
-        compare_models(workspace, workspace.model("phase33b"), workspace.model("production"))
+    with opened(fake_project) as session, pytest.raises(StorageFault, match="changed since"):
+        compare_models(session, session.model("phase33b"), session.model("production"))
 
 
 def test_an_empty_category_is_named(fake_project: Path) -> None:
@@ -208,6 +208,6 @@ def test_a_resumed_run_says_so(fake_project: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(fake_project, Counting(kill_before="fuse"))
     sink = Recorder()
-    with opened(fake_project, sink=sink) as workspace:
-        run_phase(workspace, fake_project / "phases" / "phase34a.toml")
+    with opened(fake_project, sink=sink) as session:
+        run_phase(session, fake_project / "phases" / "phase34a.toml")
     assert Note("phase34a: going on where the last run was stopped") in sink.events

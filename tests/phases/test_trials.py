@@ -12,7 +12,7 @@ from topcoat.engine.protocol import TrainJob
 from topcoat.errors import InvalidInput, NumericalFault
 from topcoat.phases.run import run_phase
 from topcoat.progress import Note, Silent, Sink
-from topcoat.project.session import open_workspace
+from topcoat.project.session import open_session
 from topcoat.store.records import TrainReport
 
 
@@ -27,8 +27,8 @@ class Uneven(FakeEngine):
 
 
 def run(project: Path, sink: Sink | None = None):  # type: ignore[no-untyped-def]  # a helper of these tests
-    with open_workspace(project, Uneven(), sink or Silent(), "test") as workspace:
-        return run_phase(workspace, project / "phases" / "phase34a.toml")
+    with open_session(project, Uneven(), sink or Silent(), "test") as session:
+        return run_phase(session, project / "phases" / "phase34a.toml")
 
 
 def test_the_trial_with_the_lowest_validation_loss_goes_on(fake_project: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from topcoat.errors import InvalidInput
-from topcoat.spec.project import EvalSection, find_project, load_project
+from topcoat.spec.project import EvalSection, find_project, load_settings
 
 GOOD = """\
 [project]
@@ -32,13 +32,13 @@ def root(tmp_path: Path) -> Path:
 
 def mistakes(root: Path) -> list[tuple[int | None, str]]:
     with pytest.raises(InvalidInput) as caught:
-        load_project(root)
+        load_settings(root)
     return [(m.where.line if m.where else None, m.message) for m in caught.value.mistakes]
 
 
 def test_a_project_is_read_with_absolute_paths(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    project = load_project(Path())
+    project = load_settings(Path())
     assert project.root == root
     assert project.name == "punie"
     assert project.base == root / "models/base"
@@ -50,20 +50,20 @@ def test_a_project_is_read_with_absolute_paths(root: Path, monkeypatch: pytest.M
 
 def test_history_and_the_system_prompt_can_be_empty(root: Path) -> None:
     (root / "topcoat.toml").write_text(GOOD.replace('"prompts/system.md"', '""').replace('["data/old.jsonl"]', "[]"))
-    project = load_project(root)
+    project = load_settings(root)
     assert (project.system_prompt, project.history) == ("", ())
 
 
 @pytest.mark.parametrize("base", ["gpt2", "mlx-community/Qwen3-0.6B-4bit", "owner/name.v1_x"])
 def test_a_hugging_face_id_stays_text(root: Path, base: str) -> None:
     (root / "topcoat.toml").write_text(GOOD.replace("models/base", base))
-    assert load_project(root).base == base
+    assert load_settings(root).base == base
 
 
 def test_a_folder_named_like_an_id_is_a_folder(root: Path) -> None:
     (root / "gpt2").mkdir()
     (root / "topcoat.toml").write_text(GOOD.replace("models/base", "gpt2"))
-    assert load_project(root).base == root / "gpt2"
+    assert load_settings(root).base == root / "gpt2"
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,9 @@ def test_missing_keys_and_misspelled_ones(root: Path) -> None:
 
 
 def test_how_to_evaluate_can_be_said(root: Path) -> None:
-    assert load_project(root).spec.eval == EvalSection(max_errors=5, temperatures=[], samples=5)
+    assert load_settings(root).spec.eval == EvalSection(max_errors=5, temperatures=[], samples=5)
     (root / "topcoat.toml").write_text(f"{GOOD}[eval]\ntemperatures = [0, 0.7]\nsamples = 3\nmax_errors = 0\n")
-    assert load_project(root).spec.eval == EvalSection(max_errors=0, temperatures=[0.0, 0.7], samples=3)
+    assert load_settings(root).spec.eval == EvalSection(max_errors=0, temperatures=[0.0, 0.7], samples=3)
 
 
 def test_senseless_ways_to_evaluate_are_mistakes(root: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_project_is_found_from_inside(root: Path) -> None:
 
 
 def test_outside_a_project_the_hint_is_init(tmp_path: Path) -> None:
-    for search in (find_project, load_project):
+    for search in (find_project, load_settings):
         with pytest.raises(InvalidInput, match=r"no topcoat\.toml") as caught:
             search(tmp_path)
         assert caught.value.hint == "topcoat init --base MODEL"

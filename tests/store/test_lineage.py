@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from topcoat.errors import InvalidInput, NumericalFault, Refused, StorageFault
 from topcoat.spec.phase import PhaseSpec
-from topcoat.store.lineage import Lineage
+from topcoat.store.lineage import WritableLineage
 from topcoat.store.paths import ProjectPaths
 from topcoat.store.records import AttemptResult, CategoryScore, EvalResult, FuseReport, TrainReport, Verdict
 
@@ -42,8 +42,8 @@ def paths(tmp_path: Path) -> ProjectPaths:
 
 
 @pytest.fixture
-def lineage(paths: ProjectPaths) -> Iterator[Lineage]:
-    with Lineage(paths, clock=Clock()) as opened:
+def lineage(paths: ProjectPaths) -> Iterator[WritableLineage]:
+    with WritableLineage(paths, clock=Clock()) as opened:
         yield opened
 
 
@@ -69,33 +69,33 @@ def attempted(model: str, best_loss: float | None = 0.1) -> AttemptResult:
     )
 
 
-def add(lineage: Lineage, *names: str) -> None:
+def add(lineage: WritableLineage, *names: str) -> None:
     for name in names:
         lineage.add_model(name, digest=f"digest of {name}", path=Path(f"/models/{name}"))
 
 
-def test_models_are_kept_with_their_ancestry(lineage: Lineage, paths: ProjectPaths) -> None:
+def test_models_are_kept_with_their_ancestry(lineage: WritableLineage, paths: ProjectPaths) -> None:
     base = lineage.add_model("base", digest="b", path=Path("/hub/base"))
     first = lineage.add_model(
         "m1",
         digest="1",
         path=paths.model("m1"),
         parent="base",
-        adapter=paths.run("p", 2) / "adapter",
+        adapter=paths.attempt("p", 2).adapter,
         phase="p",
         attempt=2,
     )
     second = lineage.add_model("m2", digest="2", path=paths.model("m2"), parent="m1")
     assert (base.root, base.parent, base.created) == ("base", None, "2026-01-01T00:00:01.000+00:00")
     assert (first.root, first.phase, first.attempt) == ("base", "p", 2)
-    assert first.adapter == paths.run("p", 2) / "adapter"
+    assert first.adapter == paths.attempt("p", 2).adapter
     assert lineage.ancestry("m2") == [base, first, second]
     assert lineage.models() == [base, first, second]
     assert lineage.model("m1") == first
     assert lineage.model("m3") is None
 
 
-def test_the_same_model_can_be_recorded_again_but_no_other_under_its_name(lineage: Lineage) -> None:
+def test_the_same_model_can_be_recorded_again_but_no_other_under_its_name(lineage: WritableLineage) -> None:
     add(lineage, "base")
     first = lineage.add_model("m", digest="1", path=Path("/m"), parent="base", adapter=Path("/a"))
     again = lineage.add_model("m", digest="1", path=Path("/moved"), parent="base", adapter=Path("/a"))
@@ -106,7 +106,7 @@ def test_the_same_model_can_be_recorded_again_but_no_other_under_its_name(lineag
     assert len(lineage.models()) == 2
 
 
-def test_an_unknown_model_is_named_with_a_close_one(lineage: Lineage) -> None:
+def test_an_unknown_model_is_named_with_a_close_one(lineage: WritableLineage) -> None:
     add(lineage, "phase34a")
     with pytest.raises(InvalidInput, match='no model is called "phase34"') as caught:
         lineage.ancestry("phase34")
@@ -119,18 +119,18 @@ def test_an_unknown_model_is_named_with_a_close_one(lineage: Lineage) -> None:
 
 
 def test_a_project_can_be_moved(paths: ProjectPaths, tmp_path: Path) -> None:
-    with Lineage(paths) as lineage:
+    with WritableLineage(paths) as lineage:
         lineage.add_model("m", digest="1", path=paths.model("m"), adapter=paths.runs / "a")
         lineage.add_model("out", digest="1", path=tmp_path / "elsewhere")
     moved = ProjectPaths(tmp_path / "moved")
     shutil.move(paths.root, moved.root)
-    with Lineage(moved) as lineage:
+    with WritableLineage(moved) as lineage:
         model = lineage.require_model("m")
         assert (model.path, model.adapter) == (moved.model("m"), moved.runs / "a")
         assert lineage.require_model("out").path == tmp_path / "elsewhere"
 
 
-def test_rollback_twice_goes_two_steps_back(lineage: Lineage) -> None:
+def test_rollback_twice_goes_two_steps_back(lineage: WritableLineage) -> None:
     add(lineage, "a", "b", "c")
     assert lineage.production() is None
     for name in ("a", "b", "c"):
@@ -154,7 +154,7 @@ def test_rollback_twice_goes_two_steps_back(lineage: Lineage) -> None:
     ]
 
 
-def test_promoting_the_production_model_changes_nothing(lineage: Lineage) -> None:
+def test_promoting_the_production_model_changes_nothing(lineage: WritableLineage) -> None:
     add(lineage, "a")
     assert lineage.promote("a", "first") == lineage.promote("a", "after a kill")
     assert [row.reason for row in lineage.production_history()] == ["first"]
@@ -164,7 +164,7 @@ def test_promoting_the_production_model_changes_nothing(lineage: Lineage) -> Non
 @given(st.lists(st.sampled_from(["a", "b", "c", "rollback"]), max_size=8))
 def test_production_is_a_stack(tmp_path_factory: pytest.TempPathFactory, moves: list[str]) -> None:
     stack: list[str] = []
-    with Lineage(ProjectPaths(tmp_path_factory.mktemp("p"))) as lineage:
+    with WritableLineage(ProjectPaths(tmp_path_factory.mktemp("p"))) as lineage:
         add(lineage, "a", "b", "c")
         for move in moves:
             if move != "rollback":
@@ -177,7 +177,7 @@ def test_production_is_a_stack(tmp_path_factory: pytest.TempPathFactory, moves: 
             assert lineage.previous_production() == (stack[-2] if len(stack) > 1 else None)
 
 
-def test_phases_come_back_as_they_began(lineage: Lineage) -> None:
+def test_phases_come_back_as_they_began(lineage: WritableLineage) -> None:
     first = lineage.add_phase("p", SPEC, "base", digest="d")
     other = lineage.add_phase("q", SPEC, "base", digest="d")
     second = lineage.add_phase("p", SPEC, "m1", digest="e")
@@ -187,7 +187,7 @@ def test_phases_come_back_as_they_began(lineage: Lineage) -> None:
     assert (second.spec, second.digest, second.base) == (SPEC, "e", "m1")
 
 
-def test_attempts_are_numbered_within_their_phase(lineage: Lineage) -> None:
+def test_attempts_are_numbered_within_their_phase(lineage: WritableLineage) -> None:
     p, q = lineage.add_phase("p", SPEC, "base", digest="d"), lineage.add_phase("q", SPEC, "base", digest="d")
     first, _, second = (lineage.add_attempt(phase.id, rate) for phase, rate in ((p, 1e-4), (q, 1e-5), (p, 5e-5)))
     assert lineage.attempts(p.id) == [first, second]
@@ -197,7 +197,7 @@ def test_attempts_are_numbered_within_their_phase(lineage: Lineage) -> None:
         lineage.add_attempt(99, 1e-4)
 
 
-def test_a_result_is_kept_once(lineage: Lineage) -> None:
+def test_a_result_is_kept_once(lineage: WritableLineage) -> None:
     attempt = lineage.add_attempt(lineage.add_phase("p", SPEC, "base", digest="d").id, 1e-4)
     assert lineage.result(attempt.id) is None
     lineage.add_result(attempt.id, attempted("m1"))
@@ -207,14 +207,14 @@ def test_a_result_is_kept_once(lineage: Lineage) -> None:
         lineage.add_result(attempt.id, attempted("m2"))
 
 
-def test_a_result_that_could_not_be_read_back_is_not_stored(lineage: Lineage) -> None:
+def test_a_result_that_could_not_be_read_back_is_not_stored(lineage: WritableLineage) -> None:
     attempt = lineage.add_attempt(lineage.add_phase("p", SPEC, "base", digest="d").id, 1e-4)
     with pytest.raises(NumericalFault):
         lineage.add_result(attempt.id, attempted("m1", best_loss=math.inf))
     assert lineage.result(attempt.id) is None
 
 
-def test_a_phase_is_closed_once(lineage: Lineage) -> None:
+def test_a_phase_is_closed_once(lineage: WritableLineage) -> None:
     phase = lineage.add_phase("p", SPEC, "base", digest="d")
     assert lineage.outcome(phase.id) is None
     closed = lineage.close_phase(phase.id, "promoted", "gate passed")
@@ -223,7 +223,7 @@ def test_a_phase_is_closed_once(lineage: Lineage) -> None:
         lineage.close_phase(phase.id, "discarded", "no")
 
 
-def test_evaluations_are_found_by_key(lineage: Lineage) -> None:
+def test_evaluations_are_found_by_key(lineage: WritableLineage) -> None:
     lineage.put_evaluation("k1", "m", evaluated("m", 0.1))
     lineage.put_evaluation("k2", "m", evaluated("m", 0.2))
     lineage.put_evaluation("k3", "n", evaluated("n", 0.3))
@@ -235,8 +235,8 @@ def test_evaluations_are_found_by_key(lineage: Lineage) -> None:
 
 def test_everything_is_there_after_the_process_is_killed(paths: ProjectPaths) -> None:
     script = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom topcoat.store.lineage import Lineage\n"
-        "from topcoat.store.paths import ProjectPaths\nlineage = Lineage(ProjectPaths(Path(sys.argv[1])))\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom topcoat.store.lineage import WritableLineage\n"
+        "from topcoat.store.paths import ProjectPaths\nlineage = WritableLineage(ProjectPaths(Path(sys.argv[1])))\n"
         "lineage.add_model('a', digest='1', path=Path('/a'))\nlineage.promote('a', 'x')\n"
         "with lineage._db.transaction():\n"
         "    lineage._db.insert('production', model='a', kind='promote', reason='half', created='now')\n"
@@ -244,7 +244,7 @@ def test_everything_is_there_after_the_process_is_killed(paths: ProjectPaths) ->
     )
     done = subprocess.run([sys.executable, "-c", script, str(paths.root)], check=False)
     assert done.returncode == -signal.SIGKILL
-    with Lineage(paths) as lineage:
+    with WritableLineage(paths) as lineage:
         assert [row.reason for row in lineage.production_history()] == ["x"]
 
 
@@ -253,20 +253,20 @@ def store_evaluation(paths: ProjectPaths, text: str) -> None:
         raw.execute("INSERT INTO evaluations (key, model, result, created) VALUES ('k', 'm', ?, 'now')", (text,))
 
 
-def test_a_row_that_cannot_be_read_is_a_storage_fault(lineage: Lineage, paths: ProjectPaths) -> None:
+def test_a_row_that_cannot_be_read_is_a_storage_fault(lineage: WritableLineage, paths: ProjectPaths) -> None:
     store_evaluation(paths, '{"version": 1}')
     with pytest.raises(StorageFault, match="the EvalResult in row 1 of evaluations can't be read") as caught:
         lineage.evaluation("k")
     assert str(caught.value.where) == str(paths.database)
 
 
-def test_a_record_of_a_newer_version_is_no_damage(lineage: Lineage, paths: ProjectPaths) -> None:
+def test_a_record_of_a_newer_version_is_no_damage(lineage: WritableLineage, paths: ProjectPaths) -> None:
     store_evaluation(paths, '{"version": 2}')
     with pytest.raises(Refused, match="by another version of topcoat: the EvalResult in row 1 of evaluations has ver"):
         lineage.evaluations()
 
 
-def test_a_spec_with_a_key_that_is_not_known_is_no_damage(lineage: Lineage, paths: ProjectPaths) -> None:
+def test_a_spec_with_a_key_that_is_not_known_is_no_damage(lineage: WritableLineage, paths: ProjectPaths) -> None:
     spec = SPEC.model_dump(mode="json")
     spec["train"]["sparkle"] = 1
     with closing(sqlite3.connect(paths.database)) as raw, raw:

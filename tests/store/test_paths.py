@@ -14,5 +14,5 @@ def test_everything_lies_under_the_state_folder_and_nothing_is_created(tmp_path:
     assert paths.cache == state / "cache"
     assert paths.reports == state / "reports"
     assert paths.model("m1") == paths.models / "m1" == state / "models/m1"
-    assert paths.run("phase34a", 2) == paths.runs / "phase34a/2" == state / "runs/phase34a/2"
+    assert paths.attempt("phase34a", 2).folder == paths.runs / "phase34a/2" == state / "runs/phase34a/2"
     assert not state.exists()

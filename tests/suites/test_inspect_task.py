@@ -102,8 +102,8 @@ def test_scores_are_topcoats_own_with_their_reasons(project: Path, tmp_path: Pat
 
 def test_the_questions_are_those_of_topcoat(project: Path, tmp_path: Path) -> None:
     _, asked = evaluated(project, tmp_path)
-    with opened(project) as workspace:
-        prompt, cases = workspace.project.system_prompt, workspace.suite.cases
+    with opened(project) as session:
+        prompt, cases = session.settings.system_prompt, session.suite.cases
     questions = {messages[-1].text: (messages, config) for messages, config in asked}
     for case in cases[:3]:
         messages, config = questions[case.text]

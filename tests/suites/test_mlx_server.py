@@ -18,7 +18,7 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.progress import Silent
 from topcoat.spec.catalog import load_catalog
-from topcoat.spec.project import load_project
+from topcoat.spec.project import load_settings
 from topcoat.spec.suite import Suite, load_suite
 from topcoat.suites.endpoint import Endpoint
 from topcoat.suites.run import evaluate
@@ -59,7 +59,7 @@ def wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def test_a_server_gives_the_answers_of_the_engine(engine: MlxEngine, tmp_path: Path) -> None:
-    project = load_project(TEMPLATE)
+    project = load_settings(TEMPLATE)
     catalog = load_catalog(project.catalog)
     suite = load_suite(project.suite, catalog)
     suite = Suite(suite.path, suite.cases[::6])

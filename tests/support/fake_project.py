@@ -12,26 +12,26 @@ from topcoat.engine.fake import FakeEngine
 from topcoat.engine.protocol import FuseJob, TrainJob
 from topcoat.phases.run import PhaseOutcome, run_phase
 from topcoat.progress import Sink
-from topcoat.project.session import Workspace, open_workspace
+from topcoat.project.session import Session, open_session
 from topcoat.store.records import FuseReport, TrainReport
 
 __all__ = ["Counting", "opened", "production", "run", "write_phase"]
 
 
 @contextmanager
-def opened(project: Path, engine: FakeEngine | None = None, sink: Sink | None = None) -> Iterator[Workspace]:
-    with open_workspace(project, engine or FakeEngine(), sink or Recorder(), "test") as workspace:
-        yield workspace
+def opened(project: Path, engine: FakeEngine | None = None, sink: Sink | None = None) -> Iterator[Session]:
+    with open_session(project, engine or FakeEngine(), sink or Recorder(), "test") as session:
+        yield session
 
 
 def run(project: Path, engine: FakeEngine | None = None, name: str = "phase34a", **options: object) -> PhaseOutcome:
-    with opened(project, engine) as workspace:
-        return run_phase(workspace, project / "phases" / f"{name}.toml", **options)  # type: ignore[arg-type]
+    with opened(project, engine) as session:
+        return run_phase(session, project / "phases" / f"{name}.toml", **options)  # type: ignore[arg-type]
 
 
 def production(project: Path) -> str | None:
-    with opened(project) as workspace:
-        return workspace.lineage.production()
+    with opened(project) as session:
+        return session.lineage.production()
 
 
 class Counting(FakeEngine):

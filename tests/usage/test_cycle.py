@@ -12,8 +12,8 @@ from topcoat.usage.cycle import CycleOutcome, turn_cycle
 
 
 def turn(project: Path, **options: object) -> CycleOutcome:
-    with opened(project) as workspace:
-        return turn_cycle(workspace, **options)  # type: ignore[arg-type]  # any of its arguments
+    with opened(project) as session:
+        return turn_cycle(session, **options)  # type: ignore[arg-type]  # any of its arguments
 
 
 @pytest.mark.slow
@@ -39,8 +39,8 @@ def test_too_little_data_stops_before_a_phase_is_written(fake_project: Path) -> 
 def test_after_review_and_after_a_kill_it_goes_on_with_the_run(fake_project: Path) -> None:
     capture(fake_project, 60)
     assert turn(fake_project, review=True).stopped.startswith("for review")
-    with pytest.raises(KeyboardInterrupt), opened(fake_project, Counting("fuse")) as workspace:
-        turn_cycle(workspace)
-    with opened(fake_project, engine := Counting()) as workspace:
-        assert turn_cycle(workspace).outcome is not None
+    with pytest.raises(KeyboardInterrupt), opened(fake_project, Counting("fuse")) as session:
+        turn_cycle(session)
+    with opened(fake_project, engine := Counting()) as session:
+        assert turn_cycle(session).outcome is not None
     assert "train" not in engine.done[:1]

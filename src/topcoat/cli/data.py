@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import beside, err, out, print_line
-from topcoat.cli.project import open_project, read_project
+from topcoat.cli.project import lock_project, open_session
 from topcoat.errors import InvalidInput, Where
 from topcoat.quantity import counted
 from topcoat.store.files import is_stream
@@ -68,9 +68,9 @@ def replay(
     """Examples of what the base knows, in its own words: for replay where its earlier data is lost."""
     from topcoat.examples.replaying import replay_from_base
 
-    with open_project("data replay") as workspace:
-        done = replay_from_base(workspace, to.absolute(), each)
-        root = workspace.project.root
+    with open_session("data replay") as session:
+        done = replay_from_base(session, to.absolute(), each)
+        root = session.paths.root
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
         return
@@ -106,10 +106,11 @@ def new(
     from topcoat.examples.files import begin_draft, finish_draft
 
     again = f"topcoat data new --category {shlex.quote(category)}" + (f" --to {shlex.quote(str(to))}" if to else "")
-    with read_project() as workspace:
-        draft = begin_draft(workspace, category, to)
-        edit(draft.path, again)
-        found = finish_draft(workspace, draft)
+    with lock_project("data new") as project:
+        draft = begin_draft(project, category, to)
+    edit(draft.path, again)  # without the lock, which a user at an editor could hold for hours
+    with lock_project("data new") as project:
+        found = finish_draft(project, draft)
     for finding in found:
         _show_finding(finding)
     if any(finding.severity == "error" for finding in found):

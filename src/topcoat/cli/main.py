@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from topcoat.cli import data, events, suite
 from topcoat.cli.console import beside, err, out, print_line
-from topcoat.cli.project import common, open_project, read_project
+from topcoat.cli.project import common, open_project, open_session
 from topcoat.cli.serve import serve
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 from topcoat.quantity import counted
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from topcoat.phases.run import PhaseOutcome
-    from topcoat.project.session import Workspace
+    from topcoat.project.project import Project
     from topcoat.store.records import EvalResult
 
 __all__ = ["app", "main"]
@@ -163,11 +163,11 @@ def check(
     from topcoat.phases.estimation import estimate
     from topcoat.phases.preparation import prepare
 
-    with open_project("check") as workspace:
-        prepared = prepare(workspace, _phase_path(workspace, phase), allow=_codes(allow))
+    with open_session("check") as session:
+        prepared = prepare(session, _phase_path(session, phase), allow=_codes(allow))
         report = prepared.report
         if measure and not report.errors:
-            report = report.model_copy(update={"estimate": estimate(workspace, prepared)})
+            report = report.model_copy(update={"estimate": estimate(session, prepared)})
     _show(report, json, lambda: show_check(out, report))
     if report.errors or (report.estimate and not report.estimate.fits):
         raise typer.Exit(InvalidInput.exit_code)
@@ -213,11 +213,11 @@ def _evaluate_model(model: str) -> EvalResult:
     """A model of the lineage; a folder if none is called so."""
     from topcoat.phases.evaluation import evaluate_folder, evaluate_model
 
-    with open_project(f"eval {model}") as workspace:
-        known = model == "production" or workspace.lineage.model(model) is not None
+    with open_session(f"eval {model}") as session:
+        known = model == "production" or session.lineage.model(model) is not None
         if not known and Path(model).is_dir():
-            return evaluate_folder(workspace, Path(model).absolute())
-        return evaluate_model(workspace, workspace.model(model))
+            return evaluate_folder(session, Path(model).absolute())
+        return evaluate_model(session, session.model(model))
 
 
 def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:
@@ -226,16 +226,16 @@ def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -
     from topcoat.phases.evaluation import evaluate_endpoint
     from topcoat.suites.endpoint import KEY_VARIABLE, Endpoint
 
-    with terminal_sink(err) as sink, read_project(sink) as workspace:
+    with terminal_sink(err) as sink, open_project() as project:
         endpoint = Endpoint(
             url,
             model,
             key=os.environ.get(KEY_VARIABLE, ""),
             concurrency=concurrency,
             timeout=timeout,
-            max_errors=workspace.project.spec.eval.max_errors,
+            max_errors=project.settings.spec.eval.max_errors,
         )
-        return evaluate_endpoint(workspace, endpoint)
+        return evaluate_endpoint(project, endpoint, sink)
 
 
 @app.command()
@@ -257,9 +257,9 @@ def plan(
 
     if write is not None:
         require_phase_file(write)
-    with open_project("plan") as workspace:
+    with open_session("plan") as session:
         name = write.stem if write else "next"
-        found = plan_phase(workspace, name=name, goal=goal, examples=examples, targets=_targets(target))
+        found = plan_phase(session, name=name, goal=goal, examples=examples, targets=_targets(target))
         if write is not None:
             write_plan(found, write)
     _show(found, json, lambda: show_plan(beside(write), found, write))
@@ -280,10 +280,10 @@ def extract(
     from topcoat.spec.phase import load_phase
     from topcoat.usage.extraction.extract import extract_examples
 
-    with read_project() as workspace:
-        path = _phase_path(workspace, phase)
+    with open_session("extract") as session:
+        path = _phase_path(session, phase)
         quota = load_phase(path).data.quota
-        found = extract_examples(workspace, path.stem, quota, held_out=held_out, overwrite=overwrite)
+        found = extract_examples(session, path.stem, quota, held_out=held_out, overwrite=overwrite)
     _show(found, json, lambda: show_extraction(out, found))
 
 
@@ -298,8 +298,8 @@ def review(
     """Accept, reject or edit extracted examples, one by one; what was decided is never asked again."""
     from topcoat.cli.review import review_examples
 
-    with read_project() as workspace:
-        done, left = review_examples(workspace, phase, accept_above)
+    with open_project() as project:
+        done, left = review_examples(project.paths, phase, accept_above)
     if json:
         _print_json({"version": 1, "decided": done, "left": left})
     else:
@@ -317,8 +317,8 @@ def cycle(
     from topcoat.cli.usage import show_extraction
     from topcoat.usage.cycle import turn_cycle
 
-    with open_project("cycle") as workspace:
-        done = turn_cycle(workspace, goal=goal, held_out=held_out, review=review)
+    with open_session("cycle") as session:
+        done = turn_cycle(session, goal=goal, held_out=held_out, review=review)
     if json:
         extraction = None if done.extraction is None else done.extraction.model_dump(mode="json")
         told = {"version": 1, "phase": done.phase, "stopped": done.stopped, "extraction": extraction}
@@ -353,8 +353,8 @@ def status(json: Json = False) -> None:
     from topcoat.cli.display import show_status
     from topcoat.phases.history import project_status
 
-    with read_project() as workspace:
-        found = project_status(workspace)
+    with open_project() as project:
+        found = project_status(project)
     _show(found, json, lambda: show_status(out, found))
 
 
@@ -364,8 +364,8 @@ def log(json: Json = False) -> None:
     from topcoat.cli.display import show_log
     from topcoat.phases.history import history
 
-    with read_project() as workspace:
-        entries = history(workspace)
+    with open_project() as project:
+        entries = history(project.lineage)
     if json:
         _print_json([entry.model_dump(mode="json") for entry in entries])
     else:
@@ -382,8 +382,8 @@ def compare(
     from topcoat.cli.display import show_comparison
     from topcoat.phases.evaluation import compare_models
 
-    with open_project(f"compare {before} {after}") as workspace:
-        comparison = compare_models(workspace, workspace.model(before), workspace.model(after))
+    with open_session(f"compare {before} {after}") as session:
+        comparison = compare_models(session, session.model(before), session.model(after))
     _show(comparison, json, lambda: show_comparison(out, comparison))
 
 
@@ -392,8 +392,8 @@ def report(phase: PhaseArgument, json: Json = False) -> None:
     """Write a phase's HTML page and say where it is."""
     from topcoat.phases.run import write_report
 
-    with read_project() as workspace:
-        path = write_report(workspace, Path(phase).stem if phase.endswith(".toml") else phase)
+    with open_project() as project:
+        path = write_report(project, Path(phase).stem if phase.endswith(".toml") else phase)
     if json:
         _print_json({"report": str(path)})
     else:
@@ -405,8 +405,8 @@ def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json =
     """Make a model production by hand."""
     from topcoat.project.production import promote as promote_model
 
-    with open_project(f"promote {model}") as workspace:
-        promoted = promote_model(workspace, model)
+    with open_session(f"promote {model}") as session:
+        promoted = promote_model(session, model)
     if json:
         _print_json({"production": promoted.name})
     else:
@@ -418,8 +418,8 @@ def rollback(json: Json = False) -> None:
     """Make the model before the present one production again."""
     from topcoat.project.production import rollback as roll_back
 
-    with open_project("rollback") as workspace:
-        replaced, model = roll_back(workspace)
+    with open_session("rollback") as session:
+        replaced, model = roll_back(session)
     if json:
         _print_json({"production": model.name, "replaced": replaced})
     else:
@@ -435,8 +435,8 @@ def adopt(
     """Fuse, evaluate and judge an adapter that was trained elsewhere, as an attempt of a phase."""
     from topcoat.phases.adoption import adopt_adapter
 
-    with open_project(f"adopt {phase}") as workspace:
-        outcome = adopt_adapter(workspace, _phase_path(workspace, phase), adapter.absolute())
+    with open_session(f"adopt {phase}") as session:
+        outcome = adopt_adapter(session, _phase_path(session, phase), adapter.absolute())
     _show_outcome(outcome, json)
     if not outcome.promoted:
         raise typer.Exit(GateRefused.exit_code)
@@ -450,8 +450,8 @@ def rebuild(
     """Make a fused model's folder again, bit for bit, from the root and the adapters."""
     from topcoat.phases.rebuilding import rebuild as make_again
 
-    with open_project(f"rebuild {model}") as workspace:
-        row = make_again(workspace, model)
+    with open_session(f"rebuild {model}") as session:
+        row = make_again(session, model)
     if json:
         _print_json({"model": row.name, "path": str(row.path), "digest": row.digest})
     else:
@@ -466,8 +466,8 @@ def gc(
     """Delete fused models that can be rebuilt, and checkpoints of finished trainings. Never production or a root."""
     from topcoat.phases.rebuilding import collect_garbage
 
-    with open_project("gc") as workspace:
-        freed = collect_garbage(workspace, dry_run=dry_run)
+    with open_session("gc") as session:
+        freed = collect_garbage(session, dry_run=dry_run)
     if json:
         _print_json({"dry_run": dry_run, "folders": freed.folders, "bytes": freed.bytes})
         return
@@ -488,8 +488,8 @@ def main() -> None:
 def _run(folder: Path, phase: str, json: bool, *, allow: frozenset[str] = frozenset(), restart: bool = False) -> None:
     from topcoat.phases.run import run_phase
 
-    with open_project(f"run {phase}", folder) as workspace:
-        outcome = run_phase(workspace, _phase_path(workspace, phase), allow=allow, restart=restart)
+    with open_session(f"run {phase}", folder) as session:
+        outcome = run_phase(session, _phase_path(session, phase), allow=allow, restart=restart)
     _end_with(outcome, json)
 
 
@@ -524,11 +524,11 @@ def _as_document(outcome: PhaseOutcome) -> dict[str, object]:
     }
 
 
-def _phase_path(workspace: Workspace, phase: str) -> Path:
+def _phase_path(project: Project, phase: str) -> Path:
     """A phase by name (`phases/NAME.toml` of the project) or by path."""
     if phase.endswith(".toml"):
         return Path(phase).absolute()
-    return workspace.project.root / "phases" / f"{phase}.toml"
+    return project.paths.phase(phase)
 
 
 def _targets(given: list[str] | None) -> dict[str, float | None]:

@@ -13,9 +13,10 @@ from topcoat.cli.console import err
 if TYPE_CHECKING:
     from topcoat.engine.protocol import Engine
     from topcoat.progress import Sink
-    from topcoat.project.session import Workspace
+    from topcoat.project.project import Project
+    from topcoat.project.session import LockedProject, Session
 
-__all__ = ["common", "open_project", "read_project"]
+__all__ = ["common", "lock_project", "open_project", "open_session"]
 
 
 @dataclass(slots=True)
@@ -30,27 +31,34 @@ common = Common()
 
 
 @contextmanager
-def open_project(command: str, folder: Path | None = None) -> Iterator[Workspace]:
-    """The project, locked, with progress on stderr."""
+def open_session(command: str, folder: Path | None = None) -> Iterator[Session]:
+    """The project, locked, with the engine and with progress on stderr."""
     from topcoat.cli.progress_bar import terminal_sink
-    from topcoat.project.session import open_workspace
+    from topcoat.project import session
 
     with (
         terminal_sink(err) as sink,
-        open_workspace(folder or common.start, _engine(sink), sink, f"topcoat {command}") as workspace,
+        session.open_session(folder or common.start, _engine(sink), sink, f"topcoat {command}") as opened,
     ):
-        yield workspace
+        yield opened
 
 
 @contextmanager
-def read_project(sink: Sink | None = None) -> Iterator[Workspace]:
-    """The project, for reading: no engine is loaded."""
-    from topcoat.engine.fake import FakeEngine
-    from topcoat.progress import Silent
-    from topcoat.project.session import read_workspace
+def lock_project(command: str) -> Iterator[LockedProject]:
+    """The project, locked, for writing files; no engine is loaded."""
+    from topcoat.project import session
 
-    with read_workspace(common.start, FakeEngine(), sink or Silent()) as workspace:
-        yield workspace
+    with session.lock_project(common.start, f"topcoat {command}") as opened:
+        yield opened
+
+
+@contextmanager
+def open_project() -> Iterator[Project]:
+    """The project, for reading."""
+    from topcoat.project import project
+
+    with project.open_project(common.start) as opened:
+        yield opened
 
 
 def _engine(sink: Sink) -> Engine:

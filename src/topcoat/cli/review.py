@@ -15,9 +15,9 @@ from topcoat.cli.console import out, print_line
 from topcoat.cli.data import edit
 from topcoat.errors import InvalidInput, Refused
 from topcoat.examples.draft import draft_of, read_draft
-from topcoat.project.session import Workspace
 from topcoat.quantity import counted
 from topcoat.spec.example import Example
+from topcoat.store.paths import ProjectPaths
 from topcoat.usage.dialogue import Turn
 from topcoat.usage.extraction.review import Decision, decide, dialogue_of, pending
 
@@ -26,16 +26,16 @@ __all__ = ["review_examples"]
 _KEYS = "a accept, r reject, e edit, q stop for now"
 
 
-def review_examples(workspace: Workspace, name: str, accept_above: float | None) -> tuple[int, int]:
+def review_examples(paths: ProjectPaths, name: str, accept_above: float | None) -> tuple[int, int]:
     """Go through what nobody decided on; says how many were decided on and how many are left.
 
     With `accept_above`, those with a higher score are accepted unseen. Raises Refused if there is more to ask and no
     terminal to ask at.
     """
-    waiting = pending(workspace, name)
+    waiting = pending(paths, name)
     sure = {key: Decision(kind="accepted") for key, e in waiting.items() if _above(e, accept_above)}
     if sure:
-        decide(workspace, name, sure)
+        decide(paths, name, sure)
     asked = {key: example for key, example in waiting.items() if key not in sure}
     if asked and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused(
@@ -44,11 +44,11 @@ def review_examples(workspace: Workspace, name: str, accept_above: float | None)
         )
     done = len(sure)
     for number, (key, example) in enumerate(asked.items(), 1):
-        _show(out, f"{number} of {len(asked)}", dialogue_of(workspace, example), example)
+        _show(out, f"{number} of {len(asked)}", dialogue_of(paths, example), example)
         decision = _ask(example, typer.getchar)
         if decision is None:
             break
-        decide(workspace, name, {key: decision})
+        decide(paths, name, {key: decision})
         done += 1
     return done, len(waiting) - done
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from topcoat.cli.console import err
-from topcoat.cli.project import common, read_project
+from topcoat.cli.project import common, open_project
 
 __all__ = ["serve"]
 
@@ -39,7 +39,7 @@ def serve(
     """
     from topcoat.cli.progress_bar import terminal_sink
     from topcoat.engine.registry import engine_named
-    from topcoat.project.session import open_workspace
+    from topcoat.project.session import open_session
     from topcoat.usage.capture.serving import TOKEN_VARIABLE, Serving
     from topcoat.usage.capture.serving import serve as serve_model
 
@@ -52,8 +52,8 @@ def serve(
         arguments=arguments or (),
         engine=engine_named(common.engine),
     )
-    with terminal_sink(err) as sink, read_project(sink) as workspace:
-        if workspace.lineage.production() is None and not upstream:
-            with open_workspace(common.start, serving.engine.open(sink), sink, "topcoat serve"):
+    with terminal_sink(err) as sink, open_project() as project:
+        if project.lineage.production() is None and not upstream:
+            with open_session(common.start, serving.engine.open(sink), sink, "topcoat serve"):
                 pass  # to open it is to make the project's base the first production model
-        serve_model(workspace, serving)
+        serve_model(project, serving, sink)

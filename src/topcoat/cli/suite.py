@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from topcoat.cli.console import beside, print_line
-from topcoat.cli.project import read_project
+from topcoat.cli.project import lock_project
 from topcoat.errors import InvalidInput
 from topcoat.examples.checks.codes import CODES
 from topcoat.quantity import counted
@@ -51,8 +51,8 @@ def expand(
     if (to is None) != reserve:
         message = "the cases need one place: a suite, or the reserve of the project's"
         raise InvalidInput(message, hint=f"topcoat suite expand '{templates}' --to suites/expanded.jsonl")
-    with read_project() as workspace:
-        done = expand_suite(workspace, templates, cases, seed, to=to, overwrite=overwrite)
+    with lock_project("suite expand") as project:
+        done = expand_suite(project, templates, cases, seed, to=to, overwrite=overwrite)
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
     else:

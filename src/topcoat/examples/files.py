@@ -15,7 +15,7 @@ from topcoat.examples.checks.runs import check_runs, runnable_programs
 from topcoat.examples.draft import read_draft, skeleton
 from topcoat.examples.reading import read_examples
 from topcoat.examples.stats import DataStats, data_stats
-from topcoat.project.session import Workspace
+from topcoat.project.session import LockedProject
 from topcoat.spec.example import LocatedExample
 from topcoat.spec.reading.loader import read_text
 from topcoat.spec.suite import Suite
@@ -45,25 +45,25 @@ def stats_of_files(paths: Sequence[Path]) -> DataStats:
     return data_stats(examples, len(unreadable))
 
 
-def begin_draft(workspace: Workspace, category: str, target: Path | None = None) -> Draft:
+def begin_draft(project: LockedProject, category: str, target: Path | None = None) -> Draft:
     """A draft of an example of `category`: the one that was begun for `target` and not finished, or a new skeleton.
 
     Raises `InvalidInput` if the suite has no such category, or `target` is there and no file.
     """
-    workspace.suite.require([category], None)
-    to = target or workspace.project.root / "data" / "new.jsonl"
+    project.suite.require([category], None)
+    to = target or project.paths.new_data
     if is_stream(to) or (to.exists() and not to.is_file()):
         hint = f"topcoat data new --category {shlex.quote(category)} --to data/new.jsonl"
         raise InvalidInput(f"{to} is no file of examples", where=Where(to), hint=hint)
     draft = Draft(to.with_name(f"{to.name}.draft"), to, category)
     if not draft.path.exists():
-        tools = _tools_of(workspace.suite, category)
-        signatures = [signature(workspace.catalog.tools[name]) for name in tools if name in workspace.catalog.tools]
-        write_text(draft.path, skeleton(category, workspace.project.system_prompt, signatures))
+        tools = _tools_of(project.suite, category)
+        signatures = [signature(project.catalog.tools[name]) for name in tools if name in project.catalog.tools]
+        write_text(draft.path, skeleton(category, project.settings.system_prompt, signatures))
     return draft
 
 
-def finish_draft(workspace: Workspace, draft: Draft) -> list[Finding]:
+def finish_draft(project: LockedProject, draft: Draft) -> list[Finding]:
     """Check a draft, also against the examples that are in its target, and add it to them unless there is an error.
 
     Returns what was found; with an error among it, the draft is still there. Raises `InvalidInput` if the draft is no
@@ -73,10 +73,10 @@ def finish_draft(workspace: Workspace, draft: Draft) -> list[Finding]:
     located = LocatedExample(example, Where(draft.path))
     before = read_examples(draft.target)[0] if draft.target.exists() else []
     examples = [*before, located]
-    found = check_examples(examples, workspace.suite, workspace.catalog, workspace.project.system_prompt)
+    found = check_examples(examples, project.suite, project.catalog, project.settings.system_prompt)
     found += check_repeats(examples)
-    if programs := runnable_programs([located], workspace.catalog):
-        with Sandbox(workspace.catalog) as sandbox:
+    if programs := runnable_programs([located], project.catalog):
+        with Sandbox(project.catalog) as sandbox:
             found += check_runs(programs, sandbox)
     found = [f for f in found if f.where == str(draft.path)]
     if not any(f.severity == "error" for f in found):

@@ -12,7 +12,7 @@ from topcoat.engine.protocol import GenerateJob
 from topcoat.errors import InvalidInput, Where
 from topcoat.examples.checks.check import check_examples
 from topcoat.examples.replay_prompts import replay_prompts
-from topcoat.project.session import Workspace
+from topcoat.project.session import Session
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.store.files import jsonl_text, require_new, write_text
 from topcoat.store.records import Record
@@ -32,7 +32,7 @@ class Replayed(Record):
     kept: int
 
 
-def replay_from_base(workspace: Workspace, target: Path, each: int = 8) -> Replayed:
+def replay_from_base(session: Session, target: Path, each: int = 8) -> Replayed:
     """Ask production for each tool of the catalog up to `each` times, and write what it knows to `target`.
 
     An answer is kept if it ends by itself, calls the tool through execute_code, holds every value that it was given,
@@ -40,16 +40,14 @@ def replay_from_base(workspace: Workspace, target: Path, each: int = 8) -> Repla
     suite's cases for the tool. Raises Refused if `target` exists, InvalidInput if nothing is kept.
     """
     require_new(target, f"topcoat data replay --to {shlex.quote(str(target.with_stem(f'{target.stem}-2')))}")
-    catalog, suite, system = workspace.catalog, workspace.suite, workspace.project.system_prompt
-    model = workspace.model("production")
-    tokenizer = workspace.engine.tokenizer(model.path)
+    catalog, suite, system = session.catalog, session.suite, session.settings.system_prompt
+    model = session.model("production")
+    tokenizer = session.engine.tokenizer(model.path)
     opening = [{"role": "system", "content": system}] if system else []
     asked = replay_prompts(catalog, each)
     dialogues = [[*opening, {"role": "user", "content": request.prompt}] for request in asked]
     prompts = [tokenizer.chat(dialogue, add_generation_prompt=True) for dialogue in dialogues]
-    completions = workspace.engine.generate(
-        GenerateJob(model.path, prompts, [_MOST_TOKENS] * len(prompts)), workspace.sink
-    )
+    completions = session.engine.generate(GenerateJob(model.path, prompts, [_MOST_TOKENS] * len(prompts)), session.sink)
     categories = {name: c.category for c in reversed(suite.cases) for call in c.expect.calls for name in call.names}
     kept = []
     with Sandbox(catalog) as sandbox:

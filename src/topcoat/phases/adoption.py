@@ -11,9 +11,10 @@ from topcoat.phases.evaluation import evaluate_model
 from topcoat.phases.preparation import Prepared, prepare
 from topcoat.phases.run import PhaseOutcome, end_phase, run_attempt
 from topcoat.progress import Note
-from topcoat.project.session import Workspace
+from topcoat.project.session import Session
 from topcoat.store.files import staged_folder
 from topcoat.store.lineage import AttemptRow, PhaseRow
+from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import TrainReport
 
 __all__ = ["adopt_adapter"]
@@ -22,14 +23,14 @@ NO_RATE = 0.0
 """Stands for the learning rate of an attempt that wasn't trained here."""
 
 
-def adopt_adapter(workspace: Workspace, path: Path, source: Path) -> PhaseOutcome:
+def adopt_adapter(session: Session, path: Path, source: Path) -> PhaseOutcome:
     """Take the adapter in `source` (mlx-lm's or PEFT's format) as an attempt of the phase written in `path`.
 
     Of the phase's data only the validation rows are used, to compare the fused model, and the training rows for
     compensated rounding. Raises Refused for a phase that has promoted a model, InvalidInput for an adapter that
     doesn't fit the base.
     """
-    lineage = workspace.lineage
+    lineage = session.lineage
     earlier = lineage.latest_phase(path.stem)
     outcome = lineage.outcome(earlier.id) if earlier else None
     if earlier and outcome and outcome.kind == "promoted":
@@ -38,24 +39,24 @@ def adopt_adapter(workspace: Workspace, path: Path, source: Path) -> PhaseOutcom
             where=Where(path),
             hint=f"cp '{path}' '{path.with_name(f'{earlier.name}-2.toml')}'; topcoat adopt {earlier.name}-2 '{source}'",
         )
-    prepared = prepare(workspace, path, base=earlier.base if earlier and outcome is None else None)
-    base = workspace.model(prepared.base)
-    with tempfile.TemporaryDirectory(dir=workspace.paths.state) as scratch:
+    prepared = prepare(session, path, base=earlier.base if earlier and outcome is None else None)
+    base = session.model(prepared.base)
+    with tempfile.TemporaryDirectory(dir=session.paths.state) as scratch:
         adapter = Path(scratch) / "adapter"
-        workspace.engine.adopt(base.path, source, adapter)  # what is no adapter doesn't begin an attempt
-        phase = _open_phase(workspace, earlier if outcome is None else None, prepared)
-        return _judge(workspace, phase, prepared, source, adapter)
+        session.engine.adopt(base.path, source, adapter)  # what is no adapter doesn't begin an attempt
+        phase = _open_phase(session, earlier if outcome is None else None, prepared)
+        return _judge(session, phase, prepared, source, adapter)
 
 
-def _judge(workspace: Workspace, phase: PhaseRow, prepared: Prepared, source: Path, adapter: Path) -> PhaseOutcome:
+def _judge(session: Session, phase: PhaseRow, prepared: Prepared, source: Path, adapter: Path) -> PhaseOutcome:
     """One attempt with `adapter`, which was `source` before it had mlx-lm's format."""
-    lineage = workspace.lineage
-    base = workspace.model(phase.base)
-    attempt = _open_attempt(workspace, phase)
-    workspace.sink.emit(Note(f"attempt {attempt.number}: the adapter in {source}"))
+    lineage = session.lineage
+    base = session.model(phase.base)
+    attempt = _open_attempt(session, phase)
+    session.sink.emit(Note(f"attempt {attempt.number}: the adapter in {source}"))
 
-    def get_adapter(folder: Path) -> TrainReport:
-        with staged_folder(folder / "adapter") as staged:
+    def get_adapter(paths: AttemptPaths) -> TrainReport:
+        with staged_folder(paths.adapter) as staged:
             shutil.copytree(adapter, staged, dirs_exist_ok=True)
         return TrainReport(
             steps=[],
@@ -68,12 +69,12 @@ def _judge(workspace: Workspace, phase: PhaseRow, prepared: Prepared, source: Pa
             adopted=str(source),
         )
 
-    result = run_attempt(workspace, attempt, base, prepared, evaluate_model(workspace, base), get_adapter)
+    result = run_attempt(session, attempt, base, prepared, evaluate_model(session, base), get_adapter)
     lineage.add_result(attempt.id, result)
-    return end_phase(workspace, phase, [result])
+    return end_phase(session, phase, [result])
 
 
-def _open_phase(workspace: Workspace, begun: PhaseRow | None, prepared: Prepared) -> PhaseRow:
+def _open_phase(session: Session, begun: PhaseRow | None, prepared: Prepared) -> PhaseRow:
     """The phase that was begun with the same inputs, or a new one."""
     if begun and begun.digest == prepared.digest:
         return begun
@@ -83,13 +84,13 @@ def _open_phase(workspace: Workspace, begun: PhaseRow | None, prepared: Prepared
             where=Where(prepared.path),
             hint=f"topcoat run {begun.name} --restart",
         )
-    return workspace.lineage.add_phase(prepared.name, prepared.spec, prepared.base, digest=prepared.digest)
+    return session.lineage.add_phase(prepared.name, prepared.spec, prepared.base, digest=prepared.digest)
 
 
-def _open_attempt(workspace: Workspace, phase: PhaseRow) -> AttemptRow:
+def _open_attempt(session: Session, phase: PhaseRow) -> AttemptRow:
     """The attempt of an adoption that was interrupted, begun anew, or a new one."""
-    for attempt in workspace.lineage.attempts(phase.id):
-        if attempt.learning_rate == NO_RATE and workspace.lineage.result(attempt.id) is None:
-            shutil.rmtree(workspace.paths.run(phase.name, attempt.number), ignore_errors=True)
+    for attempt in session.lineage.attempts(phase.id):
+        if attempt.learning_rate == NO_RATE and session.lineage.result(attempt.id) is None:
+            shutil.rmtree(session.paths.attempt(phase.name, attempt.number).folder, ignore_errors=True)
             return attempt
-    return workspace.lineage.add_attempt(phase.id, NO_RATE)
+    return session.lineage.add_attempt(phase.id, NO_RATE)

@@ -15,27 +15,21 @@ from topcoat.phases.trials import stored
 from topcoat.store.files import read_record
 from topcoat.store.records import Calibration
 
-__all__ = ["calibration_file", "calibration_rows", "choose_calibration"]
+__all__ = ["calibration_rows", "choose_calibration"]
 
 MOST_TOKENS = 8192
 """About as many: the rows are spread evenly over all."""
 
 
-def calibration_file(attempt: Path) -> Path:
-    """Where an attempt's folder keeps its rows."""
-    return attempt / "calibration.json"
-
-
-def choose_calibration(attempt: Path, rows: Sequence[Row]) -> list[Row]:
-    """The attempt's rows, chosen from the training rows if they weren't yet."""
+def choose_calibration(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """The attempt's rows, which `path` keeps; chosen from the training rows if they weren't yet."""
     every = max(1, sum(len(row.tokens) for row in rows) // MOST_TOKENS)
-    path = calibration_file(attempt)
     return _rows(stored(path, Calibration, lambda: Calibration(rows=[row.tokens.tolist() for row in rows[::every]])))
 
 
-def calibration_rows(attempt: Path) -> list[Row]:
+def calibration_rows(path: Path) -> list[Row]:
     """The attempt's rows as they were. Raises StorageFault if they are gone or damaged."""
-    return _rows(read_record(calibration_file(attempt), Calibration))
+    return _rows(read_record(path, Calibration))
 
 
 def _rows(calibration: Calibration) -> list[Row]:

@@ -16,7 +16,7 @@ from typing import Literal
 from topcoat.engine.protocol import Row, TrainJob
 from topcoat.phases.preparation import Prepared
 from topcoat.progress import Note, Silent
-from topcoat.project.session import Workspace
+from topcoat.project.session import Session
 from topcoat.spec.canonical import digest_of
 from topcoat.store.files import read_record, write_json
 from topcoat.store.records import Estimate, Record
@@ -43,18 +43,18 @@ class _Measured(Record):
     peak_memory: int
 
 
-def estimate(workspace: Workspace, prepared: Prepared) -> Estimate:
+def estimate(session: Session, prepared: Prepared) -> Estimate:
     """Time, memory and disk of one attempt. Trains `UPDATES` updates in a temporary folder if that wasn't done before
     for this phase, model and engine; raises what the engine raises.
     """
-    model = workspace.model(prepared.base)
-    key = digest_of([workspace.engine.name, model.digest, prepared.digest])
-    path = workspace.paths.cache / "measured" / f"{key}.json"
+    model = session.model(prepared.base)
+    key = digest_of([session.engine.name, model.digest, prepared.digest])
+    path = session.paths.measured(key)
     if path.is_file():
         measured = read_record(path, _Measured)
     else:
-        workspace.sink.emit(Note(f"measuring {UPDATES} updates of {prepared.name} on this machine"))
-        measured = _measure(workspace, prepared, model.path)
+        session.sink.emit(Note(f"measuring {UPDATES} updates of {prepared.name} on this machine"))
+        measured = _measure(session, prepared, model.path)
         write_json(path, measured)
     spec = prepared.spec.train
     batches = next(iter(prepared.batches.values()))
@@ -64,7 +64,7 @@ def estimate(workspace: Workspace, prepared: Prepared) -> Estimate:
     trained = _tokens(prepared.rows[index] for batch in batches for index in batch)
     held = prepared.valid if spec.val_batches < 0 else prepared.valid[: spec.val_batches * spec.batch_size]
     validated = _tokens(held) * (1 + -(-spec.iters // spec.steps_per_eval))
-    evaluations = [row.result for row in workspace.lineage.evaluations() if row.model == model.name]
+    evaluations = [row.result for row in session.lineage.evaluations() if row.model == model.name]
     whole = [result.seconds for result in evaluations if not result.reserve]
     return Estimate(
         seconds=measured.fixed_seconds
@@ -72,14 +72,14 @@ def estimate(workspace: Workspace, prepared: Prepared) -> Estimate:
         + runs * (trained + FORWARD * validated) * measured.train_seconds,
         evaluation_seconds=whole[-1] if whole else None,
         memory=measured.peak_memory,
-        memory_limit=workspace.engine.memory_limit,
+        memory_limit=session.engine.memory_limit,
         disk=round(kept * measured.trunk_bytes)
         + runs * measured.folder_bytes
-        + workspace.engine.describe(model.path).size,
+        + session.engine.describe(model.path).size,
     )
 
 
-def _measure(workspace: Workspace, prepared: Prepared, model: Path) -> _Measured:
+def _measure(session: Session, prepared: Prepared, model: Path) -> _Measured:
     accumulate = prepared.spec.train.grad_accumulation_steps
     batches = next(iter(prepared.batches.values()))
     updates = [batches[at : at + accumulate] for at in range(0, len(batches) - accumulate + 1, accumulate)]
@@ -104,7 +104,7 @@ def _measure(workspace: Workspace, prepared: Prepared, model: Path) -> _Measured
             cache=here / "cache",
         )
         started = time.perf_counter()
-        report = workspace.engine.train(job, Silent())
+        report = session.engine.train(job, Silent())
         seconds = time.perf_counter() - started
         trunk = report.trunk_seconds
         kept = _tokens(prepared.rows[index] for index in {i for batch in job.batches for i in batch})

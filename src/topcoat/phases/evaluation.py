@@ -7,8 +7,9 @@ from pathlib import Path
 
 from topcoat.errors import StorageFault, Where
 from topcoat.phases.gate import judge
-from topcoat.progress import Note
-from topcoat.project.session import Workspace
+from topcoat.progress import Note, Sink
+from topcoat.project.project import Project
+from topcoat.project.session import Session
 from topcoat.spec.phase import GateSpec
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.lineage import ModelRow
@@ -21,54 +22,54 @@ from topcoat.suites.source import EngineSource, Source
 __all__ = ["compare_models", "evaluate_endpoint", "evaluate_folder", "evaluate_model", "judge_model"]
 
 
-def evaluate_model(workspace: Workspace, model: ModelRow) -> EvalResult:
+def evaluate_model(session: Session, model: ModelRow) -> EvalResult:
     """The model's scores on the project's suite: computed once, then read back.
 
     Raises StorageFault if the model's files are no longer those that were recorded.
     """
-    _require_unchanged(workspace, model)
-    return _evaluate_once(workspace, _key(workspace, model.path, workspace.suite), model.name, model.path)
+    _require_unchanged(session, model)
+    return _evaluate_once(session, _key(session, model.path, session.suite), model.name, model.path)
 
 
-def evaluate_folder(workspace: Workspace, folder: Path) -> EvalResult:
+def evaluate_folder(session: Session, folder: Path) -> EvalResult:
     """The scores of a model that isn't of the lineage, and doesn't become so: they are stored under its path.
 
     Raises InvalidInput if the engine loads no model from `folder`.
     """
     # A key of its own: an equal model that joins the lineage later is evaluated under its name.
-    key = f"folder {_key(workspace, folder, workspace.suite)}"
-    return _evaluate_once(workspace, key, str(folder), folder).model_copy(update={"model": str(folder)})
+    key = f"folder {_key(session, folder, session.suite)}"
+    return _evaluate_once(session, key, str(folder), folder).model_copy(update={"model": str(folder)})
 
 
-def evaluate_endpoint(workspace: Workspace, endpoint: Endpoint) -> EvalResult:
+def evaluate_endpoint(project: Project, endpoint: Endpoint, sink: Sink) -> EvalResult:
     """The scores of a model on a server. Nothing is stored: who knows what it serves tomorrow.
 
     Raises EndpointFault if it leaves too many questions unanswered.
     """
-    return _described(_ask(workspace, endpoint, workspace.suite, endpoint.name), workspace.suite.cases)
+    return _described(_ask(project, endpoint, endpoint.name, sink), project.suite.cases)
 
 
-def compare_models(workspace: Workspace, before: ModelRow, after: ModelRow) -> Comparison:
+def compare_models(session: Session, before: ModelRow, after: ModelRow) -> Comparison:
     """Two models on the project's suite, case by case."""
-    return compare(evaluate_model(workspace, before), evaluate_model(workspace, after))
+    return compare(evaluate_model(session, before), evaluate_model(session, after))
 
 
 def judge_model(
-    workspace: Workspace, gate: GateSpec, base: ModelRow, model: ModelRow, before: EvalResult
+    session: Session, gate: GateSpec, base: ModelRow, model: ModelRow, before: EvalResult
 ) -> tuple[EvalResult, EvalResult, Verdict]:
     """Evaluate `model` and judge it against `before`, the base's scores. Gives back both evaluations as judged.
 
     Categories in which a change is suspected get a second look: both models also answer the suite's reserve cases of
     them, and these categories are compared over all their cases.
     """
-    after = evaluate_model(workspace, model)
+    after = evaluate_model(session, model)
     suspected = _suspected(gate, before, after)
-    reserve = [case for case in workspace.suite.cases if case.reserve and case.category in suspected]
+    reserve = [case for case in session.suite.cases if case.reserve and case.category in suspected]
     if reserve:
         names = ", ".join(dict.fromkeys(case.category for case in reserve))
-        workspace.sink.emit(Note(f"a change is suspected in {names}: both models answer {len(reserve)} reserve cases"))
-        before = _pooled(before, _evaluate_reserve(workspace, base, reserve))
-        after = _pooled(after, _evaluate_reserve(workspace, model, reserve))
+        session.sink.emit(Note(f"a change is suspected in {names}: both models answer {len(reserve)} reserve cases"))
+        before = _pooled(before, _evaluate_reserve(session, base, reserve))
+        after = _pooled(after, _evaluate_reserve(session, model, reserve))
     comparison = compare(before, after, judge(gate, before, after).falls)
     evidence = [change.evidence for change in comparison.categories if change.evidence]
     return before, after, judge(gate, before, after, evidence)
@@ -79,23 +80,23 @@ def _suspected(gate: GateSpec, before: EvalResult, after: EvalResult) -> set[str
     return {change.category for change in changes if change.evidence and change.evidence.call == "suspected"}
 
 
-def _evaluate_reserve(workspace: Workspace, model: ModelRow, cases: Sequence[Case]) -> EvalResult:
+def _evaluate_reserve(session: Session, model: ModelRow, cases: Sequence[Case]) -> EvalResult:
     """The model's answers to `cases` of the reserve. They stay out of the headline, which has to keep its cases."""
     asked = [case.model_copy(update={"reserve": False, "headline": False}) for case in cases]
-    suite = Suite(workspace.suite.path, tuple(asked))
-    key = f"reserve {_key(workspace, model.path, suite)}"
-    result = workspace.lineage.evaluation(key)
+    suite = Suite(session.suite.path, tuple(asked))
+    key = f"reserve {_key(session, model.path, suite)}"
+    result = session.lineage.evaluation(key)
     if result is None:
-        source = EngineSource(workspace.engine, model.path)
-        prompt = workspace.project.system_prompt
-        result = evaluate(source, suite, workspace.catalog, prompt, workspace.sink, model.name)
+        source = EngineSource(session.engine, model.path)
+        prompt = session.settings.system_prompt
+        result = evaluate(source, suite, session.catalog, prompt, session.sink, model.name)
         result = result.model_copy(update={"reserve": True})
-        workspace.lineage.put_evaluation(key, model.name, result)
+        session.lineage.put_evaluation(key, model.name, result)
     return _described(result, cases)
 
 
-def _require_unchanged(workspace: Workspace, model: ModelRow) -> None:
-    if workspace.engine.describe(model.path).digest != model.digest:
+def _require_unchanged(session: Session, model: ModelRow) -> None:
+    if session.engine.describe(model.path).digest != model.digest:
         raise StorageFault(
             f"the files of model {model.name} have changed since it was recorded",
             where=Where(model.path),
@@ -103,24 +104,24 @@ def _require_unchanged(workspace: Workspace, model: ModelRow) -> None:
         )
 
 
-def _evaluate_once(workspace: Workspace, key: str, name: str, folder: Path) -> EvalResult:
-    result = workspace.lineage.evaluation(key)
+def _evaluate_once(session: Session, key: str, name: str, folder: Path) -> EvalResult:
+    result = session.lineage.evaluation(key)
     if result:
-        workspace.sink.emit(Note(f"{name}: evaluated before, scores read back"))
+        session.sink.emit(Note(f"{name}: evaluated before, scores read back"))
     else:
-        result = _ask(workspace, EngineSource(workspace.engine, folder), workspace.suite, name)
-        workspace.lineage.put_evaluation(key, name, result)
-    return _described(result, workspace.suite.cases)
+        result = _ask(session, EngineSource(session.engine, folder), name, session.sink)
+        session.lineage.put_evaluation(key, name, result)
+    return _described(result, session.suite.cases)
 
 
-def _key(workspace: Workspace, folder: Path, suite: Suite) -> str:
-    project = workspace.project
-    return evaluation_key(workspace.engine, folder, suite, workspace.catalog, project.system_prompt, project.spec.eval)
+def _key(session: Session, folder: Path, suite: Suite) -> str:
+    settings = session.settings
+    return evaluation_key(session.engine, folder, suite, session.catalog, settings.system_prompt, settings.spec.eval)
 
 
-def _ask(workspace: Workspace, source: Source, suite: Suite, name: str) -> EvalResult:
-    project = workspace.project
-    return evaluate(source, suite, workspace.catalog, project.system_prompt, workspace.sink, name, project.spec.eval)
+def _ask(project: Project, source: Source, name: str, sink: Sink) -> EvalResult:
+    settings = project.settings
+    return evaluate(source, project.suite, project.catalog, settings.system_prompt, sink, name, settings.spec.eval)
 
 
 def _described(result: EvalResult, cases: Sequence[Case]) -> EvalResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from topcoat.project.session import Workspace
+from topcoat.project.project import Project
 from topcoat.store.lineage import Lineage, ModelRow
 from topcoat.store.records import CategoryScore, EvalResult, Record
 from topcoat.suites.evidence.matrix import ScoreMatrix, Stage, score_matrix
@@ -51,9 +51,9 @@ class LogEntry(Record):
     detail: str
 
 
-def project_status(workspace: Workspace) -> ProjectStatus:
+def project_status(project: Project) -> ProjectStatus:
     """Models, phases and production as they stand."""
-    lineage = workspace.lineage
+    lineage = project.lineage
     production = lineage.production()
     latest_scores = _latest_scores(lineage)
     models = []
@@ -82,17 +82,16 @@ def project_status(workspace: Workspace) -> ProjectStatus:
             )
         )
     return ProjectStatus(
-        project=workspace.project.name,
+        project=project.settings.name,
         production=production,
         models=models,
         phases=phases,
-        matrix=phase_matrix(workspace, production) if production else None,
+        matrix=phase_matrix(lineage, production) if production else None,
     )
 
 
-def phase_matrix(workspace: Workspace, model: str) -> ScoreMatrix | None:
+def phase_matrix(lineage: Lineage, model: str) -> ScoreMatrix | None:
     """The scores after each phase on the way from the root to `model`; None if none of these models was evaluated."""
-    lineage = workspace.lineage
     scores = _latest_scores(lineage)
     line = lineage.ancestry(model)
     return score_matrix([Stage(row.name, row.phase, _taught(lineage, row), scores.get(row.name)) for row in line])
@@ -112,9 +111,8 @@ def _latest_scores(lineage: Lineage) -> dict[str, EvalResult]:
     return {row.model: row.result for row in lineage.evaluations() if not row.result.reserve}
 
 
-def history(workspace: Workspace) -> list[LogEntry]:
+def history(lineage: Lineage) -> list[LogEntry]:
     """Everything that happened, oldest first."""
-    lineage = workspace.lineage
     entries = [
         LogEntry(at=entry.created, what=f"production is {entry.model}", detail=entry.reason)
         for entry in lineage.production_history()

@@ -28,7 +28,8 @@ from topcoat.examples.reading import read_examples
 from topcoat.examples.rows import encode_all, with_mean_weight_one
 from topcoat.examples.splits import balanced_sample, hold_out, without_copies
 from topcoat.examples.training_files import earlier_data
-from topcoat.project.session import Workspace
+from topcoat.project.project import Project
+from topcoat.project.session import Session
 from topcoat.quantity import counted
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.example import LocatedExample
@@ -56,34 +57,32 @@ class Prepared:
     digest: str
 
 
-def prepare(
-    workspace: Workspace, path: Path, *, base: str | None = None, allow: frozenset[str] = frozenset()
-) -> Prepared:
+def prepare(session: Session, path: Path, *, base: str | None = None, allow: frozenset[str] = frozenset()) -> Prepared:
     """Read a phase file and everything that it names, check it, and lay out its training.
 
     `base` overrides the spec's, for a phase that began on another one. Raises InvalidInput for what can't be read at
     all; what was read and looks wrong is in `report`.
     """
-    project, suite = workspace.project, workspace.suite
-    spec = load_phase(path, project.root)
-    _require_measured(workspace, spec, path)
-    base_model = workspace.model(base or spec.phase.base)
-    tokenizer = workspace.engine.tokenizer(base_model.path)
+    root, suite, system_prompt = session.paths.root, session.suite, session.settings.system_prompt
+    spec = load_phase(path, root)
+    _require_measured(session, spec, path)
+    base_model = session.model(base or spec.phase.base)
+    tokenizer = session.engine.tokenizer(base_model.path)
 
     findings: list[Finding] = []
-    new = _load_all(project.root, [project.root / name for name in spec.data.train], findings)
-    pool = _replay_pool(workspace, spec, new, findings)
-    train_new, valid_new = _split(project.root, spec, new, findings)
+    new = _load_all(root, [root / name for name in spec.data.train], findings)
+    pool = _replay_pool(session, spec, new, findings)
+    train_new, valid_new = _split(root, spec, new, findings)
     train_pool, valid_pool = hold_out(pool, spec.data.valid_share or 0.1)
     share = spec.data.replay
     valid = valid_new + balanced_sample(valid_pool, round(len(valid_new) * share / (1 - share)), "validation")
     valid.sort(key=lambda located: hashlib.sha256(located.example.digest.encode()).digest())
 
     apart = valid_new if spec.data.valid_file is not None else []
-    findings += check_examples([*new, *apart, *pool], suite, workspace.catalog, project.system_prompt)
-    programs = runnable_programs([*new, *apart], workspace.catalog)
+    findings += check_examples([*new, *apart, *pool], suite, session.catalog, system_prompt)
+    programs = runnable_programs([*new, *apart], session.catalog)
     if programs:
-        with Sandbox(workspace.catalog) as sandbox:
+        with Sandbox(session.catalog) as sandbox:
             findings += check_runs(programs, sandbox)
     findings += check_repeats(new)
     findings += check_validation(train_new, valid_new)
@@ -150,26 +149,26 @@ def prepare(
         batches={seed: planned.batches for seed, planned in plans.items()},
         valid=encoded_valid.rows,
         report=CheckReport(phase=name, findings=[_allowed(f, allow) for f in findings], budget=budget),
-        digest=_digest(workspace, spec, [*new, *pool], valid),
+        digest=_digest(session, spec, [*new, *pool], valid),
     )
 
 
-def _require_measured(workspace: Workspace, spec: PhaseSpec, path: Path) -> None:
+def _require_measured(project: Project, spec: PhaseSpec, path: Path) -> None:
     """Everything that the gate names must be measured: a gate on nothing would always pass, or never."""
-    if spec.gate.min_format is not None and not workspace.project.spec.eval.temperatures:
+    if spec.gate.min_format is not None and not project.settings.spec.eval.temperatures:
         raise InvalidInput(
             f"gate.min_format needs temperatures to measure at, and {PROJECT_FILE} has none",
             where=Where(path),
             hint="temperatures = [0.0, 0.7] under [eval]",
         )
-    workspace.suite.require(spec.gate.categories, Where(path))
-    counted = {case.category for case in workspace.suite.cases if not case.reserve}
+    project.suite.require(spec.gate.categories, Where(path))
+    counted = {case.category for case in project.suite.cases if not case.reserve}
     empty = [name for name in spec.gate.categories if name not in counted]
     if empty:
         raise InvalidInput.collect(
             str(path),
             [
-                Mistake(f'category "{name}" of the gate has only reserve cases', Where(workspace.suite.path))
+                Mistake(f'category "{name}" of the gate has only reserve cases', Where(project.suite.path))
                 for name in empty
             ],
         )
@@ -203,13 +202,13 @@ def _split(root: Path, spec: PhaseSpec, new: Examples, findings: list[Finding]) 
     return without_copies(new, valid), valid
 
 
-def _replay_pool(workspace: Workspace, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> Examples:
+def _replay_pool(project: Project, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> Examples:
     """What was learned from earlier, without copies of what is new now."""
     if spec.data.replay == 0.0:
         return []
-    root = workspace.project.root
+    root = project.paths.root
     current = {root / name for name in spec.data.train}
-    earlier = _load_all(root, [path for path in earlier_data(workspace) if path not in current], findings)
+    earlier = _load_all(root, [path for path in earlier_data(project) if path not in current], findings)
     return without_copies(earlier, new)
 
 
@@ -225,17 +224,17 @@ def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:
     return finding.model_copy(update={"allowed": finding.code in allow})
 
 
-def _digest(workspace: Workspace, spec: PhaseSpec, examples: Examples, valid: Examples) -> str:
-    evals = workspace.project.spec.eval
+def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Examples) -> str:
+    evals = session.settings.spec.eval
     return digest_of(
         {
             "spec": spec.digest,
             "examples": [[e.example.digest, e.example.weight, e.example.category] for e in examples],
             "valid": [e.example.digest for e in valid],
-            "suite": workspace.suite.digest,
-            "catalog": workspace.catalog.digest,
-            "system_prompt": workspace.project.system_prompt,
-            "engine": workspace.engine.name,
+            "suite": session.suite.digest,
+            "catalog": session.catalog.digest,
+            "system_prompt": session.settings.system_prompt,
+            "engine": session.engine.name,
             **({"format": [evals.temperatures, evals.samples]} if spec.gate.min_format is not None else {}),
         }
     )

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from topcoat.engine.protocol import RebuildJob
 from topcoat.errors import EngineFault, Refused, StorageFault, Where
-from topcoat.phases.calibration import calibration_file, calibration_rows
+from topcoat.phases.calibration import calibration_rows
 from topcoat.progress import Note
-from topcoat.project.session import Workspace
+from topcoat.project.session import Session
 from topcoat.store.files import read_record
 from topcoat.store.lineage import ModelRow
+from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import FuseReport
 
 __all__ = ["Freed", "collect_garbage", "rebuild"]
@@ -27,39 +28,38 @@ class Freed:
     bytes: int
 
 
-def rebuild(workspace: Workspace, name: str) -> ModelRow:
+def rebuild(session: Session, name: str) -> ModelRow:
     """Make a fused model's folder again if it is gone, and its parents' where they are gone too.
 
     Raises Refused for a root, StorageFault if an adapter or the root itself is gone or changed, EngineFault if other
     bytes come out: another version of the engine may round differently.
     """
-    model = workspace.lineage.require_model(_resolved(workspace, name))
+    model = session.lineage.require_model(_resolved(session, name))
     if model.parent is None:
         raise Refused(f"{model.name} is a root: there is nothing to make it from", where=Where(model.path))
-    ancestry = workspace.lineage.ancestry(model.name)
-    _require(workspace, ancestry[0])
+    ancestry = session.lineage.ancestry(model.name)
+    _require(session, ancestry[0])
     for number, current in enumerate(ancestry[1:], 1):
         if not current.path.is_dir():
-            _make_again(workspace, ancestry[: number + 1])
-    _require(workspace, model)
+            _make_again(session, ancestry[: number + 1])
+    _require(session, model)
     return model
 
 
-def collect_garbage(workspace: Workspace, *, dry_run: bool = False) -> Freed:
+def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
     """Delete fused models that `rebuild` can make again, and checkpoints of trainings that ended.
 
     Never production, never a root, never the base of a phase that isn't decided yet. `dry_run` only says what would go.
     """
-    lineage, root = workspace.lineage, workspace.paths.root
+    lineage, root = session.lineage, session.paths.root
     kept = {lineage.production()}
     kept |= {phase.base for phase in lineage.phases() if lineage.outcome(phase.id) is None}
-    models = [model for model in lineage.models() if model.name not in kept and _can_be_made_again(workspace, model)]
+    models = [model for model in lineage.models() if model.name not in kept and _can_be_made_again(session, model)]
     folders = [model.path for model in models]
-    folders += [
-        path for path in sorted(workspace.paths.runs.glob("**/checkpoints")) if (path.parent / "train.json").is_file()
-    ]
+    trainings = [AttemptPaths(path.parent) for path in sorted(session.paths.runs.glob("**/checkpoints"))]
+    folders += [training.checkpoints for training in trainings if training.train_report.is_file()]
     files = _files(folders)
-    elsewhere = set(_files([workspace.paths.models, workspace.paths.runs])) - set(files)
+    elsewhere = set(_files([session.paths.models, session.paths.runs])) - set(files)
     still_linked = {path.stat().st_ino for path in elsewhere}
     freed = {path.stat().st_ino: path.stat().st_size for path in files if path.stat().st_ino not in still_linked}
     roots = [model.path for model in lineage.models() if model.parent is None]
@@ -73,17 +73,17 @@ def collect_garbage(workspace: Workspace, *, dry_run: bool = False) -> Freed:
     )
 
 
-def _resolved(workspace: Workspace, name: str) -> str:
-    return (workspace.lineage.production() or name) if name == "production" else name
+def _resolved(session: Session, name: str) -> str:
+    return (session.lineage.production() or name) if name == "production" else name
 
 
-def _require(workspace: Workspace, model: ModelRow) -> None:
+def _require(session: Session, model: ModelRow) -> None:
     """Raise StorageFault unless the model's folder holds the bytes that were recorded."""
     if not model.path.is_dir():
         raise StorageFault(
             f"the folder of {model.name} is gone, and nothing can be made without it", where=Where(model.path)
         )
-    if workspace.engine.describe(model.path).digest != model.digest:
+    if session.engine.describe(model.path).digest != model.digest:
         raise StorageFault(
             f"the files of {model.name} are not those that were recorded",
             where=Where(model.path),
@@ -91,10 +91,10 @@ def _require(workspace: Workspace, model: ModelRow) -> None:
         )
 
 
-def _make_again(workspace: Workspace, ancestry: list[ModelRow]) -> None:
+def _make_again(session: Session, ancestry: list[ModelRow]) -> None:
     """Fuse the last model of `ancestry`; those before it exist."""
     *_, parent, model = ancestry
-    workspace.sink.emit(Note(f"making {model.name} again from {parent.name}"))
+    session.sink.emit(Note(f"making {model.name} again from {parent.name}"))
     report = _fuse_report(model)
     compensated = report.rounding == "compensated"
     job = RebuildJob(
@@ -103,21 +103,21 @@ def _make_again(workspace: Workspace, ancestry: list[ModelRow]) -> None:
         adapters=[_adapter(ancestor) for ancestor in ancestry[1:]],
         bits={module.name: module.bits for module in report.modules},
         output=model.path,
-        calibration=calibration_rows(_adapter(model).parent) if compensated else None,
+        calibration=calibration_rows(AttemptPaths(_adapter(model).parent).calibration) if compensated else None,
     )
-    workspace.engine.rebuild(job, workspace.sink)
-    if workspace.engine.describe(model.path).digest != model.digest:
+    session.engine.rebuild(job, session.sink)
+    if session.engine.describe(model.path).digest != model.digest:
         raise EngineFault(
-            f"{model.name} came out with other bytes than were recorded; the engine is now {workspace.engine.name}",
+            f"{model.name} came out with other bytes than were recorded; the engine is now {session.engine.name}",
             where=Where(model.path),
             hint="topcoat eval shows what it scores",
         )
 
 
-def _can_be_made_again(workspace: Workspace, model: ModelRow) -> bool:
+def _can_be_made_again(session: Session, model: ModelRow) -> bool:
     if model.parent is None or not model.path.is_dir():
         return False
-    ancestry = workspace.lineage.ancestry(model.name)
+    ancestry = session.lineage.ancestry(model.name)
     return ancestry[0].path.is_dir() and all(_parts_are_there(ancestor) for ancestor in ancestry[1:])
 
 
@@ -127,7 +127,7 @@ def _parts_are_there(model: ModelRow) -> bool:
     if model.adapter is None or path is None or not model.adapter.exists() or not path.exists():
         return False
     nearest = read_record(path, FuseReport).rounding == "nearest"
-    return nearest or calibration_file(model.adapter.parent).exists()
+    return nearest or AttemptPaths(model.adapter.parent).calibration.exists()
 
 
 def _adapter(model: ModelRow) -> Path:
@@ -137,7 +137,7 @@ def _adapter(model: ModelRow) -> Path:
 
 
 def _fuse_file(model: ModelRow) -> Path | None:
-    return model.adapter.parent / "fuse.json" if model.adapter else None
+    return AttemptPaths(model.adapter.parent).fuse_report if model.adapter else None
 
 
 def _fuse_report(model: ModelRow) -> FuseReport:

@@ -18,11 +18,13 @@ from topcoat.phases.history import phase_matrix
 from topcoat.phases.preparation import Prepared, prepare
 from topcoat.phases.trials import stored, train_trials
 from topcoat.progress import Note
-from topcoat.project.session import Workspace
+from topcoat.project.project import Project
+from topcoat.project.session import Session
 from topcoat.report.page import PhaseReport, render
 from topcoat.spec.phase import GateSpec, diff
 from topcoat.store.files import write_json, write_text
 from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
+from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import AttemptResult, EvalResult, FuseReport, TrainReport, Verdict
 
 __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_report"]
@@ -47,36 +49,36 @@ class PhaseOutcome:
 
 
 def run_phase(
-    workspace: Workspace, path: Path, *, allow: frozenset[str] = frozenset(), restart: bool = False
+    session: Session, path: Path, *, allow: frozenset[str] = frozenset(), restart: bool = False
 ) -> PhaseOutcome:
     """One phase from start to verdict. Production changes only by promotion, at the very end.
 
     `allow` lets findings of these codes through. `restart` gives up a phase that was begun with other inputs.
     Raises InvalidInput for data with errors, Refused for a phase that can't be run again as it is.
     """
-    lineage = workspace.lineage
+    lineage = session.lineage
     earlier = lineage.latest_phase(path.stem)
     begun_on = earlier.base if earlier and lineage.outcome(earlier.id) is None else None
-    prepared = prepare(workspace, path, base=begun_on, allow=allow)
+    prepared = prepare(session, path, base=begun_on, allow=allow)
     if earlier is not None:
-        ended = _ended(workspace, earlier, prepared, restart)
+        ended = _ended(session, earlier, prepared, restart)
         if ended is not None:
             return ended
     _stop_on_errors(prepared)
     phase = lineage.latest_phase(prepared.name)
     if phase is None or lineage.outcome(phase.id) is not None:
         phase = lineage.add_phase(prepared.name, prepared.spec, prepared.base, digest=prepared.digest)
-    return _attempts(workspace, phase, prepared)
+    return _attempts(session, phase, prepared)
 
 
-def _ended(workspace: Workspace, earlier: PhaseRow, prepared: Prepared, restart: bool) -> PhaseOutcome | None:
+def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: bool) -> PhaseOutcome | None:
     """The outcome of an earlier run of this phase if it stands; None if a run has to begin or to go on."""
-    lineage, name = workspace.lineage, prepared.name
+    lineage, name = session.lineage, prepared.name
     outcome = lineage.outcome(earlier.id)
     same = earlier.digest == prepared.digest
     if outcome is None:
         if same:
-            workspace.sink.emit(Note(f"{name}: going on where the last run was stopped"))
+            session.sink.emit(Note(f"{name}: going on where the last run was stopped"))
             return None
         if restart:
             lineage.close_phase(earlier.id, "discarded", "given up for a restart")
@@ -89,31 +91,31 @@ def _ended(workspace: Workspace, earlier: PhaseRow, prepared: Prepared, restart:
         )
     if outcome.kind == "promoted":
         if same:
-            return _read_back(workspace, earlier)
+            return _read_back(session, earlier)
         raise Refused(
             f"{name} was promoted; what it was then can't be changed now",
             where=Where(prepared.path),
             hint=f"cp '{prepared.path}' '{prepared.path.with_name(f'{name}-2.toml')}' && topcoat run {name}-2",
         )
     stands = same and earlier.base == prepared.base and not restart
-    return _read_back(workspace, earlier) if stands else None
+    return _read_back(session, earlier) if stands else None
 
 
-def _read_back(workspace: Workspace, phase: PhaseRow) -> PhaseOutcome | None:
+def _read_back(session: Session, phase: PhaseRow) -> PhaseOutcome | None:
     """How an earlier run ended; None if it ended without a complete attempt."""
-    stored = [workspace.lineage.result(attempt.id) for attempt in workspace.lineage.attempts(phase.id)]
+    stored = [session.lineage.result(attempt.id) for attempt in session.lineage.attempts(phase.id)]
     results = [result for result in stored if result is not None]
-    return _outcome(workspace, phase, results, already=True) if results else None
+    return _outcome(session, phase, results, already=True) if results else None
 
 
-def _outcome(workspace: Workspace, phase: PhaseRow, results: list[AttemptResult], *, already: bool) -> PhaseOutcome:
+def _outcome(session: Session, phase: PhaseRow, results: list[AttemptResult], *, already: bool) -> PhaseOutcome:
     return PhaseOutcome(
         phase=phase.name,
         gate=phase.spec.gate,
         promoted=results[-1].verdict.passed,
         results=results,
-        report=write_report(workspace, phase.name),
-        production=workspace.lineage.production() or phase.base,
+        report=write_report(session, phase.name),
+        production=session.lineage.production() or phase.base,
         already=already,
     )
 
@@ -132,10 +134,10 @@ def _stop_on_errors(prepared: Prepared) -> None:
     )
 
 
-def _attempts(workspace: Workspace, phase: PhaseRow, prepared: Prepared) -> PhaseOutcome:
-    lineage, spec = workspace.lineage, prepared.spec
-    base = workspace.model(phase.base)
-    before = evaluate_model(workspace, base)
+def _attempts(session: Session, phase: PhaseRow, prepared: Prepared) -> PhaseOutcome:
+    lineage, spec = session.lineage, prepared.spec
+    base = session.model(phase.base)
+    before = evaluate_model(session, base)
     results: list[AttemptResult] = []
     known = {attempt.learning_rate: attempt for attempt in lineage.attempts(phase.id)}
     for number in range(1, spec.retry.max_attempts + 1):
@@ -143,72 +145,72 @@ def _attempts(workspace: Workspace, phase: PhaseRow, prepared: Prepared) -> Phas
         attempt = known.get(rates[0]) or lineage.add_attempt(phase.id, rates[0])
         result = lineage.result(attempt.id)
         if result is None:
-            result = _trained_attempt(workspace, attempt, rates, base, prepared, before)
+            result = _trained_attempt(session, attempt, rates, base, prepared, before)
             lineage.add_result(attempt.id, result)
         results.append(result)
         if result.verdict.passed:
             break
-        workspace.sink.emit(
+        session.sink.emit(
             Note(f"attempt {attempt.number} discarded: {'; '.join(result.verdict.reasons)}", warning=True)
         )
         if spec.retry.learning_rate_factor == 1.0:
             break  # the same rate again would be the same attempt again
-    return end_phase(workspace, phase, results)
+    return end_phase(session, phase, results)
 
 
-def end_phase(workspace: Workspace, phase: PhaseRow, results: list[AttemptResult]) -> PhaseOutcome:
+def end_phase(session: Session, phase: PhaseRow, results: list[AttemptResult]) -> PhaseOutcome:
     """Record the verdict of the last attempt as the phase's: the only place where a phase changes production."""
     last = results[-1]
     if last.verdict.passed:
-        workspace.lineage.promote(last.model, f"{phase.name} passed its gate")
-        workspace.lineage.close_phase(phase.id, "promoted", last.model)
+        session.lineage.promote(last.model, f"{phase.name} passed its gate")
+        session.lineage.close_phase(phase.id, "promoted", last.model)
     else:
-        workspace.lineage.close_phase(phase.id, "discarded", "; ".join(last.verdict.reasons))
-    return _outcome(workspace, phase, results, already=False)
+        session.lineage.close_phase(phase.id, "discarded", "; ".join(last.verdict.reasons))
+    return _outcome(session, phase, results, already=False)
 
 
 def _trained_attempt(
-    workspace: Workspace,
+    session: Session,
     attempt: AttemptRow,
     rates: list[float],
     base: ModelRow,
     prepared: Prepared,
     before: EvalResult,
 ) -> AttemptResult:
-    workspace.sink.emit(Note(f"attempt {attempt.number}: learning rate {', '.join(f'{rate:g}' for rate in rates)}"))
+    session.sink.emit(Note(f"attempt {attempt.number}: learning rate {', '.join(f'{rate:g}' for rate in rates)}"))
 
-    def train(folder: Path) -> TrainReport:
-        return train_trials(workspace, prepared, base.path, rates, folder)
+    def train(paths: AttemptPaths) -> TrainReport:
+        return train_trials(session, prepared, base.path, rates, paths)
 
-    return run_attempt(workspace, attempt, base, prepared, before, train)
+    return run_attempt(session, attempt, base, prepared, before, train)
 
 
 def run_attempt(
-    workspace: Workspace,
+    session: Session,
     attempt: AttemptRow,
     base: ModelRow,
     prepared: Prepared,
     before: EvalResult,
-    get_adapter: Callable[[Path], TrainReport],
+    get_adapter: Callable[[AttemptPaths], TrainReport],
 ) -> AttemptResult:
     """Get an adapter into the attempt's folder, fuse, evaluate, judge.
 
     A numerical fault or a fuse that loses too much is a verdict, not a crash.
     """
     name = f"{prepared.name}-{attempt.number}"
-    folder = workspace.paths.run(prepared.name, attempt.number)
-    write_json(folder / "phase.json", prepared.spec)
+    paths = session.paths.attempt(prepared.name, attempt.number)
+    write_json(paths.spec, prepared.spec)
     train: TrainReport | None = None
     fused: FuseReport | None = None
     after: EvalResult | None = None
     try:
-        train = stored(folder / "train.json", TrainReport, lambda: get_adapter(folder))
-        fused = stored(folder / "fuse.json", FuseReport, lambda: _fuse(workspace, base, folder, name, prepared))
+        train = stored(paths.train_report, TrainReport, lambda: get_adapter(paths))
+        fused = stored(paths.fuse_report, FuseReport, lambda: _fuse(session, base, paths, name, prepared))
     except (NumericalFault, FuseRefused) as fault:
         verdict = Verdict(passed=False, failure=fault.message)
     else:
-        model = _register(workspace, base, name, folder, prepared.name, attempt.number)
-        before, after, verdict = judge_model(workspace, prepared.spec.gate, base, model, before)
+        model = _register(session, base, name, paths, prepared.name, attempt.number)
+        before, after, verdict = judge_model(session, prepared.spec.gate, base, model, before)
     return AttemptResult(
         phase=prepared.name,
         attempt=attempt.number,
@@ -226,45 +228,49 @@ def _chosen_rate(train: TrainReport | None) -> float | None:
     return next((trial.learning_rate for trial in train.trials if trial.chosen), None) if train else None
 
 
-def _fuse(workspace: Workspace, base: ModelRow, folder: Path, name: str, prepared: Prepared) -> FuseReport:
-    ancestry = workspace.lineage.ancestry(base.name)
+def _fuse(session: Session, base: ModelRow, paths: AttemptPaths, name: str, prepared: Prepared) -> FuseReport:
+    ancestry = session.lineage.ancestry(base.name)
+    compensated = prepared.spec.fuse.rounding == "compensated"
     earlier = [model.adapter for model in ancestry if model.adapter]
     job = FuseJob(
         base=base.path,
         root=ancestry[0].path,
-        adapters=[*earlier, folder / "adapter"],
+        adapters=[*earlier, paths.adapter],
         spec=prepared.spec.fuse,
         valid=prepared.valid,
-        output=workspace.paths.model(name),
-        calibration=choose_calibration(folder, prepared.rows) if prepared.spec.fuse.rounding == "compensated" else None,
+        output=session.paths.model(name),
+        calibration=choose_calibration(paths.calibration, prepared.rows) if compensated else None,
     )
     shutil.rmtree(job.output, ignore_errors=True)  # of a run that was killed before its report was stored
-    return workspace.engine.fuse(job, workspace.sink)
+    return session.engine.fuse(job, session.sink)
 
 
-def _register(workspace: Workspace, base: ModelRow, name: str, folder: Path, phase: str, attempt: int) -> ModelRow:
-    output = workspace.paths.model(name)
-    return workspace.lineage.add_model(
+def _register(session: Session, base: ModelRow, name: str, paths: AttemptPaths, phase: str, attempt: int) -> ModelRow:
+    output = session.paths.model(name)
+    return session.lineage.add_model(
         name,
-        digest=workspace.engine.describe(output).digest,
+        digest=session.engine.describe(output).digest,
         path=output,
         parent=base.name,
-        adapter=folder / "adapter",
+        adapter=paths.adapter,
         phase=phase,
         attempt=attempt,
     )
 
 
-def write_report(workspace: Workspace, name: str) -> Path:
-    """The HTML page of a phase's latest run. Raises InvalidInput if it hasn't ended."""
-    lineage = workspace.lineage
+def write_report(project: Project, name: str) -> Path:
+    """The HTML page of a phase's latest run. Raises InvalidInput if it hasn't ended.
+
+    It is written without the lock: it can be made again at any time, and a reader sees a whole page, old or new.
+    """
+    lineage = project.lineage
     phase = lineage.latest_phase(name)
     outcome = lineage.outcome(phase.id) if phase else None
     stored = [lineage.result(attempt.id) for attempt in lineage.attempts(phase.id)] if phase else []
     results = [result for result in stored if result is not None]
     if phase is None or outcome is None or not results:
         raise InvalidInput(f"{name} has not come to a verdict, there is nothing to report", hint=f"topcoat run {name}")
-    path = workspace.paths.reports / f"{name}.html"
-    matrix = phase_matrix(workspace, results[-1].model if results[-1].verdict.passed else phase.base)
-    write_text(path, render(PhaseReport(name, outcome.kind, results, workspace.suite.cases, matrix)))
+    path = project.paths.report(name)
+    matrix = phase_matrix(lineage, results[-1].model if results[-1].verdict.passed else phase.base)
+    write_text(path, render(PhaseReport(name, outcome.kind, results, project.suite.cases, matrix)))
     return path

@@ -15,8 +15,9 @@ from topcoat.engine.protocol import TrainJob
 from topcoat.errors import NumericalFault
 from topcoat.phases.preparation import Prepared
 from topcoat.progress import Note
-from topcoat.project.session import Workspace
+from topcoat.project.session import Session
 from topcoat.store.files import read_record, staged_folder, write_json
+from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import TrainReport, Trial
 
 __all__ = ["stored", "train_trials"]
@@ -34,27 +35,27 @@ def stored(path: Path, record: type[R], compute: Callable[[], R]) -> R:
 
 
 def train_trials(
-    workspace: Workspace, prepared: Prepared, model: Path, rates: list[float], folder: Path
+    session: Session, prepared: Prepared, model: Path, rates: list[float], paths: AttemptPaths
 ) -> TrainReport:
-    """Leave an adapter in `folder / "adapter"`: of the only run, or of the run with the lowest validation loss.
+    """Leave an adapter in `paths.adapter`: of the only run, or of the run with the lowest validation loss.
 
     All runs share the trunk's activations. A run whose numbers overflow is out, and the others go on; raises
     NumericalFault if every one did.
     """
-    shutil.rmtree(folder / "adapter", ignore_errors=True)  # of a run that was killed before its report was stored
+    shutil.rmtree(paths.adapter, ignore_errors=True)  # of a run that was killed before its report was stored
     runs = list(product(rates, prepared.batches))
     if len(runs) == 1:
-        return _train(workspace, prepared, model, *runs[0], folder)
+        return _train(session, prepared, model, *runs[0], paths)
     trials: list[Trial] = []
     reports: dict[int, TrainReport] = {}
     for number, (rate, seed) in enumerate(runs):
-        own = _folder(folder, rate, seed)
-        workspace.sink.emit(Note(f"trial {number + 1} of {len(runs)}: learning rate {rate:g}, seed {seed}"))
+        own = paths.trial(rate, seed)
+        session.sink.emit(Note(f"trial {number + 1} of {len(runs)}: learning rate {rate:g}, seed {seed}"))
         try:
             report = stored(
-                own / "train.json",
+                own.train_report,
                 TrainReport,
-                partial(_train, workspace, prepared, model, rate, seed, own),
+                partial(_train, session, prepared, model, rate, seed, own),
             )
         except NumericalFault as fault:
             trials.append(Trial(learning_rate=rate, seed=seed, failure=fault.message))
@@ -66,9 +67,9 @@ def train_trials(
     # `prepare` refuses several trials without validation rows, so every report has a loss.
     losses = {number: report.best_loss for number, report in reports.items() if report.best_loss is not None}
     best = min(losses, key=lambda number: (losses[number], number))
-    with staged_folder(folder / "adapter") as staged:
-        shutil.copytree(_folder(folder, *runs[best]) / "adapter", staged, dirs_exist_ok=True)
-    workspace.sink.emit(
+    with staged_folder(paths.adapter) as staged:
+        shutil.copytree(paths.trial(*runs[best]).adapter, staged, dirs_exist_ok=True)
+    session.sink.emit(
         Note(
             f"trial {best + 1} goes on: learning rate {runs[best][0]:g}, seed {runs[best][1]}; "
             f"validation losses {min(losses.values()):.4f} to {max(losses.values()):.4f}"
@@ -78,12 +79,10 @@ def train_trials(
     return reports[best].model_copy(update={"trials": chosen})
 
 
-def _folder(attempt: Path, rate: float, seed: int) -> Path:
-    return attempt / "trials" / f"{rate:g}-{seed}"
-
-
-def _train(workspace: Workspace, prepared: Prepared, model: Path, rate: float, seed: int, folder: Path) -> TrainReport:
-    shutil.rmtree(folder / "adapter", ignore_errors=True)  # of a run that was killed before its report was stored
+def _train(
+    session: Session, prepared: Prepared, model: Path, rate: float, seed: int, paths: AttemptPaths
+) -> TrainReport:
+    shutil.rmtree(paths.adapter, ignore_errors=True)  # of a run that was killed before its report was stored
     job = TrainJob(
         model=model,
         rows=prepared.rows,
@@ -91,7 +90,7 @@ def _train(workspace: Workspace, prepared: Prepared, model: Path, rate: float, s
         valid=prepared.valid,
         spec=prepared.spec.train.model_copy(update={"seed": seed}),
         learning_rate=rate,
-        folder=folder,
-        cache=workspace.paths.cache / "trunk",
+        folder=paths.folder,
+        cache=session.paths.trunk_cache,
     )
-    return workspace.engine.train(job, workspace.sink)
+    return session.engine.train(job, session.sink)

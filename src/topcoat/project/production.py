@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from topcoat.errors import Refused
-from topcoat.project.session import Workspace
+from topcoat.project.session import Session
 from topcoat.store.lineage import ModelRow
 
 __all__ = ["promote", "rollback"]
 
 
-def promote(workspace: Workspace, name: str) -> ModelRow:
+def promote(session: Session, name: str) -> ModelRow:
     """Make a model of the lineage production. Raises InvalidInput for an unknown one, StorageFault if it is gone."""
-    model = workspace.model(name)
-    if workspace.lineage.production() == model.name:
+    model = session.model(name)
+    if session.lineage.production() == model.name:
         raise Refused(f"{model.name} is production already", hint="topcoat status")
-    workspace.lineage.promote(model.name, "promoted by hand")
+    session.lineage.promote(model.name, "promoted by hand")
     return model
 
 
-def rollback(workspace: Workspace) -> tuple[str, ModelRow]:
+def rollback(session: Session) -> tuple[str, ModelRow]:
     """Make the model before the present one production again; returns what it replaces, and it."""
-    current = workspace.lineage.production()
-    previous = workspace.lineage.previous_production()
+    current = session.lineage.production()
+    previous = session.lineage.previous_production()
     if current is None or previous is None:
         raise Refused("there is nothing to roll back to", hint="topcoat log")
-    model = workspace.model(previous)
-    workspace.lineage.rollback("rolled back by hand")
+    model = session.model(previous)
+    session.lineage.rollback("rolled back by hand")
     return current, model

@@ -17,12 +17,12 @@ from topcoat.spec.reading.section import Section, cross_check_failed
 __all__ = [
     "PROJECT_FILE",
     "EvalSection",
-    "Project",
     "ProjectSection",
+    "ProjectSettings",
     "ProjectSpec",
     "find_project",
     "is_hub_id",
-    "load_project",
+    "load_settings",
 ]
 
 PROJECT_FILE = "topcoat.toml"
@@ -77,7 +77,7 @@ class ProjectSpec(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class ProjectSettings:
     """A project whose files are all there. Paths are absolute.
 
     `base` is a folder, or text if it is a Hugging Face id. `system_prompt` is the text itself, with `\\n` line ends and
@@ -111,7 +111,7 @@ def find_project(start: Path) -> Path:
     raise InvalidInput(f"no {PROJECT_FILE} in {begin} or above it", hint="topcoat init --base MODEL")
 
 
-def load_project(folder: Path) -> Project:
+def load_settings(folder: Path) -> ProjectSettings:
     """The project in `folder`. Raises `InvalidInput` with every mistake of `topcoat.toml` and every missing file."""
     root = folder.absolute()
     path = root / PROJECT_FILE
@@ -120,7 +120,7 @@ def load_project(folder: Path) -> Project:
     document = read_toml(path, ProjectSpec)
     section = document.value.project
     files = _Files(root, document)
-    project = Project(
+    settings = ProjectSettings(
         root=root,
         spec=document.value,
         base=files.base(section.base),
@@ -131,7 +131,7 @@ def load_project(folder: Path) -> Project:
     )
     if files.mistakes:
         raise InvalidInput.collect(str(path), files.mistakes)
-    return project
+    return settings
 
 
 class _Files:

@@ -31,6 +31,7 @@ __all__ = [
     "OutcomeRow",
     "PhaseRow",
     "ProductionRow",
+    "WritableLineage",
 ]
 
 OutcomeKind = Literal["promoted", "discarded"]
@@ -110,19 +111,148 @@ def _now() -> datetime:
 
 
 class Lineage(DatabaseOwner):
-    """The project's history. For one thread; close it, or use it in a `with` block.
+    """The project's history, for reading. For one thread; close it, or use it in a `with` block.
 
-    Every method raises `StorageFault` if the database is damaged or the disk is full, `Refused` if a row was written by
-    another version of topcoat; then it does nothing.
+    Every method raises `StorageFault` if the database is damaged, `Refused` if a row was written by another version of
+    topcoat.
+    """
+
+    def __init__(self, paths: ProjectPaths) -> None:
+        """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it."""
+        self._root = paths.root.absolute()
+        self._db = Database(paths.database, LINEAGE_MIGRATIONS)
+
+    # Models
+
+    def model(self, name: str) -> ModelRow | None:
+        row = self._db.row("SELECT * FROM models WHERE name = ?", name)
+        return self._model(row) if row else None
+
+    def require_model(self, name: str) -> ModelRow:
+        """The model `name`. Raises `InvalidInput` if there is none, naming one that is close."""
+        row = self.model(name)
+        if row is None:
+            close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
+            hint = f'did you mean "{close[0]}"?' if close else "topcoat log"
+            raise InvalidInput(f'no model is called "{name}"', hint=hint)
+        return row
+
+    def models(self) -> list[ModelRow]:
+        """Every model, oldest first."""
+        return [self._model(row) for row in self._db.rows("SELECT * FROM models ORDER BY rowid")]
+
+    def ancestry(self, name: str) -> list[ModelRow]:
+        """The models from the root to `name`, both included. Raises `InvalidInput` if there is no such model."""
+        line = [self.require_model(name)]
+        while line[-1].parent is not None:
+            line.append(self.require_model(line[-1].parent))
+        return line[::-1]
+
+    # Production
+
+    def production(self) -> str | None:
+        """The model in production, or None if none was ever promoted."""
+        stack = self._production_stack()
+        return stack[-1] if stack else None
+
+    def previous_production(self) -> str | None:
+        """The model that a rollback would bring back, or None if there is none."""
+        stack = self._production_stack()
+        return stack[-2] if len(stack) > 1 else None
+
+    def production_history(self) -> list[ProductionRow]:
+        """Every change of the production model, oldest first."""
+        rows = self._db.rows("SELECT seq, model, kind, reason, created FROM production ORDER BY seq")
+        return [ProductionRow(*row) for row in rows]
+
+    def _production_stack(self) -> list[str]:
+        """The history replayed: a promotion puts its model on top, a rollback takes the top away."""
+        stack: list[str] = []
+        for row in self.production_history():
+            if row.kind == "promote":
+                stack.append(row.model)
+            else:
+                stack.pop()
+        return stack
+
+    # Phases and attempts
+
+    def latest_phase(self, name: str) -> PhaseRow | None:
+        """The last run of the phase `name`."""
+        row = self._db.row("SELECT * FROM phases WHERE name = ? ORDER BY id DESC LIMIT 1", name)
+        return self._phase(row) if row else None
+
+    def phases(self) -> list[PhaseRow]:
+        """Every run of every phase, oldest first."""
+        return [self._phase(row) for row in self._db.rows("SELECT * FROM phases ORDER BY id")]
+
+    def attempts(self, phase_id: int) -> list[AttemptRow]:
+        """The attempts of a phase, in order."""
+        query = "SELECT id, phase_id, number, learning_rate, created FROM attempts WHERE phase_id = ? ORDER BY number"
+        return [AttemptRow(*row) for row in self._db.rows(query, phase_id)]
+
+    def origin(self, model: ModelRow) -> tuple[PhaseRow, AttemptRow] | None:
+        """The run of a phase, and the attempt, that made `model`; None for a root."""
+        for phase in self.phases():
+            # Attempts are numbered through all runs of a phase's name: the number tells which run it was.
+            for attempt in self.attempts(phase.id) if phase.name == model.phase else ():
+                if attempt.number == model.attempt:
+                    return phase, attempt
+        return None
+
+    def result(self, attempt_id: int) -> AttemptResult | None:
+        row = self._db.row("SELECT result FROM results WHERE attempt_id = ?", attempt_id)
+        return self._db.record(AttemptResult, row["result"], "results", attempt_id) if row else None
+
+    def outcome(self, phase_id: int) -> OutcomeRow | None:
+        """How a phase ended, or None while it is open."""
+        row = self._db.row("SELECT phase_id, kind, detail, created FROM outcomes WHERE phase_id = ?", phase_id)
+        return OutcomeRow(*row) if row else None
+
+    # Evaluations
+
+    def evaluation(self, key: str) -> EvalResult | None:
+        row = self._db.row("SELECT * FROM evaluations WHERE key = ?", key)
+        return self._evaluation(row).result if row else None
+
+    def evaluations(self) -> list[EvaluationRow]:
+        """Every evaluation, oldest first."""
+        return [self._evaluation(row) for row in self._db.rows("SELECT * FROM evaluations ORDER BY seq")]
+
+    # Rows and values
+
+    def _model(self, row: sqlite3.Row) -> ModelRow:
+        return ModelRow(
+            name=row["name"],
+            digest=row["digest"],
+            path=self._root / row["path"],
+            parent=row["parent"],
+            root=row["root"],
+            adapter=None if row["adapter"] is None else self._root / row["adapter"],
+            phase=row["phase"],
+            attempt=row["attempt"],
+            created=row["created"],
+        )
+
+    def _phase(self, row: sqlite3.Row) -> PhaseRow:
+        spec = self._db.record(PhaseSpec, row["spec"], "phases", row["id"])
+        return PhaseRow(row["id"], row["name"], row["digest"], spec, row["base"], row["created"])
+
+    def _evaluation(self, row: sqlite3.Row) -> EvaluationRow:
+        result = self._db.record(EvalResult, row["result"], "evaluations", row["seq"])
+        return EvaluationRow(row["key"], row["model"], result, row["created"])
+
+
+class WritableLineage(Lineage):
+    """The project's history, for whoever holds the project's lock.
+
+    Every method raises `StorageFault` if the database is damaged or the disk is full, and does nothing then.
     """
 
     def __init__(self, paths: ProjectPaths, *, clock: Callable[[], datetime] = _now) -> None:
         """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it."""
-        self._root = paths.root.absolute()
+        super().__init__(paths)
         self._clock = clock
-        self._db = Database(paths.database, LINEAGE_MIGRATIONS)
-
-    # Models
 
     def add_model(
         self,
@@ -168,47 +298,6 @@ class Lineage(DatabaseOwner):
             )
         return self.require_model(name)
 
-    def model(self, name: str) -> ModelRow | None:
-        row = self._db.row("SELECT * FROM models WHERE name = ?", name)
-        return self._model(row) if row else None
-
-    def require_model(self, name: str) -> ModelRow:
-        """The model `name`. Raises `InvalidInput` if there is none, naming one that is close."""
-        row = self.model(name)
-        if row is None:
-            close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
-            hint = f'did you mean "{close[0]}"?' if close else "topcoat log"
-            raise InvalidInput(f'no model is called "{name}"', hint=hint)
-        return row
-
-    def models(self) -> list[ModelRow]:
-        """Every model, oldest first."""
-        return [self._model(row) for row in self._db.rows("SELECT * FROM models ORDER BY rowid")]
-
-    def ancestry(self, name: str) -> list[ModelRow]:
-        """The models from the root to `name`, both included. Raises `InvalidInput` if there is no such model."""
-        line = [self.require_model(name)]
-        while line[-1].parent is not None:
-            line.append(self.require_model(line[-1].parent))
-        return line[::-1]
-
-    # Production
-
-    def production(self) -> str | None:
-        """The model in production, or None if none was ever promoted."""
-        stack = self._production_stack()
-        return stack[-1] if stack else None
-
-    def previous_production(self) -> str | None:
-        """The model that a rollback would bring back, or None if there is none."""
-        stack = self._production_stack()
-        return stack[-2] if len(stack) > 1 else None
-
-    def production_history(self) -> list[ProductionRow]:
-        """Every change of the production model, oldest first."""
-        rows = self._db.rows("SELECT seq, model, kind, reason, created FROM production ORDER BY seq")
-        return [ProductionRow(*row) for row in rows]
-
     def promote(self, model: str, reason: str) -> ProductionRow:
         """Make `model` the production model; if it already is, nothing changes. Raises `InvalidInput`."""
         with self._db.transaction():
@@ -229,18 +318,6 @@ class Lineage(DatabaseOwner):
             self._db.insert("production", model=model, kind="rollback", reason=reason, created=self._timestamp())
         return self.production_history()[-1]
 
-    def _production_stack(self) -> list[str]:
-        """The history replayed: a promotion puts its model on top, a rollback takes the top away."""
-        stack: list[str] = []
-        for row in self.production_history():
-            if row.kind == "promote":
-                stack.append(row.model)
-            else:
-                stack.pop()
-        return stack
-
-    # Phases and attempts
-
     def add_phase(self, name: str, spec: PhaseSpec, base: str, *, digest: str) -> PhaseRow:
         """Record that the phase `name` begins, with this `spec`, from the model `base`.
 
@@ -252,15 +329,6 @@ class Lineage(DatabaseOwner):
                 "phases", name=name, digest=digest, spec=spec.model_dump_json(), base=base, created=created
             )
         return PhaseRow(number, name, digest, spec, base, created)
-
-    def latest_phase(self, name: str) -> PhaseRow | None:
-        """The last run of the phase `name`."""
-        row = self._db.row("SELECT * FROM phases WHERE name = ? ORDER BY id DESC LIMIT 1", name)
-        return self._phase(row) if row else None
-
-    def phases(self) -> list[PhaseRow]:
-        """Every run of every phase, oldest first."""
-        return [self._phase(row) for row in self._db.rows("SELECT * FROM phases ORDER BY id")]
 
     def add_attempt(self, phase_id: int, learning_rate: float) -> AttemptRow:
         """Record that the next attempt of a phase begins.
@@ -283,20 +351,6 @@ class Lineage(DatabaseOwner):
             )
         return self.attempts(phase_id)[-1]
 
-    def attempts(self, phase_id: int) -> list[AttemptRow]:
-        """The attempts of a phase, in order."""
-        query = "SELECT id, phase_id, number, learning_rate, created FROM attempts WHERE phase_id = ? ORDER BY number"
-        return [AttemptRow(*row) for row in self._db.rows(query, phase_id)]
-
-    def origin(self, model: ModelRow) -> tuple[PhaseRow, AttemptRow] | None:
-        """The run of a phase, and the attempt, that made `model`; None for a root."""
-        for phase in self.phases():
-            # Attempts are numbered through all runs of a phase's name: the number tells which run it was.
-            for attempt in self.attempts(phase.id) if phase.name == model.phase else ():
-                if attempt.number == model.attempt:
-                    return phase, attempt
-        return None
-
     def add_result(self, attempt_id: int, result: AttemptResult) -> None:
         """Record how an attempt came out. To record the same again changes nothing; another result is `Refused`."""
         with self._db.transaction():
@@ -306,10 +360,6 @@ class Lineage(DatabaseOwner):
                 self._db.insert("results", attempt_id=attempt_id, result=text, created=self._timestamp())
             elif known != result:
                 raise Refused(f"attempt {result.attempt} of {result.phase} already has another result")
-
-    def result(self, attempt_id: int) -> AttemptResult | None:
-        row = self._db.row("SELECT result FROM results WHERE attempt_id = ?", attempt_id)
-        return self._db.record(AttemptResult, row["result"], "results", attempt_id) if row else None
 
     def close_phase(self, phase_id: int, kind: OutcomeKind, detail: str) -> OutcomeRow:
         """Record how a phase ended. To close it the same way again changes nothing; another way is `Refused`."""
@@ -323,29 +373,12 @@ class Lineage(DatabaseOwner):
             raise Refused(f"the phase was already {known.kind}: {known.detail}", hint="topcoat log")
         return known
 
-    def outcome(self, phase_id: int) -> OutcomeRow | None:
-        """How a phase ended, or None while it is open."""
-        row = self._db.row("SELECT phase_id, kind, detail, created FROM outcomes WHERE phase_id = ?", phase_id)
-        return OutcomeRow(*row) if row else None
-
-    # Evaluations
-
     def put_evaluation(self, key: str, model: str, result: EvalResult) -> None:
         """Record an evaluation under the digest of its inputs. The first one under a `key` stays."""
         with self._db.transaction():
             if self._db.row("SELECT 1 FROM evaluations WHERE key = ?", key) is None:
                 text = json_text(result)
                 self._db.insert("evaluations", key=key, model=model, result=text, created=self._timestamp())
-
-    def evaluation(self, key: str) -> EvalResult | None:
-        row = self._db.row("SELECT * FROM evaluations WHERE key = ?", key)
-        return self._evaluation(row).result if row else None
-
-    def evaluations(self) -> list[EvaluationRow]:
-        """Every evaluation, oldest first."""
-        return [self._evaluation(row) for row in self._db.rows("SELECT * FROM evaluations ORDER BY seq")]
-
-    # Rows and values
 
     def _timestamp(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="milliseconds")
@@ -354,24 +387,3 @@ class Lineage(DatabaseOwner):
         """`path`, relative to the project if it lies inside."""
         absolute = path if path.is_absolute() else Path.cwd() / path
         return str(absolute.relative_to(self._root)) if absolute.is_relative_to(self._root) else str(absolute)
-
-    def _model(self, row: sqlite3.Row) -> ModelRow:
-        return ModelRow(
-            name=row["name"],
-            digest=row["digest"],
-            path=self._root / row["path"],
-            parent=row["parent"],
-            root=row["root"],
-            adapter=None if row["adapter"] is None else self._root / row["adapter"],
-            phase=row["phase"],
-            attempt=row["attempt"],
-            created=row["created"],
-        )
-
-    def _phase(self, row: sqlite3.Row) -> PhaseRow:
-        spec = self._db.record(PhaseSpec, row["spec"], "phases", row["id"])
-        return PhaseRow(row["id"], row["name"], row["digest"], spec, row["base"], row["created"])
-
-    def _evaluation(self, row: sqlite3.Row) -> EvaluationRow:
-        result = self._db.record(EvalResult, row["result"], "evaluations", row["seq"])
-        return EvaluationRow(row["key"], row["model"], result, row["created"])

@@ -1,4 +1,6 @@
-"""One writing command a project at a time. The kernel drops the lock with the process, however it ends."""
+"""One writing command a project at a time, one writer of a file at a time. The kernel drops a lock with its process,
+however that ends.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from pathlib import Path
 from topcoat.errors import Refused, StorageFault, Where
 from topcoat.store.files import no_space
 
-__all__ = ["project_lock"]
+__all__ = ["project_lock", "write_lock"]
 
 
 @contextmanager
@@ -26,12 +28,7 @@ def project_lock(path: Path, command: str) -> Iterator[None]:
     Processes forked inside the block share the lock and must end before it can be taken again. Raises `Refused` if
     another process, or this one, holds it; `StorageFault` if the file can't be made or the file system has no locks.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise _fault(path, error) from error
-    try:
+    with _opened(path) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write(descriptor, _holder(command))
@@ -43,6 +40,32 @@ def project_lock(path: Path, command: str) -> Iterator[None]:
             yield
         finally:
             os.ftruncate(descriptor, 0)
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[None]:
+    """Wait for the lock file `path`, and hold it while the block runs: for what is read, changed and written back in a
+    moment. To take it again inside the block waits forever.
+
+    Raises `StorageFault` if the file can't be made or the file system has no locks.
+    """
+    with _opened(path) as descriptor:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _fault(path, error) from error
+        yield
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise _fault(path, error) from error
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 

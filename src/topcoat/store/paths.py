@@ -5,14 +5,76 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ProjectPaths"]
+__all__ = ["AttemptPaths", "ProjectPaths"]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPaths:
+    """The layout of one attempt's `folder`, or of one trial's in it.
+
+    An engine writes `adapter`, `checkpoints` and `metrics.jsonl`; the other files are the phase's.
+    """
+
+    folder: Path
+
+    @property
+    def spec(self) -> Path:
+        """The phase file's content as it was when the attempt began."""
+        return self.folder / "phase.json"
+
+    @property
+    def train_report(self) -> Path:
+        return self.folder / "train.json"
+
+    @property
+    def fuse_report(self) -> Path:
+        return self.folder / "fuse.json"
+
+    @property
+    def calibration(self) -> Path:
+        """The rows of compensated rounding."""
+        return self.folder / "calibration.json"
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def trial(self, learning_rate: float, seed: int) -> AttemptPaths:
+        """One of several trainings of the attempt."""
+        return AttemptPaths(self.folder / "trials" / f"{learning_rate:g}-{seed}")
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectPaths:
-    """The layout of `.topcoat/` in the project folder `root`."""
+    """The layout of the project folder `root`: what topcoat writes into the user's folders, and `.topcoat/`."""
 
     root: Path
+
+    def phase(self, name: str) -> Path:
+        """The file of the phase `name`."""
+        return self.phases / f"{name}.toml"
+
+    @property
+    def phases(self) -> Path:
+        return self.root / "phases"
+
+    def data(self, name: str) -> Path:
+        """The examples that are extracted for the phase `name`."""
+        return self.root / "data" / f"{name}.jsonl"
+
+    @property
+    def new_data(self) -> Path:
+        """Where an example goes that is written for no phase."""
+        return self.data("new")
+
+    @property
+    def captured_suite(self) -> Path:
+        """The evaluation cases that are extracted from held-out sessions."""
+        return self.root / "suites" / "captured.jsonl"
 
     @property
     def state(self) -> Path:
@@ -33,6 +95,21 @@ class ProjectPaths:
         return self.state / "lock"
 
     @property
+    def reviews(self) -> Path:
+        """What people decided on extracted examples."""
+        return self.state / "reviews.json"
+
+    @property
+    def extracted(self) -> Path:
+        """The digests of the files that extraction wrote."""
+        return self.state / "extracted.json"
+
+    @property
+    def review_lock(self) -> Path:
+        """Held while extracted examples or `reviews` are written, which may be while a run holds `lock`."""
+        return self.state / "review-lock"
+
+    @property
     def models(self) -> Path:
         return self.state / "models"
 
@@ -46,6 +123,18 @@ class ProjectPaths:
         return self.state / "cache"
 
     @property
+    def trunk_cache(self) -> Path:
+        return self.cache / "trunk"
+
+    def measured(self, key: str) -> Path:
+        """What was measured of the updates of a phase; `key` is the digest of everything that decides it."""
+        return self.cache / "measured" / f"{key}.json"
+
+    def report(self, phase: str) -> Path:
+        """The page of a phase."""
+        return self.reports / f"{phase}.html"
+
+    @property
     def reports(self) -> Path:
         return self.state / "reports"
 
@@ -53,6 +142,6 @@ class ProjectPaths:
         """The folder of the model `name`."""
         return self.models / name
 
-    def run(self, phase: str, attempt: int) -> Path:
-        """The folder of one attempt, counted from 1: resolved spec, adapter, checkpoints, metrics, completions."""
-        return self.runs / phase / str(attempt)
+    def attempt(self, phase: str, number: int) -> AttemptPaths:
+        """One attempt of a phase, counted from 1."""
+        return AttemptPaths(self.runs / phase / str(number))

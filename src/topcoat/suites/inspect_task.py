@@ -29,9 +29,7 @@ from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer, stde
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import ToolCall
 
-from topcoat.engine.fake import FakeEngine
-from topcoat.progress import Silent
-from topcoat.project.session import read_workspace
+from topcoat.project.project import open_project
 from topcoat.spec.canonical import canonical_json
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.suite import Case
@@ -46,9 +44,9 @@ def suite(project: str = ".") -> Task:
 
     Temperature is 0 unless the command line says otherwise. Raises what opening the project raises.
     """
-    with read_workspace(Path(project), FakeEngine(), Silent()) as workspace:
-        found, catalog, prompt = workspace.suite, workspace.catalog, workspace.project.system_prompt
-        name = workspace.project.name
+    with open_project(Path(project)) as opened:
+        found, catalog, prompt = opened.suite, opened.catalog, opened.settings.system_prompt
+        name = opened.settings.name
     cases = {case.id: case for case in found.cases if not case.reserve}
     samples = [
         Sample(

@@ -13,7 +13,7 @@ from topcoat.phases.plan import GOAL, LEAST, Plan
 from topcoat.phases.planning import plan_phase, write_plan
 from topcoat.phases.run import PhaseOutcome, run_phase
 from topcoat.progress import Note
-from topcoat.project.session import Workspace
+from topcoat.project.session import Session
 from topcoat.quantity import counted
 from topcoat.spec.reading.loader import read_text
 from topcoat.usage.extraction.extract import Extraction, extract_examples
@@ -33,48 +33,48 @@ class CycleOutcome:
 
 
 def turn_cycle(
-    workspace: Workspace, *, goal: float = GOAL, held_out: float = HELD_OUT, review: bool = False
+    session: Session, *, goal: float = GOAL, held_out: float = HELD_OUT, review: bool = False
 ) -> CycleOutcome:
     """Turn once. Stops without a phase if nothing is weak, or no weak category has `LEAST` examples, or fewer than that
     are new since a turn that was discarded; with `review`, before the run. Raises what planning, extraction and the
     run raise.
     """
-    name, discarded = _next_turn(workspace)
-    path = workspace.project.root / "phases" / f"{name}.toml"
+    name, discarded = _next_turn(session)
+    path = session.paths.phase(name)
     found: Extraction | None = None
     if not path.exists():
-        plan = plan_phase(workspace, name=name, goal=goal)
+        plan = plan_phase(session, name=name, goal=goal)
         if plan.spec is None:
             return CycleOutcome(name, f"no category of {plan.model} is weak")
-        found = extract_examples(workspace, name, plan.spec.data.quota, held_out=held_out)
+        found = extract_examples(session, name, plan.spec.data.quota, held_out=held_out)
         enough = {category: n for category, n in found.examples.items() if n >= LEAST}
         if not enough:
             return CycleOutcome(name, f"too little data: no weak category has {LEAST} examples", found)
         if enough.keys() != found.examples.keys():
-            found = extract_examples(workspace, name, enough, held_out=held_out)
+            found = extract_examples(session, name, enough, held_out=held_out)
         new = _lines(Path(found.path)) - (_lines(discarded) if discarded else set())
         if len(new) < LEAST:
             return CycleOutcome(name, f"too little data: {counted(len(new), 'new example')} since {discarded}", found)
         targets = dict.fromkeys(enough)
         examples = sum(found.examples.values())
-        plan = plan_phase(workspace, name=name, goal=goal, examples=examples, targets=targets)
+        plan = plan_phase(session, name=name, goal=goal, examples=examples, targets=targets)
         write_plan(_with_quota(plan, found.examples), path)
         counts = ", ".join(f"{category} {n}" for category, n in found.examples.items())
-        workspace.sink.emit(Note(f"{name}: examples from {counted(found.sessions, 'session')}: {counts}"))
+        session.sink.emit(Note(f"{name}: examples from {counted(found.sessions, 'session')}: {counts}"))
         if review:
             return CycleOutcome(name, f"for review: topcoat review --phase {name}, then topcoat cycle", found)
-    return CycleOutcome(name, extraction=found, outcome=run_phase(workspace, path))
+    return CycleOutcome(name, extraction=found, outcome=run_phase(session, path))
 
 
-def _next_turn(workspace: Workspace) -> tuple[str, Path | None]:
+def _next_turn(session: Session) -> tuple[str, Path | None]:
     """The phase to begin or to go on with, and the data of the one before it if that was discarded."""
-    root, number, discarded = workspace.project.root, 1, None
+    number, discarded = 1, None
     while True:
-        phase = workspace.lineage.latest_phase(f"cycle{number}")
-        outcome = workspace.lineage.outcome(phase.id) if phase else None
+        phase = session.lineage.latest_phase(f"cycle{number}")
+        outcome = session.lineage.outcome(phase.id) if phase else None
         if outcome is None:
             return f"cycle{number}", discarded
-        discarded = root / "data" / f"cycle{number}.jsonl" if outcome.kind == "discarded" else None
+        discarded = session.paths.data(f"cycle{number}") if outcome.kind == "discarded" else None
         number += 1
 
 

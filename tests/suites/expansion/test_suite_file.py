@@ -20,13 +20,13 @@ SUITE = Path("suites", "routing.jsonl")
 
 
 def expanded(project: Path, count: int, to: Path | None = None, **options: object) -> ExpandedSuite:
-    with opened(project) as workspace:
-        return expand_suite(workspace, project / TEMPLATES, count, to=to, **options)  # type: ignore[arg-type]
+    with opened(project) as session:
+        return expand_suite(session, project / TEMPLATES, count, to=to, **options)  # type: ignore[arg-type]
 
 
 def cases(project: Path, path: Path = SUITE) -> tuple[Case, ...]:
-    with opened(project) as workspace:
-        return load_suite(project / path, workspace.catalog).cases
+    with opened(project) as session:
+        return load_suite(project / path, session.catalog).cases
 
 
 def test_a_suite_of_its_own_that_check_and_eval_take(fake_project: Path) -> None:
@@ -35,13 +35,13 @@ def test_a_suite_of_its_own_that_check_and_eval_take(fake_project: Path) -> None
     assert (done.examples, done.reserve, done.left_out) == (1029, False, [])
     toml = fake_project / "topcoat.toml"
     toml.write_text(toml.read_text().replace(str(SUITE), "suites/big.jsonl"))
-    with opened(fake_project) as workspace:
-        assert len(workspace.suite.cases) == 140
-        report = prepare(workspace, fake_project / "phases/phase34a.toml").report
+    with opened(fake_project) as session:
+        assert len(session.suite.cases) == 140
+        report = prepare(session, fake_project / "phases/phase34a.toml").report
         assert not [finding for finding in report.findings if finding.code.startswith("eval")]
         names = ("phase33b", "phase34a", "phase34a-valid")
         trained = [example for name in names for example in load_examples(fake_project / f"data/{name}.jsonl")]
-        assert check_suite(trained, workspace.suite, workspace.catalog) == []
+        assert check_suite(trained, session.suite, session.catalog) == []
 
 
 def test_equal_inputs_make_equal_bytes_and_edited_files_stay(fake_project: Path) -> None:
@@ -111,20 +111,20 @@ def test_an_id_that_the_suite_has(fake_project: Path) -> None:
 def test_all_training_data_is_looked_at(fake_project: Path) -> None:
     write_phase(fake_project, "later", data__train=["data/new.jsonl", "data/unwritten.jsonl"])
     (fake_project / "data/new.jsonl").write_bytes((fake_project / "data/phase34a.jsonl").read_bytes())
-    with opened(fake_project) as workspace:
-        found = [path.name for path in training_files(workspace)]
+    with opened(fake_project) as session:
+        found = [path.name for path in training_files(session)]
     assert found == ["phase33b.jsonl", "new.jsonl", "phase34a.jsonl"]
     (fake_project / "phases/broken.toml").write_text("[data]\n")
-    with opened(fake_project) as workspace, pytest.raises(InvalidInput, match="broken"):
-        training_files(workspace)
+    with opened(fake_project) as session, pytest.raises(InvalidInput, match="broken"):
+        training_files(session)
 
 
 def test_the_templates_in_the_documentation_make_cases(fake_project: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "suites.md").read_text()
     path = fake_project / "documented.toml"
     path.write_text(page.partition("```toml\n")[2].partition("```")[0])
-    with opened(fake_project) as workspace:
-        done = expand_suite(workspace, path, 3, to=fake_project / "documented.jsonl")
-        made = load_suite(fake_project / "documented.jsonl", workspace.catalog).cases
+    with opened(fake_project) as session:
+        done = expand_suite(session, path, 3, to=fake_project / "documented.jsonl")
+        made = load_suite(fake_project / "documented.jsonl", session.catalog).cases
     assert done.cases == {"git": 3}
     assert all(case.expect.calls[0].args["count"] in (3, 5, 10) for case in made)

@@ -19,6 +19,7 @@ from tests.support.fake_project import opened
 from tests.support.usage.serving import serving
 from topcoat.demo import TEMPLATE
 from topcoat.errors import InvalidInput
+from topcoat.progress import Silent
 from topcoat.usage.capture.serving import Serving, serve
 from topcoat.usage.dialogue import dialogues
 from topcoat.usage.importing import open_log
@@ -85,10 +86,10 @@ def test_a_model_server_that_dies_ends_the_front_with_its_reason(project: Path) 
 
 @pytest.mark.slow
 def test_a_new_production_model_is_announced_to_whoever_serves_the_old_one(project: Path) -> None:
-    with serving(project) as running, opened(project) as workspace:
-        model = workspace.model("production")
-        workspace.lineage.add_model("better", digest=model.digest, path=model.path, parent=model.name)
-        workspace.lineage.promote("better", "for the test")
+    with serving(project) as running, opened(project) as session:
+        model = session.model("production")
+        session.lineage.add_model("better", digest=model.digest, path=model.path, parent=model.name)
+        session.lineage.promote("better", "for the test")
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and "better" not in running.printed[-1]:
             time.sleep(0.1)
@@ -108,7 +109,7 @@ def test_a_model_that_cannot_be_served_is_said_at_once(project: Path) -> None:
 
 def test_others_are_let_in_with_a_token_only(project: Path) -> None:
     with pytest.raises(InvalidInput, match="could use the model"):
-        serve(None, Serving(host="0.0.0.0"))  # type: ignore[arg-type]  # it gets no further
+        serve(None, Serving(host="0.0.0.0"), Silent())  # type: ignore[arg-type]  # it gets no further
 
 
 def _alive(process: int) -> bool:

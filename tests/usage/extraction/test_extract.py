@@ -32,8 +32,8 @@ def captured(fake_project: Path) -> Path:
 
 
 def extracted(project: Path, quota: dict[str, int] | None = None, **options: object) -> Extraction:
-    with opened(project) as workspace:
-        return extract_examples(workspace, "next", {"domain": 12} if quota is None else quota, **options)  # type: ignore[arg-type]
+    with opened(project) as session:
+        return extract_examples(session, "next", {"domain": 12} if quota is None else quota, **options)  # type: ignore[arg-type]
 
 
 def test_sessions_become_examples_that_a_phase_takes(captured: Path) -> None:
@@ -48,8 +48,8 @@ def test_sessions_become_examples_that_a_phase_takes(captured: Path) -> None:
     assert extra["session"].startswith("session")
     assert len(extra["events"]) == 2
     write_phase(captured, "next", data__train=["data/next.jsonl"])
-    with opened(captured) as workspace:
-        assert prepare(workspace, captured / "phases" / "next.toml").report.errors == []
+    with opened(captured) as session:
+        assert prepare(session, captured / "phases" / "next.toml").report.errors == []
 
 
 def test_training_and_evaluation_share_no_session_and_no_question(captured: Path) -> None:
@@ -100,9 +100,11 @@ def test_what_review_rejected_stays_out_and_what_it_edited_stays_edited(captured
     ids = [json.loads(line)["candidate"] for line in (captured / "data" / "next.jsonl").read_text().splitlines()]
     answer = json.loads((captured / "data" / "next.jsonl").read_text().splitlines()[1])["messages"][-1]
     edited = [{"role": "user", "content": "Bind-check it, views/x.py"}, answer]
-    with opened(captured) as workspace:
+    with opened(captured) as session:
         decide(
-            workspace, "next", {ids[0]: Decision(kind="rejected"), ids[1]: Decision(kind="accepted", messages=edited)}
+            session.paths,
+            "next",
+            {ids[0]: Decision(kind="rejected"), ids[1]: Decision(kind="accepted", messages=edited)},
         )
     found = extracted(captured, held_out=0.0)
     text = (captured / "data" / "next.jsonl").read_text()

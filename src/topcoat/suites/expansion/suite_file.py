@@ -10,7 +10,7 @@ from typing import Literal
 from topcoat.errors import InvalidInput, Mistake, Refused, Where
 from topcoat.examples.reading import read_examples
 from topcoat.examples.training_files import training_files
-from topcoat.project.session import Workspace
+from topcoat.project.session import LockedProject
 from topcoat.spec.case_template import CaseTemplates, load_templates
 from topcoat.spec.example import LocatedExample
 from topcoat.spec.reading.loader import read_text
@@ -48,7 +48,7 @@ class ExpandedSuite(Record):
 
 
 def expand_suite(
-    workspace: Workspace, source: Path, count: int, seed: int = 0, *, to: Path | None = None, overwrite: bool = False
+    project: LockedProject, source: Path, count: int, seed: int = 0, *, to: Path | None = None, overwrite: bool = False
 ) -> ExpandedSuite:
     """Make `count` cases a category from the templates in `source`, and write them as the suite `to`.
 
@@ -56,14 +56,14 @@ def expand_suite(
     InvalidInput with every mistake of the templates, or if they can't make so many; Refused if `to`, or reserve cases
     of these templates, are there already, unless `overwrite`.
     """
-    templates = load_templates(source, workspace.catalog)
-    suite, reserve = workspace.suite, to is None
-    path = to or workspace.project.suite
+    templates = load_templates(source, project.catalog)
+    suite, reserve = project.suite, to is None
+    path = to or project.settings.suite
     others = _without(suite, templates, reserve=reserve) if path.absolute() == suite.path.absolute() else suite
     if reserve:
         _require_measured(templates, others)
-    examples = _examples(training_files(workspace), workspace.project.root)
-    made = expand(templates, count, seed, examples=examples, suite=others, catalog=workspace.catalog)
+    examples = _examples(training_files(project), project.paths.root)
+    made = expand(templates, count, seed, examples=examples, suite=others, catalog=project.catalog)
     cases = made.cases
     if reserve:
         cases = tuple(case.model_copy(update={"reserve": True}) for case in cases)

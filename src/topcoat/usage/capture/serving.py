@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from topcoat.engine.registry import ENGINES, EngineEntry
 from topcoat.errors import EngineFault, InvalidInput, StorageFault
 from topcoat.progress import Note, Sink
-from topcoat.project.session import Workspace
+from topcoat.project.project import Project
+from topcoat.store.lineage import Lineage
 from topcoat.suites.endpoint import KEY_VARIABLE
 from topcoat.usage.capture.access import Access, is_loopback
 from topcoat.usage.capture.exchange import Exchange
@@ -54,7 +55,7 @@ class Serving:
     engine: EngineEntry = ENGINES["mlx"]
 
 
-def serve(workspace: Workspace, serving: Serving) -> RecordingFigures:
+def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
     """Serve until SIGINT or SIGTERM; gives what became of the recorded exchanges.
 
     Raises `InvalidInput` for a host that others can reach without a token, `Refused` if the port is taken,
@@ -65,13 +66,13 @@ def serve(workspace: Workspace, serving: Serving) -> RecordingFigures:
         raise InvalidInput(
             message, hint=f"{TOKEN_VARIABLE}=$(openssl rand -hex 16) topcoat serve --host {serving.host}"
         )
-    recorder = Recorder(workspace.paths.events)
+    recorder = Recorder(project.paths.events)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        asyncio.run(_serve(workspace, serving, recorder))
+        asyncio.run(_serve(project, serving, sink, recorder))
     finally:
         figures = recorder.close()
-        _say_what_became(figures, workspace.sink)
+        _say_what_became(figures, sink)
     return figures
 
 
@@ -91,12 +92,12 @@ def exchange_events(exchange: Exchange, sessions: Sessions, *, model: str, repos
     return [*first, *(event for events in others for event in events if event.answer is not None)]
 
 
-async def _serve(workspace: Workspace, serving: Serving, recorder: Recorder) -> None:
+async def _serve(project: Project, serving: Serving, sink: Sink, recorder: Recorder) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    repository = serving.repository or workspace.project.root
-    model = "" if serving.upstream else workspace.model("production").name
+    repository = serving.repository or project.paths.root
+    model = "" if serving.upstream else project.model("production").name
 
     def record(exchange: Exchange) -> None:
         def events(sessions: Sessions) -> list[Event]:
@@ -104,27 +105,27 @@ async def _serve(workspace: Workspace, serving: Serving, recorder: Recorder) -> 
 
         recorder.put(events, len(exchange.request) + len(exchange.response))
 
-    async with _upstream(workspace, serving, stop) as (upstream, server):
+    async with _upstream(project, serving, sink, stop) as (upstream, server):
         if upstream is None:
             return
         front = Front(upstream, Access(serving.host, serving.token), record, recorder.figures)
         async with listening(front, serving.port) as port:
             host = f"[{serving.host}]" if ":" in serving.host else serving.host
-            workspace.sink.emit(Note(f"serving {model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"))
-            await _until(stop, server, recorder, workspace, model)
+            sink.emit(Note(f"serving {model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"))
+            await _until(stop, server, recorder, project.lineage, model, sink)
 
 
 @asynccontextmanager
 async def _upstream(
-    workspace: Workspace, serving: Serving, stop: asyncio.Event
+    project: Project, serving: Serving, sink: Sink, stop: asyncio.Event
 ) -> AsyncIterator[tuple[Upstream | None, ModelServer | None]]:
     """The server with the model: the one that was named, or one of our own. None if it was stopped while it started."""
     if serving.upstream:
         key = os.environ.get(KEY_VARIABLE, "")
         yield Upstream(_root(serving.upstream), {"Authorization": f"Bearer {key}"} if key else {}), None
         return
-    model = workspace.model("production")
-    workspace.sink.emit(Note(f"loading {model.name}"))
+    model = project.model("production")
+    sink.emit(Note(f"loading {model.name}"))
     async with contextlib.AsyncExitStack() as stack:
         running = model_server(serving.engine, model.path, serving.arguments)
         starting = asyncio.ensure_future(stack.enter_async_context(running))
@@ -142,7 +143,7 @@ async def _upstream(
 
 
 async def _until(
-    stop: asyncio.Event, server: ModelServer | None, recorder: Recorder, workspace: Workspace, model: str
+    stop: asyncio.Event, server: ModelServer | None, recorder: Recorder, lineage: Lineage, model: str, sink: Sink
 ) -> None:
     """Wait for the end, and say meanwhile when recording fails and when another model than `model` is production.
 
@@ -162,11 +163,11 @@ async def _until(
             now = bool(figures.waiting and figures.problem)
             if now and not failing:
                 said = f"recording fails: {figures.problem}; {figures.waiting} exchanges wait"
-                workspace.sink.emit(Note(said, warning=True))
+                sink.emit(Note(said, warning=True))
             failing = now
-            if server and (production := _production(workspace) or model) != model:
+            if server and (production := _production(lineage) or model) != model:
                 said = f"{production} is the production model now: Ctrl-C, then topcoat serve, to serve it"
-                workspace.sink.emit(Note(said))
+                sink.emit(Note(said))
                 model = production
     finally:
         stopped.cancel()
@@ -174,10 +175,10 @@ async def _until(
             died.cancel()
 
 
-def _production(workspace: Workspace) -> str | None:
+def _production(lineage: Lineage) -> str | None:
     """The production model; None if there is none, or the lineage can't be read now."""
     with contextlib.suppress(StorageFault):
-        return workspace.lineage.production()
+        return lineage.production()
     return None
 
 

@@ -18,11 +18,13 @@ from topcoat.examples.checks.similarity import near_twins
 from topcoat.examples.checks.templates import template
 from topcoat.examples.reading import read_examples
 from topcoat.examples.training_files import earlier_data
-from topcoat.project.session import Workspace
+from topcoat.project.project import Project
+from topcoat.project.session import Session
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.reading.loader import read_text
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.files import jsonl_text
+from topcoat.store.lock import write_lock
 from topcoat.store.records import Record
 from topcoat.usage.extraction.owned_files import write_owned
 from topcoat.usage.extraction.review import reviewed
@@ -30,9 +32,7 @@ from topcoat.usage.extraction.rules import Candidate, extract
 from topcoat.usage.extraction.selection import HELD_OUT, captured_case, category_of, choose, is_held_out
 from topcoat.usage.log import EventLog
 
-__all__ = ["CAPTURED_SUITE", "REJECTIONS", "Extraction", "extract_examples"]
-
-CAPTURED_SUITE = Path("suites", "captured.jsonl")
+__all__ = ["REJECTIONS", "Extraction", "extract_examples"]
 
 REJECTIONS = {
     "category": "its tools are no category of the suite",
@@ -75,7 +75,7 @@ class _Sorted:
 
 
 def extract_examples(
-    workspace: Workspace,
+    session: Session,
     name: str,
     quota: Mapping[str, int],
     *,
@@ -88,68 +88,68 @@ def extract_examples(
     every category. Raises InvalidInput if nothing was captured, Refused if one of the files was edited since it was
     written, unless `overwrite`.
     """
-    root = workspace.project.root
-    data, suite_path = root / "data" / f"{name}.jsonl", root / CAPTURED_SUITE
+    paths = session.paths
     if not 0 <= held_out < 1:
         raise InvalidInput("the held-out share is at least 0 and below 1", hint="--held-out 0.2")
-    markup = _markup(workspace)
+    markup = _markup(session)
     rejected: Counter[str] = Counter()
     train: list[Candidate] = []
     evaluate: list[Candidate] = []
     sessions = held = 0
-    with EventLog(workspace.paths.events) as log:
-        for session in log.sessions():
-            found = extract(list(log.events(session)), workspace.catalog.tools, markup)
-            kept = is_held_out(session, held_out)
+    with EventLog(paths.events) as log:
+        for captured in log.sessions():
+            found = extract(list(log.events(captured)), session.catalog.tools, markup)
+            kept = is_held_out(captured, held_out)
             sessions, held = sessions + 1, held + kept
             (evaluate if kept else train).extend(found.candidates)
             rejected += found.left_out
     if not sessions:
-        raise InvalidInput("no usage was captured yet", where=Where(workspace.paths.events), hint="topcoat serve")
-    cases = _cases(workspace, evaluate)
-    good = _checked(workspace, _sorted(workspace, train, cases, rejected), rejected)
-    wanted = quota or Counter(item.example.example.category or "" for item in good)
-    chosen = choose(
-        good,
-        [(item.example.example.category or "", template(item.example.example)) for item in good],
-        [item.candidate.score for item in good],
-        wanted,
-    )
-    for item in good:
-        rejected["quota" if item.example.example.category in wanted else "not-weak"] += 1
-    rejected["quota"] -= len(chosen)
-    written = [(data, jsonl_text(item.example.example for item in chosen))] if chosen else []
-    written += [(suite_path, jsonl_text(cases))] if cases else []
-    write_owned(workspace, written, overwrite=overwrite)
+        raise InvalidInput("no usage was captured yet", where=Where(paths.events), hint="topcoat serve")
+    cases = _cases(session, evaluate)
+    with write_lock(paths.review_lock):  # a decision made meanwhile waits, and finds the new file
+        good = _checked(session, _sorted(session, train, cases, rejected), rejected)
+        wanted = quota or Counter(item.example.example.category or "" for item in good)
+        chosen = choose(
+            good,
+            [(item.example.example.category or "", template(item.example.example)) for item in good],
+            [item.candidate.score for item in good],
+            wanted,
+        )
+        for item in good:
+            rejected["quota" if item.example.example.category in wanted else "not-weak"] += 1
+        rejected["quota"] -= len(chosen)
+        written = [(paths.data(name), jsonl_text(item.example.example for item in chosen))] if chosen else []
+        written += [(paths.captured_suite, jsonl_text(cases))] if cases else []
+        write_owned(paths, written, overwrite=overwrite)
     return Extraction(
         sessions=sessions,
         held_out=held,
         candidates=len(train) + len(evaluate),
-        path=str(data),
+        path=str(paths.data(name)),
         examples=dict(Counter(item.example.example.category or "" for item in chosen)),
         asked=dict(quota),
         kinds=dict(Counter(item.candidate.kind for item in chosen).most_common()),
         rejected={code: count for code, count in rejected.most_common() if count > 0},
-        suite=str(suite_path),
+        suite=str(paths.captured_suite),
         cases=len(cases),
     )
 
 
-def _markup(workspace: Workspace) -> CallMarkup:
+def _markup(session: Session) -> CallMarkup:
     """How the model writes a call: as its template says or, failing that, as it was trained to."""
-    base = workspace.engine.locate(workspace.project.base)
-    said = workspace.engine.tokenizer(base).call_markup
+    base = session.engine.locate(session.settings.base)
+    said = session.engine.tokenizer(base).call_markup
     if said is not None:
         return said
-    return "function" if any("<function=" in read_text(path) for path in earlier_data(workspace)) else "json"
+    return "function" if any("<function=" in read_text(path) for path in earlier_data(session)) else "json"
 
 
-def _cases(workspace: Workspace, candidates: Sequence[Candidate]) -> list[Case]:
+def _cases(project: Project, candidates: Sequence[Candidate]) -> list[Case]:
     """The cases of held-out sessions: each question once, and none that the suite has."""
-    asked = {same_words(case.text) for case in workspace.suite.cases}
+    asked = {same_words(case.text) for case in project.suite.cases}
     cases = []
     for candidate in candidates:
-        category = category_of(candidate.tools, workspace.suite)
+        category = category_of(candidate.tools, project.suite)
         case = captured_case(candidate, category) if category else None
         if case is not None and same_words(case.text) not in asked:
             asked.add(same_words(case.text))
@@ -158,15 +158,15 @@ def _cases(workspace: Workspace, candidates: Sequence[Candidate]) -> list[Case]:
 
 
 def _sorted(
-    workspace: Workspace, candidates: Sequence[Candidate], cases: Sequence[Case], rejected: Counter[str]
+    project: Project, candidates: Sequence[Candidate], cases: Sequence[Case], rejected: Counter[str]
 ) -> list[_Sorted]:
     """The candidates as examples of a category; what review rejected, a case asks or was learned before is left out."""
-    decisions = reviewed(workspace)
+    decisions = reviewed(project.paths)
     held = {same_words(case.text) for case in cases}
     items: list[_Sorted] = []
     for candidate in sorted(candidates, key=lambda c: (-c.score, c.id)):
         decision = decisions.get(candidate.id)
-        category = category_of(candidate.tools, workspace.suite)
+        category = category_of(candidate.tools, project.suite)
         messages = decision.messages if decision and decision.messages else candidate.messages
         if decision is not None and decision.kind == "rejected":
             rejected["review"] += 1
@@ -175,19 +175,17 @@ def _sorted(
         elif any(m["role"] == "user" and same_words(m["content"]) in held for m in messages):
             rejected["held-out"] += 1
         else:
-            example = _example(workspace, candidate, category, messages)
+            example = _example(project, candidate, category, messages)
             items.append(_Sorted(candidate, LocatedExample(example, Where(Path("candidate"), len(items) + 1))))
-    known = {e.example.digest for path in earlier_data(workspace) for e in read_examples(path)[0]}
+    known = {e.example.digest for path in earlier_data(project) for e in read_examples(path)[0]}
     kept = [item for item in items if item.example.example.digest not in known]
     rejected["learned"] += len(items) - len(kept)
     return kept
 
 
-def _example(
-    workspace: Workspace, candidate: Candidate, category: str, messages: Sequence[Mapping[str, str]]
-) -> Example:
+def _example(project: Project, candidate: Candidate, category: str, messages: Sequence[Mapping[str, str]]) -> Example:
     """The candidate with the system prompt of evaluation, its weight and where it comes from."""
-    system = workspace.project.system_prompt
+    system = project.settings.system_prompt
     first = [{"role": "system", "content": system}] if system else []
     return Example.model_validate(
         {
@@ -204,14 +202,14 @@ def _example(
     )
 
 
-def _checked(workspace: Workspace, items: Sequence[_Sorted], rejected: Counter[str]) -> list[_Sorted]:
+def _checked(project: Project, items: Sequence[_Sorted], rejected: Counter[str]) -> list[_Sorted]:
     """Those in which `topcoat check` would find nothing, alone and beside each other; the surest stay."""
     examples = [item.example for item in items]
-    suite: Suite = workspace.suite
+    suite: Suite = project.suite
     codes: dict[str, str] = {str(examples[i].where): "eval-near" for i in near_cases(examples, suite)}
-    findings = check_examples(examples, suite, workspace.catalog, workspace.project.system_prompt)
-    if programs := runnable_programs(examples, workspace.catalog):
-        with Sandbox(workspace.catalog) as sandbox:
+    findings = check_examples(examples, suite, project.catalog, project.settings.system_prompt)
+    if programs := runnable_programs(examples, project.catalog):
+        with Sandbox(project.catalog) as sandbox:
             findings += check_runs(programs, sandbox)
     codes |= {finding.where: finding.code for finding in findings}
     asked: dict[str, str] = {}

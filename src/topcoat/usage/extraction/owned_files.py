@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import Field
 
 from topcoat.errors import Refused, Where
-from topcoat.project.session import Workspace
 from topcoat.store.files import digest_bytes, read_record, write_json, write_text
+from topcoat.store.paths import ProjectPaths
 from topcoat.store.records import Record
 
 __all__ = ["write_owned"]
@@ -23,14 +23,14 @@ class _Written(Record):
     files: dict[str, str] = Field(default_factory=dict)
 
 
-def write_owned(workspace: Workspace, files: Sequence[tuple[Path, str]], *, overwrite: bool = False) -> None:
+def write_owned(paths: ProjectPaths, files: Sequence[tuple[Path, str]], *, overwrite: bool = False) -> None:
     """Write files that topcoat may write again later, as long as nobody else changes them: all of them, or none.
 
-    Raises Refused for one that was edited, or that it never wrote, unless `overwrite`.
+    The caller holds `paths.review_lock`. Raises Refused for one that was edited, or that topcoat never wrote, unless
+    `overwrite`.
     """
-    record = workspace.paths.state / "extracted.json"
-    written = read_record(record, _Written) if record.exists() else _Written()
-    names = {path: str(path.relative_to(workspace.project.root)) for path, _ in files}
+    written = read_record(paths.extracted, _Written) if paths.extracted.exists() else _Written()
+    names = {path: str(path.relative_to(paths.root)) for path, _ in files}
     for path, text in files:
         if path.exists() and not overwrite:
             there = digest_bytes(path.read_bytes())
@@ -39,4 +39,4 @@ def write_owned(workspace: Workspace, files: Sequence[tuple[Path, str]], *, over
     digests = {names[path]: digest_bytes(text.encode()) for path, text in files}
     for path, text in files:
         write_text(path, text)
-    write_json(record, _Written(files=written.files | digests))
+    write_json(paths.extracted, _Written(files=written.files | digests))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from topcoat.errors import InvalidInput, Where
-from topcoat.project.session import Workspace
 from topcoat.spec.example import Example, load_examples
 from topcoat.store.files import read_record, write_json
+from topcoat.store.lock import write_lock
+from topcoat.store.paths import ProjectPaths
 from topcoat.store.records import Record
 from topcoat.usage.dialogue import Turn, dialogues
 from topcoat.usage.extraction.owned_files import write_owned
@@ -33,53 +33,54 @@ class _Reviews(Record):
     decisions: dict[str, Decision] = Field(default_factory=dict)
 
 
-def reviewed(workspace: Workspace) -> dict[str, Decision]:
+def reviewed(paths: ProjectPaths) -> dict[str, Decision]:
     """All decisions so far, by the candidate's id."""
-    path = workspace.paths.state / "reviews.json"
-    return read_record(path, _Reviews).decisions if path.exists() else {}
+    return read_record(paths.reviews, _Reviews).decisions if paths.reviews.exists() else {}
 
 
-def pending(workspace: Workspace, name: str) -> dict[str, Example]:
+def pending(paths: ProjectPaths, name: str) -> dict[str, Example]:
     """The extracted examples of data/NAME.jsonl that nobody decided on, by their candidate's id, in order.
 
     Raises InvalidInput if the file isn't there.
     """
-    path = _data(workspace, name)
+    path = paths.data(name)
     if not path.exists():
         raise InvalidInput(f"no such file: {path}", where=Where(path), hint=f"topcoat extract --phase {name}")
-    done = reviewed(workspace)
+    done = reviewed(paths)
     examples = {_candidate(located.example): located.example for located in load_examples(path)}
     return {key: example for key, example in examples.items() if key and key not in done}
 
 
-def decide(workspace: Workspace, name: str, decisions: Mapping[str, Decision]) -> None:
+def decide(paths: ProjectPaths, name: str, decisions: Mapping[str, Decision]) -> None:
     """Keep `decisions`, and take what was rejected out of data/NAME.jsonl and what was edited into it.
 
+    Needs no Session, so that people can review while a phase runs: a lock of its own lasts for the moment of writing.
     Raises Refused if somebody else changed the file; then nothing is kept.
     """
-    lines = []
-    path = _data(workspace, name)
-    for located in load_examples(path):
-        decision = decisions.get(_candidate(located.example))
-        fields = located.example.model_dump(mode="json", exclude_unset=True)
-        if decision is not None and decision.messages:
-            fields["messages"] = [*(m for m in fields["messages"] if m["role"] == "system"), *decision.messages]
-        if decision is None or decision.kind == "accepted":
-            lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
-    write_owned(workspace, [(path, "".join(lines))])
-    write_json(workspace.paths.state / "reviews.json", _Reviews(decisions={**reviewed(workspace), **decisions}))
+    with write_lock(paths.review_lock):
+        data = paths.data(name)
+        lines = [line for located in load_examples(data) if (line := _decided(located.example, decisions))]
+        write_owned(paths, [(data, "".join(lines))])
+        write_json(paths.reviews, _Reviews(decisions={**reviewed(paths), **decisions}))
 
 
-def dialogue_of(workspace: Workspace, example: Example) -> list[Turn]:
+def _decided(example: Example, decisions: Mapping[str, Decision]) -> str:
+    """The example's line after the decision on it, if there is one; "" if it was rejected."""
+    decision = decisions.get(_candidate(example))
+    if decision is not None and decision.kind == "rejected":
+        return ""
+    fields = example.model_dump(mode="json", exclude_unset=True)
+    if decision is not None and decision.messages:
+        fields["messages"] = [*(m for m in fields["messages"] if m["role"] == "system"), *decision.messages]
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def dialogue_of(paths: ProjectPaths, example: Example) -> list[Turn]:
     """The captured dialogue that an extracted example comes from; empty if its events are gone."""
     extra = example.model_extra or {}
-    with EventLog(workspace.paths.events) as log:
+    with EventLog(paths.events) as log:
         talks = dialogues(log.events(str(extra.get("session"))))
     return next((talk for talk in talks if {turn.event.id for turn in talk} & set(extra.get("events", []))), [])
-
-
-def _data(workspace: Workspace, name: str) -> Path:
-    return workspace.project.root / "data" / f"{name}.jsonl"
 
 
 def _candidate(example: Example) -> str:
