@@ -4,39 +4,14 @@ import errno
 import json
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
 from pathlib import Path
 
 import pytest
 
+from tests.support.lock_holder import held_elsewhere
 from topcoat.errors import Refused, StorageFault
-from topcoat.store.lock import project_lock
-
-HOLDER = """
-import sys
-from pathlib import Path
-from topcoat.store.lock import project_lock
-with project_lock(Path(sys.argv[1]), "topcoat run phase34a"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def second_process(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock until its input ends."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
+from topcoat.store.lock import project_lock, write_lock
 
 
 def take(path: Path) -> None:
@@ -46,7 +21,7 @@ def take(path: Path) -> None:
 
 def test_a_second_run_is_told_about_the_first(tmp_path: Path) -> None:
     path = tmp_path / ".topcoat/lock"
-    with second_process(path) as holder:
+    with held_elsewhere(path) as holder:
         with pytest.raises(Refused) as caught:
             take(path)
         pid = holder.pid
@@ -57,7 +32,7 @@ def test_a_second_run_is_told_about_the_first(tmp_path: Path) -> None:
 
 def test_the_kernel_releases_the_lock_of_a_killed_run(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with second_process(path) as holder:
+    with held_elsewhere(path) as holder:
         holder.kill()
         holder.wait()
         assert path.read_text() != ""  # its line is still there, and must not matter
@@ -66,7 +41,7 @@ def test_the_kernel_releases_the_lock_of_a_killed_run(tmp_path: Path) -> None:
 
 def test_a_run_that_ends_releases_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with second_process(path) as holder:
+    with held_elsewhere(path) as holder:
         assert holder.stdin is not None
         holder.stdin.close()
         assert holder.wait() == 0
@@ -128,3 +103,25 @@ def test_a_failing_file_system_is_a_storage_fault(
 def test_a_folder_in_its_place_is_a_storage_fault(tmp_path: Path) -> None:
     with pytest.raises(StorageFault, match="can't lock"):
         take(tmp_path)
+
+
+def test_a_writer_waits_for_the_one_before_it(tmp_path: Path) -> None:
+    path = tmp_path / ".topcoat/review-lock"
+    order: list[str] = []
+
+    def second() -> None:
+        with write_lock(path):
+            order.append("second")
+
+    with write_lock(path):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.05)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+
+
+def test_a_writer_is_told_that_its_lock_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(StorageFault, match="can't lock"), write_lock(tmp_path):
+        pass
