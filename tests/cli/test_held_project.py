@@ -70,7 +70,7 @@ def test_a_run_that_begins_while_the_editor_is_open_leaves_the_draft(
             another.enter_context(project_lock(paths.lock, "topcoat run phase34a"))
 
         monkeypatch.setattr(data, "edit", edit)
-        with pytest.raises(Refused, match="another topcoat is running here"):
+        with pytest.raises(Refused, match=r"another topcoat is running here.*the draft is kept"):
             data.new("git", None)
     draft = paths.new_data.with_name("new.jsonl.draft")
     assert code in draft.read_text()

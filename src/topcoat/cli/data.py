@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from topcoat.cli.console import beside, err, out, print_line
 from topcoat.cli.project import lock_project, open_session
-from topcoat.errors import InvalidInput, Where
+from topcoat.errors import InvalidInput, Refused, Where
 from topcoat.quantity import counted
 from topcoat.store.files import is_stream
 
@@ -109,8 +109,11 @@ def new(
     with lock_project("data new") as project:
         draft = begin_draft(project, category, to)
     edit(draft.path, again)  # without the lock, which a user at an editor could hold for hours
-    with lock_project("data new") as project:
-        found = finish_draft(project, draft)
+    try:
+        with lock_project("data new") as project:
+            found = finish_draft(project, draft)
+    except Refused as held:
+        raise Refused(f"{held.message}; the draft is kept", where=Where(draft.path), hint=held.hint) from held
     for finding in found:
         _show_finding(finding)
     if any(finding.severity == "error" for finding in found):

@@ -1,1 +1,1 @@
-"""An opened project: what every use case reads and writes through, and how one begins."""
+"""An opened project: `Project` to read, `Session` to write; and how a project begins."""

@@ -9,6 +9,7 @@ from topcoat.demo import TEMPLATE
 from topcoat.errors import InvalidInput, Where
 from topcoat.spec.project import PROJECT_FILE, is_hub_id
 from topcoat.store.files import staged_folder, write_text
+from topcoat.store.paths import ProjectPaths
 
 __all__ = ["DEMO_PHASE", "copy_demo", "init_project"]
 
@@ -95,7 +96,7 @@ def init_project(folder: Path, base: str) -> list[Path]:
 
 def copy_demo(folder: Path) -> bool:
     """Copy the embedded project to `folder`; False if it is there already. Raises InvalidInput for another's folder."""
-    if (folder / PROJECT_FILE).exists() and (folder / "phases" / f"{DEMO_PHASE}.toml").exists():
+    if (folder / PROJECT_FILE).exists() and ProjectPaths(folder).phase(DEMO_PHASE).exists():
         return False
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(
