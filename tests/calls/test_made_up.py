@@ -75,7 +75,7 @@ def made(returns: str) -> Any:
         ("Literal['b', 'a']", "b"),
         ("Annotated[int, 'x']", 1),
         ("'list[int]'", [1, 2]),
-        ("1", None),
+        ("1", "tool 1"),
         ("Item", {"name": "name 1", "tags": ["tag 1", "tag 2"]}),
         ("Fixed", ("module", False, [3, 4])),
     ],
@@ -110,9 +110,8 @@ def test_every_result_of_the_embedded_catalog_can_be_read_in_the_sandbox() -> No
     examples = {"str": "'a'", "int": "1"}
     program = ""
     for tool in catalog.tools.values():
-        result = catalog.result_of(tool)
-        assert result is not None
-        program += f"r = {tool.name}({', '.join(examples[p.annotation] for p in tool.parameters)})\n"
+        result = catalog.results[tool.returns.name]
+        program += f"r = {tool.name}({', '.join(examples[p.type.text] for p in tool.parameters)})\n"
         program += "".join(f"print(r.{name})\n" for name in result.fields)
     with Sandbox(catalog) as sandbox:
         run = sandbox.run([program])

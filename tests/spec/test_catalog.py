@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from topcoat.errors import InvalidInput
 from topcoat.spec.catalog import Catalog, Parameter, load_catalog, parse_catalog
+from topcoat.spec.types import UNKNOWN, plain
 
 MistakesOf = Callable[..., list[tuple[int | None, str]]]
 
@@ -55,14 +56,14 @@ def test_tools_are_read_with_every_kind_of_parameter() -> None:
     assert list(catalog.tools) == ["lint", "find", "either", "many"]
     lint = catalog.tools["lint"]
     assert lint.parameters == (
-        Parameter("path", "str", False, "positional_only"),
-        Parameter("level", "int", True, "positional_or_keyword"),
-        Parameter("rest", "str", False, "var_positional"),
-        Parameter("fix", "bool", False, "keyword_only"),
-        Parameter("dry", "", True, "keyword_only"),
-        Parameter("options", "int", False, "var_keyword"),
+        Parameter("path", plain("str"), False, "positional_only"),
+        Parameter("level", plain("int"), True, "positional_or_keyword"),
+        Parameter("rest", plain("str"), False, "var_positional"),
+        Parameter("fix", plain("bool"), False, "keyword_only"),
+        Parameter("dry", UNKNOWN, True, "keyword_only"),
+        Parameter("options", plain("int"), False, "var_keyword"),
     )
-    assert (lint.returns, lint.line) == ("Report", 22)
+    assert (lint.returns, lint.line) == (plain("Report"), 22)
     assert lint.doc == "Check a file.\n\nSecond paragraph \\d."
 
 
@@ -73,7 +74,7 @@ def test_only_the_last_parameters_have_the_defaults() -> None:
 
 def test_results_are_read_with_inherited_fields_and_properties() -> None:
     report = parsed(SOURCE).results["Report"]
-    assert list(report.fields.items()) == [
+    assert [(name, kind.text) for name, kind in report.fields.items()] == [
         ("ok", "bool"),
         ("count", "int"),
         ("errors", "list[str]"),
@@ -112,11 +113,10 @@ def test_a_parameter_has_one_name(mistakes_of: MistakesOf) -> None:
     assert mistakes_of(load_catalog, "\ndef f(a, b, *, a): ...") == [(2, "`f` has two parameters called `a`")]
 
 
-def test_the_result_of_a_tool_is_found_behind_none() -> None:
-    catalog = parsed(SOURCE)
-    found = {name: catalog.result_of(tool) for name, tool in catalog.tools.items()}
-    report = catalog.results["Report"]
-    assert found == {"lint": report, "find": report, "either": report, "many": None}
+def test_the_parameters_that_a_call_has_to_give_and_can_give_by_position() -> None:
+    lint = parsed(SOURCE).tools["lint"]
+    assert lint.positional == ["path", "level"]
+    assert [parameter.name for parameter in lint.required] == ["path", "fix"]
 
 
 def test_a_tool_accepts_its_parameters() -> None:

@@ -15,48 +15,51 @@ __all__ = ["serving_datasets"]
 COMMIT = "0" * 40
 
 
+class _Hub(BaseHTTPRequestHandler):
+    repositories: Mapping[str, Mapping[str, bytes]]
+
+    def do_GET(self) -> None:
+        name, action, path = _parsed(self.path)
+        files = self.repositories.get(name)
+        if files is None:
+            self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+        elif action == "resolve" and path not in files:
+            self._answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        elif action == "resolve":
+            self._answer(200, files[path], {"ETag": f'"{_oid(files[path])}"', "X-Repo-Commit": COMMIT})
+        elif action in ("tree", "paths-info"):
+            asked = self._asked() if action == "paths-info" else None
+            found = [_entry(each, files[each]) for each in files if asked is None or each in asked]
+            self._answer(200, json.dumps(found).encode())
+        else:
+            about = {"id": name, "sha": COMMIT, "siblings": [{"rfilename": each} for each in files]}
+            self._answer(200, json.dumps(about).encode())
+
+    do_HEAD = do_POST = do_GET
+
+    def _asked(self) -> list[str]:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        if body.startswith("{"):
+            return list(json.loads(body)["paths"])
+        return parse_qs(body).get("paths", [])
+
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for key, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def serving_datasets(repositories: Mapping[str, Mapping[str, bytes]]) -> Iterator[str]:
     """The URL of a hub with these data sets: OWNER/NAME to the files in it."""
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name, action, path = _parsed(self.path)
-            files = repositories.get(name)
-            if files is None:
-                self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
-            elif action == "resolve" and path not in files:
-                self._answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
-            elif action == "resolve":
-                self._answer(200, files[path], {"ETag": f'"{_oid(files[path])}"', "X-Repo-Commit": COMMIT})
-            elif action in ("tree", "paths-info"):
-                asked = self._asked() if action == "paths-info" else None
-                found = [_entry(each, files[each]) for each in files if asked is None or each in asked]
-                self._answer(200, json.dumps(found).encode())
-            else:
-                about = {"id": name, "sha": COMMIT, "siblings": [{"rfilename": each} for each in files]}
-                self._answer(200, json.dumps(about).encode())
-
-        do_HEAD = do_POST = do_GET
-
-        def _asked(self) -> list[str]:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-            if body.startswith("{"):
-                return list(json.loads(body)["paths"])
-            return parse_qs(body).get("paths", [])
-
-        def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-            self.send_response(status)
-            for key, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+    hub = type("Hub", (_Hub,), {"repositories": repositories})
+    with ThreadingHTTPServer(("127.0.0.1", 0), hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

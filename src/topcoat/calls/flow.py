@@ -158,45 +158,49 @@ class _Tracer:
     def statement(self, node: ast.stmt, scope: Scope) -> bool:
         self.spend()
         match node:
-            case ast.Assign():
-                value = self.value(node.value, scope)
-                for target in node.targets:
-                    self.assign(target, value, scope)
-            case ast.AnnAssign():
-                if node.value is not None:
-                    self.assign(node.target, self.value(node.value, scope), scope)
-            case ast.AugAssign():
-                held, more = self.value(node.target, scope), self.value(node.value, scope)
-                self.assign(
-                    node.target, add(held, more) if isinstance(node.op, ast.Add) else union([held, more]), scope
-                )
-            case ast.Return():
-                self.returned.append(self.value(node.value, scope) if node.value else Value())
-                return True
-            case ast.Raise():
-                self.children(node, scope)
-                return True
-            case ast.Break() | ast.Continue():
-                return True
+            case ast.Return() | ast.Raise() | ast.Break() | ast.Continue():
+                return self.leave(node, scope)
             case ast.If():
                 return self.branch(node, scope)
-            case ast.For() | ast.AsyncFor():
-                items = self.value(node.iter, scope)
-                self.loop(lambda: self.assign(node.target, element(items), scope), node.body, scope)
-                self.block(node.orelse, scope)
-            case ast.While():
-                self.loop(lambda: self.value(node.test, scope), node.body, scope)
-                self.block(node.orelse, scope)
             case ast.With() | ast.AsyncWith():
-                for item in node.items:
-                    entered = self.value(item.context_expr, scope)
-                    if item.optional_vars is not None:
-                        self.assign(item.optional_vars, Value(entered.taint), scope)
-                return self.block(node.body, scope)
+                return self.within(node, scope)
             case ast.Try() | ast.TryStar():
                 return self.attempt(node, scope)
+            case ast.For() | ast.AsyncFor() | ast.While():
+                self.repeat(node, scope)
             case ast.Match():
                 self.choose(node, scope)
+            case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+                self.assignment(node, scope)
+            case _:
+                self.declaration(node, scope)
+        return False
+
+    def leave(self, node: ast.stmt, scope: Scope) -> bool:
+        if isinstance(node, ast.Return):
+            self.returned.append(self.value(node.value, scope) if node.value else Value())
+        else:
+            self.children(node, scope)
+        return True
+
+    def within(self, node: ast.With | ast.AsyncWith, scope: Scope) -> bool:
+        for item in node.items:
+            entered = self.value(item.context_expr, scope)
+            if item.optional_vars is not None:
+                self.assign(item.optional_vars, Value(entered.taint), scope)
+        return self.block(node.body, scope)
+
+    def repeat(self, node: ast.For | ast.AsyncFor | ast.While, scope: Scope) -> None:
+        if isinstance(node, ast.While):
+            self.loop(lambda: self.value(node.test, scope), node.body, scope)
+        else:
+            items = self.value(node.iter, scope)
+            self.loop(lambda: self.assign(node.target, element(items), scope), node.body, scope)
+        self.block(node.orelse, scope)
+
+    def declaration(self, node: ast.stmt, scope: Scope) -> None:
+        """A definition or an import binds names; in any other statement only the expressions count."""
+        match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 for decorator in node.decorator_list:
                     self.value(decorator, scope)
@@ -213,7 +217,20 @@ class _Tracer:
                 scope.outer.update(node.names)
             case _:
                 self.children(node, scope)
-        return False
+
+    def assignment(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, scope: Scope) -> None:
+        match node:
+            case ast.Assign():
+                value = self.value(node.value, scope)
+                for target in node.targets:
+                    self.assign(target, value, scope)
+            case ast.AnnAssign():
+                if node.value is not None:
+                    self.assign(node.target, self.value(node.value, scope), scope)
+            case ast.AugAssign():
+                held, more = self.value(node.target, scope), self.value(node.value, scope)
+                value = add(held, more) if isinstance(node.op, ast.Add) else union([held, more])
+                self.assign(node.target, value, scope)
 
     def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
         match target:
@@ -336,6 +353,11 @@ class _Tracer:
                 return Value(self.value(node.value, scope).taint)
             case ast.Subscript():
                 return self.subscript(node, scope)
+        return self.compound(node, scope)
+
+    def compound(self, node: ast.expr, scope: Scope) -> Value:
+        """A value made of others by a literal, an operator or a comprehension."""
+        match node:
             case ast.Tuple() | ast.List():
                 return self.display(node, scope)
             case ast.Dict():
@@ -343,15 +365,20 @@ class _Tracer:
             case ast.BinOp():
                 return self.operators(node, scope)
             case ast.UnaryOp():
-                operand = self.value(node.operand, scope)
-                negative = isinstance(node.op, ast.USub) and isinstance(operand.literal, int | float)
-                return Value(operand.taint, -operand.literal if negative else NON_LITERAL)  # type: ignore[operator]
+                return self.sign(node, scope)
             case ast.JoinedStr():
                 return formatted([self.value(part, scope) for part in node.values])
             case ast.FormattedValue():
                 inner = self.children(node, scope)
                 plain = node.conversion == -1 and node.format_spec is None
                 return self.value(node.value, scope) if plain else inner
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                return self.comprehension(node, scope)
+        return self.control(node, scope)
+
+    def control(self, node: ast.expr, scope: Scope) -> Value:
+        """An expression that chooses, binds or makes a function; of any other, what its parts may be."""
+        match node:
             case ast.IfExp():
                 self.value(node.test, scope)
                 return join(self.value(node.body, scope), self.value(node.orelse, scope))
@@ -361,14 +388,15 @@ class _Tracer:
                 return value
             case ast.Lambda():
                 return Value(function=self.function(node, scope))
-            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-                return self.comprehension(node, scope)
             case ast.Yield() | ast.YieldFrom():
-                given = self.children(node, scope)
-                self.returned.append(given)
+                self.returned.append(self.children(node, scope))
                 return Value()
-            case _:
-                return self.children(node, scope)
+        return self.children(node, scope)
+
+    def sign(self, node: ast.UnaryOp, scope: Scope) -> Value:
+        operand = self.value(node.operand, scope)
+        negative = isinstance(node.op, ast.USub) and isinstance(operand.literal, int | float)
+        return Value(operand.taint, -operand.literal if negative else NON_LITERAL)  # type: ignore[operator]
 
     def display(self, node: ast.Tuple | ast.List, scope: Scope) -> Value:
         values = [self.value(item, scope) for item in node.elts]

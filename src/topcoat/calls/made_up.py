@@ -7,9 +7,8 @@ always gives the same results.
 
 from __future__ import annotations
 
-import ast
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import make_dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -17,7 +16,7 @@ from typing import Any, Final
 from pydantic_monty import ClassInstance
 
 from topcoat.spec.catalog import Catalog, ResultClass, Tool
-from topcoat.spec.python_source import parse_expression
+from topcoat.spec.types import Type
 
 __all__ = ["Results"]
 
@@ -59,50 +58,34 @@ class Results:
 
     def of(self, tool: Tool) -> object:
         """A result of `tool`: a value of the type that its stub returns."""
-        return self._made(tool.returns, tool.name, 1, 0)
+        return self._value(tool.returns, tool.name, 1, 0)
 
-    def _made(self, annotation: str, name: str, n: int, depth: int) -> object:
-        """A value of a type, which is given as source text. `n` tells the items of a list apart."""
-        try:
-            return self._value(parse_expression(annotation.strip()), name, n, depth)
-        except SyntaxError:  # a field without a type
-            return _text(name, n)
+    def _value(self, kind: Type, name: str, n: int, depth: int) -> object:
+        """A value of a type. `n` tells the items of a list apart."""
+        if kind.name == "|":
+            full = [member for member in kind.inner if member.name != "None"]
+            return self._value(full[0], name, n, depth) if full else None
+        if kind.name == "Literal":
+            return kind.literal
+        if kind.inner:
+            return self._generic(kind.name, kind.inner, name, n, depth)
+        return self._named(kind.name, name, n, depth)
 
-    def _value(self, kind: ast.expr, name: str, n: int, depth: int) -> object:
-        if isinstance(kind, ast.Constant):
-            value = kind.value
-            return self._made(value, name, n, depth) if isinstance(value, str) else None
-        if isinstance(kind, ast.BinOp):
-            return self._either(_members(kind), name, n, depth)
-        if isinstance(kind, ast.Subscript):
-            inner = list(kind.slice.elts) if isinstance(kind.slice, ast.Tuple) else [kind.slice]
-            return self._generic(_last(kind.value), inner, name, n, depth)
-        return self._named(_last(kind), name, n, depth)
-
-    def _generic(self, outer: str, inner: list[ast.expr], name: str, n: int, depth: int) -> object:
-        if outer in ("Optional", "Union"):
-            return self._either(inner, name, n, depth)
-        if outer == "Literal":
-            return inner[0].value if isinstance(inner[0], ast.Constant) else _text(name, n)
+    def _generic(self, outer: str, inner: Sequence[Type], name: str, n: int, depth: int) -> object:
         if outer in _DICTS and len(inner) == 2:
             return {str(self._value(inner[0], "name", n, depth)): self._value(inner[1], name, n, depth)}
         if outer in _LISTS:
             return self._items(inner[0], name, depth)
         if outer in ("tuple", "Tuple"):
-            if isinstance(inner[-1], ast.Constant):  # tuple[int, ...]
+            if inner[-1].name == "...":
                 return tuple(self._items(inner[0], name, depth))
             return tuple(self._value(kind, name, n, depth) for kind in inner)
         return self._value(inner[0], name, n, depth)  # Annotated, Final, Awaitable, ...
 
-    def _items(self, kind: ast.expr, name: str, depth: int) -> list[object]:
+    def _items(self, kind: Type, name: str, depth: int) -> list[object]:
         if depth >= _DEEPEST:
             return []
         return [self._value(kind, name.removesuffix("s"), n, depth) for n in range(1, _ITEMS + 1)]
-
-    def _either(self, kinds: list[ast.expr], name: str, n: int, depth: int) -> object:
-        """A value of the first type that isn't None."""
-        full = [kind for kind in kinds if not (isinstance(kind, ast.Constant) and kind.value is None)]
-        return self._value(full[0], name, n, depth) if full else None
 
     def _named(self, kind: str, name: str, n: int, depth: int) -> object:
         result = self._catalog.results.get(kind)
@@ -116,8 +99,8 @@ class Results:
 
     def _result(self, result: ResultClass, n: int, depth: int) -> object:
         values = {
-            name: result.defaults[name] if name in result.defaults else self._made(annotation, name, n, depth)
-            for name, annotation in _readable(result).items()
+            name: result.defaults[name] if name in result.defaults else self._value(kind, name, n, depth)
+            for name, kind in _readable(result).items()
         }
         if result.is_dict:
             return values
@@ -133,24 +116,14 @@ class Results:
         }
         return make_dataclass(result.name, list(_readable(result)), namespace=methods)
 
-    def _answering(self, name: str, returned: str) -> Callable[..., object]:
-        return lambda this, *args, **kwargs: self._made(returned, name, 1, 0)
+    def _answering(self, name: str, returned: Type) -> Callable[..., object]:
+        return lambda this, *args, **kwargs: self._value(returned, name, 1, 0)
 
 
-def _readable(result: ResultClass) -> dict[str, str]:
+def _readable(result: ResultClass) -> dict[str, Type]:
     """The fields without those that mean something to Python itself, like `__slots__`."""
-    return {name: annotation for name, annotation in result.fields.items() if not name.startswith("__")}
+    return {name: kind for name, kind in result.fields.items() if not name.startswith("__")}
 
 
 def _text(name: str, n: int) -> str:
     return _TEXTS.get(name.rpartition("_")[2], f"{name.replace('_', ' ')} {{n}}").format(n=n)
-
-
-def _members(kind: ast.expr) -> list[ast.expr]:
-    """The types that `|` joins."""
-    return [*_members(kind.left), *_members(kind.right)] if isinstance(kind, ast.BinOp) else [kind]
-
-
-def _last(kind: ast.expr) -> str:
-    """The name of a type without its module."""
-    return kind.attr if isinstance(kind, ast.Attribute) else kind.id if isinstance(kind, ast.Name) else ""

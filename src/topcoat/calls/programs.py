@@ -10,10 +10,10 @@ import ast
 import builtins
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from topcoat.spec.catalog import Catalog, ResultClass, Tool
-from topcoat.spec.python_source import parse_expression, parse_module
+from topcoat.spec.python_source import parse_module
+from topcoat.spec.types import UNKNOWN, Type, plain
 
 __all__ = ["Problem", "argument_problems", "problems_in_program", "signature", "unknown_tool"]
 
@@ -23,8 +23,15 @@ _PLAIN: Mapping[str, type] = {
 }
 _WIDER = {"int": ("float", "complex"), "bool": ("int", "float", "complex"), "float": ("complex",)}
 _LISTS = ("list", "List", "set", "frozenset", "Sequence", "Iterable", "Iterator", "Collection", "tuple")
+_DICTS = ("dict", "Dict", "Mapping")
+_DISPLAYS: Mapping[type[ast.expr], Type] = {
+    ast.JoinedStr: plain("str"),
+    ast.List: plain("list"),
+    ast.ListComp: plain("list"),
+    ast.Dict: plain("dict"),
+    ast.DictComp: plain("dict"),
+}
 _ROUNDS = 12
-UNKNOWN = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +60,14 @@ def problems_in_program(code: str, catalog: Catalog) -> list[Problem]:
 def argument_problems(tool: Tool, given: Mapping[str, object]) -> list[Problem]:
     """What is wrong with the arguments, by name, of a tool call written as JSON."""
     problems = [_no_parameter(tool, name) for name in given if not tool.accepts(name)]
-    missing = [name for name in _required(tool) if name not in given]
+    missing = [p.name for p in tool.required if p.name not in given]
     problems += [_missing(tool, missing)] if missing else []
-    types = {parameter.name: parameter.annotation for parameter in tool.parameters}
+    types = {parameter.name: parameter.type for parameter in tool.parameters}
     for name, value in given.items():
-        found = type(value).__name__ if value is not None else "None"
+        found = _type_of_value(value)
         wanted = types.get(name, UNKNOWN)
         # A parameter written between tags is text, even where it was read as a number.
-        if not _fits(found, wanted, {}) and not _fits("str", wanted, {}):
+        if not _fits(found, wanted, {}) and not _fits(plain("str"), wanted, {}):
             problems.append(_wrong_type(tool, name, types[name], found))
     return problems
 
@@ -86,7 +93,7 @@ class _Reader:
         self.nodes = list(ast.walk(program))
         binders = list(_binders(self.nodes))
         self.bound = {name for name, _ in binders}
-        self.types: dict[str, str] = {}
+        self.types: dict[str, Type] = {}
         self._settle(list(self._bindings(binders)))
 
     def problems(self) -> Iterator[Problem]:
@@ -115,43 +122,43 @@ class _Reader:
                 yield unknown_tool(name, self.catalog)
 
     def _arguments(self, tool: Tool, node: ast.Call) -> Iterator[Problem]:
-        positional = [p for p in tool.parameters if p.kind in ("positional_only", "positional_or_keyword")]
+        positional = tool.positional
         open_ended = any(p.kind == "var_positional" for p in tool.parameters)
         starred = any(isinstance(arg, ast.Starred) for arg in node.args)
         named = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
         if len(node.args) > len(positional) and not open_ended and not starred:
             most = f"{len(positional)} argument{'' if len(positional) == 1 else 's'}"
             yield _wrong(tool, f"{tool.name} takes at most {most} by position, is given {len(node.args)}")
-        filled = [] if starred else [p.name for p in positional[: len(node.args)]]
+        filled = [] if starred else positional[: len(node.args)]
         for name in named:
             if not tool.accepts(name):
                 yield _no_parameter(tool, name)
             elif name in filled:
                 yield _wrong(tool, f"{tool.name} is given {name} twice")
         spread = starred or len(named) < len(node.keywords)
-        missing = [name for name in _required(tool) if name not in filled and name not in named]
+        missing = [p.name for p in tool.required if p.name not in filled and p.name not in named]
         if missing and not spread:
             yield _missing(tool, missing)
         values = dict(zip(filled, node.args, strict=False)) | named
         for parameter in tool.parameters:
             if parameter.name in values and parameter.kind not in ("var_positional", "var_keyword"):
                 found = self.infer(values[parameter.name])
-                if not _fits(found, parameter.annotation, self.catalog.results):
-                    yield _wrong_type(tool, parameter.name, parameter.annotation, found)
+                if not _fits(found, parameter.type, self.catalog.results):
+                    yield _wrong_type(tool, parameter.name, parameter.type, found)
 
     def _attribute(self, node: ast.Attribute) -> Iterator[Problem]:
         if not isinstance(node.ctx, ast.Load):
             return
         held = self.infer(node.value)
-        result = self.catalog.results.get(held)
+        result = self._result(held)
         if result is not None:
             if node.attr not in result.fields and node.attr not in result.methods and not hasattr(object, node.attr):
                 yield _no_field(held, node.attr, f"its fields: {', '.join(result.fields) or 'none'}")
-        elif (plain := _PLAIN.get(_base(held))) and not hasattr(plain, node.attr):
+        elif (plain := _PLAIN.get(held.name)) and not hasattr(plain, node.attr):
             yield _no_field(held, node.attr, "use the value itself")
 
     def _subscript(self, node: ast.Subscript) -> Iterator[Problem]:
-        result = self.catalog.results.get(self.infer(node.value))
+        result = self._result(self.infer(node.value))
         if result is not None and "__getitem__" not in result.methods:
             key = node.slice.value if isinstance(node.slice, ast.Constant) else None
             known = isinstance(key, str) and key in result.fields
@@ -160,10 +167,13 @@ class _Reader:
 
     # Types
 
+    def _result(self, kind: Type) -> ResultClass | None:
+        return None if kind.inner else self.catalog.results.get(kind.name)
+
     def _settle(self, bindings: list[_Binding]) -> None:
         """Give every name the one type that all its bindings have; names with several, or an unknown one, get none."""
         for _ in range(_ROUNDS):
-            found: dict[str, set[str]] = {}
+            found: dict[str, set[Type]] = {}
             for binding in bindings:
                 kind = self._bound_type(binding)
                 if kind is not None:
@@ -197,7 +207,7 @@ class _Reader:
         """The names bound by the program that an expression reads."""
         return frozenset(n.id for n in ast.walk(source) if isinstance(n, ast.Name) and n.id in self.bound)
 
-    def _bound_type(self, binding: _Binding) -> str | None:
+    def _bound_type(self, binding: _Binding) -> Type | None:
         """The type that a binding gives its name; None where it depends on a name that is not settled yet."""
         if binding.source is None:
             return UNKNOWN
@@ -206,47 +216,38 @@ class _Reader:
             return None
         return _element(kind) if binding.looped else kind
 
-    def infer(self, node: ast.expr) -> str:
-        """The source text of an expression's type, `UNKNOWN` if it may be anything."""
+    def infer(self, node: ast.expr) -> Type:
+        """An expression's type, `UNKNOWN` if it may be anything."""
         match node:
             case ast.Constant():
-                return "None" if node.value is None else type(node.value).__name__
-            case ast.JoinedStr():
-                return "str"
+                return _type_of_value(node.value)
             case ast.Name():
                 return self.types.get(node.id, UNKNOWN)
-            case ast.Await():
-                return self.infer(node.value)
-            case ast.NamedExpr():
+            case ast.Await() | ast.NamedExpr():
                 return self.infer(node.value)
             case ast.Attribute():
-                result = self.catalog.results.get(self.infer(node.value))
-                return _without_none(result.fields.get(node.attr, UNKNOWN)) if result else UNKNOWN
+                result = self._result(self.infer(node.value))
+                return result.fields.get(node.attr, UNKNOWN).without_none if result else UNKNOWN
             case ast.Subscript():
                 held = self.infer(node.value)
                 return held if isinstance(node.slice, ast.Slice) else _item(held)
             case ast.Call():
                 return self._returned(node)
-            case ast.List() | ast.ListComp():
-                return "list"
-            case ast.Dict() | ast.DictComp():
-                return "dict"
             case ast.IfExp():
                 one, other = self.infer(node.body), self.infer(node.orelse)
                 return one if one == other else UNKNOWN
-            case _:
-                return UNKNOWN
+        return _DISPLAYS.get(type(node), UNKNOWN)
 
-    def _returned(self, node: ast.Call) -> str:
+    def _returned(self, node: ast.Call) -> Type:
         tool = self._tool(node.func)
         if tool is not None:
-            return _without_none(tool.returns)
+            return tool.returns.without_none
         if isinstance(node.func, ast.Name) and node.func.id not in self.bound and node.args:
             if node.func.id in ("sorted", "list", "reversed"):
                 element = _element(self.infer(node.args[0]))
-                return f"list[{element}]" if element else UNKNOWN
+                return Type(f"list[{element.text}]", "list", (element,)) if element.text else UNKNOWN
             if node.func.id in ("len", "str", "int", "float", "repr", "bool"):
-                return {"len": "int", "repr": "str"}.get(node.func.id, node.func.id)
+                return plain({"len": "int", "repr": "str"}.get(node.func.id, node.func.id))
         return UNKNOWN
 
 
@@ -269,82 +270,35 @@ def _binders(nodes: list[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
             yield node.rest, node
 
 
-@lru_cache(maxsize=4096)
-def _parsed(annotation: str) -> ast.expr | None:
-    try:
-        return parse_expression(annotation)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+def _type_of_value(value: object) -> Type:
+    return plain("None" if value is None else type(value).__name__)
 
 
-@lru_cache(maxsize=4096)
-def _without_none(annotation: str) -> str:
-    """`X` of `X | None` and `Optional[X]`; UNKNOWN of any other union."""
-    node = _parsed(annotation)
-    if isinstance(node, ast.BinOp):
-        kept = [part for part in _alternatives(node) if not (isinstance(part, ast.Constant) and part.value is None)]
-        return ast.unparse(kept[0]) if len(kept) == 1 else UNKNOWN
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Optional"):
-        return ast.unparse(node.slice)
-    return annotation
-
-
-def _alternatives(node: ast.expr) -> list[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return [*_alternatives(node.left), *_alternatives(node.right)]
-    return [node]
-
-
-def _base(annotation: str) -> str:
-    """`list` of `list[int]`."""
-    return annotation.partition("[")[0].rpartition(".")[2].strip()
-
-
-def _arguments_of(annotation: str) -> list[str]:
-    """[`str`, `int`] of `dict[str, int]`."""
-    node = _parsed(annotation)
-    if not isinstance(node, ast.Subscript):
-        return []
-    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    return [ast.unparse(part) for part in parts]
-
-
-@lru_cache(maxsize=4096)
-def _item(annotation: str) -> str:
+def _item(kind: Type) -> Type:
     """The type of `x[i]`."""
-    inner = _arguments_of(annotation)
-    if _base(annotation) in ("list", "List", "Sequence") and len(inner) == 1:
-        return _without_none(inner[0])
-    if _base(annotation) in ("dict", "Dict", "Mapping") and len(inner) == 2:
-        return _without_none(inner[1])
-    return "str" if annotation == "str" else UNKNOWN
+    if kind.name in ("list", "List", "Sequence") and len(kind.inner) == 1:
+        return kind.inner[0].without_none
+    if kind.name in _DICTS and len(kind.inner) == 2:
+        return kind.inner[1].without_none
+    return kind if kind.name == "str" else UNKNOWN
 
 
-@lru_cache(maxsize=4096)
-def _element(annotation: str) -> str:
+def _element(kind: Type) -> Type:
     """The type of each `x` in `for x in ...`."""
-    inner = _arguments_of(annotation)
-    if _base(annotation) in _LISTS and (len(inner) == 1 or inner[1:] == ["..."]):
-        return _without_none(inner[0])
-    if _base(annotation) in ("dict", "Dict", "Mapping") and inner:
-        return _without_none(inner[0])
-    return "str" if annotation == "str" else UNKNOWN
+    alike = len(kind.inner) == 1 or [inner.name for inner in kind.inner[1:]] == ["..."]
+    if (kind.name in _LISTS and alike) or (kind.name in _DICTS and kind.inner):
+        return kind.inner[0].without_none
+    return kind if kind.name == "str" else UNKNOWN
 
 
-def _fits(found: str, annotation: str, results: Mapping[str, ResultClass]) -> bool:
-    """Whether a value of type `found` may be given for `annotation`; only plain types and results are judged."""
-    allowed = [ast.unparse(part) for part in _alternatives(node)] if (node := _parsed(annotation)) else []
-    bases = [_base(name) for name in allowed]
-    if not found or not bases or not all(base in _PLAIN or base == "None" for base in bases):
+def _fits(found: Type, wanted: Type, results: Mapping[str, ResultClass]) -> bool:
+    """Whether a value of type `found` may be given for `wanted`; only plain types and results are judged."""
+    names = [member.name for member in (wanted.inner if wanted.name == "|" else (wanted,))]
+    if not all(name in _PLAIN or name == "None" for name in names):
         return True
-    base = _base(found)
-    if base not in _PLAIN and base != "None" and base not in results:
+    if found.name not in _PLAIN and found.name != "None" and found.name not in results:
         return True
-    return base in bases or any(wider in bases for wider in _WIDER.get(base, ()))
-
-
-def _required(tool: Tool) -> list[str]:
-    return [p.name for p in tool.parameters if not p.has_default and p.kind not in ("var_positional", "var_keyword")]
+    return found.name in names or any(wider in names for wider in _WIDER.get(found.name, ()))
 
 
 def unknown_tool(name: str, catalog: Catalog) -> Problem:
@@ -368,7 +322,7 @@ def signature(tool: Tool) -> str:
 def _parameters(tool: Tool) -> Iterator[str]:
     for p in tool.parameters:
         stars = {"var_positional": "*", "var_keyword": "**"}.get(p.kind, "")
-        yield f"{stars}{p.name}" + (f": {p.annotation}" if p.annotation else "") + (" = ..." if p.has_default else "")
+        yield f"{stars}{p.name}" + (f": {p.type.text}" if p.type.text else "") + (" = ..." if p.has_default else "")
 
 
 def _no_parameter(tool: Tool, name: str) -> Problem:
@@ -379,9 +333,9 @@ def _missing(tool: Tool, names: list[str]) -> Problem:
     return _wrong(tool, f"{tool.name} is called without {', '.join(names)}")
 
 
-def _wrong_type(tool: Tool, name: str, wanted: str, found: str) -> Problem:
-    return _wrong(tool, f"{tool.name} is given {found} for {name}, which is {wanted}")
+def _wrong_type(tool: Tool, name: str, wanted: Type, found: Type) -> Problem:
+    return _wrong(tool, f"{tool.name} is given {found.text} for {name}, which is {wanted.text}")
 
 
-def _no_field(held: str, name: str, hint: str) -> Problem:
-    return Problem("unknown-field", f'reads "{name[:60]}" of {held}, which has no such field', hint)
+def _no_field(held: Type, name: str, hint: str) -> Problem:
+    return Problem("unknown-field", f'reads "{name[:60]}" of {held.text}, which has no such field', hint)

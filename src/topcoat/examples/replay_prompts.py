@@ -46,23 +46,22 @@ def replay_prompts(catalog: Catalog, each: int) -> list[Request]:
 
 def _request(tool: Tool, n: int) -> Request:
     what = tool.doc.strip().partition("\n")[0].strip().rstrip(".") or tool.name.replace("_", " ")
-    needed = [p for p in tool.parameters if not p.has_default and p.kind not in ("var_positional", "var_keyword")]
-    values = tuple(_value(tool, parameter, n) for parameter in needed)
+    values = tuple(_value(tool, parameter, n) for parameter in tool.required)
     named = [
         value if _is_path(parameter) else f"{parameter.name.replace('_', ' ')} {value}"
-        for parameter, value in zip(needed, values, strict=True)
+        for parameter, value in zip(tool.required, values, strict=True)
     ]
     forms = _FORMS if named else _BARE
     return Request(tool.name, forms[n % len(forms)].format(what=what, given=" and ".join(named)), values)
 
 
 def _is_path(parameter: Parameter) -> bool:
-    return parameter.name in _PATHS or parameter.annotation.endswith("Path")
+    return parameter.name in _PATHS or parameter.type.name.endswith("Path")
 
 
 def _value(tool: Tool, parameter: Parameter, n: int) -> str:
     seed = int.from_bytes(hashlib.sha256(f"{tool.name} {parameter.name} {n}".encode()).digest()[:8])
     one, other = _WORDS[seed % len(_WORDS)], _WORDS[seed // 101 % len(_WORDS)]
-    if parameter.annotation in ("int", "float"):
+    if parameter.type.name in ("int", "float"):
         return str(seed % 90 + 1)
     return f"{_FOLDERS[seed % len(_FOLDERS)]}/{one}/{other}.py" if _is_path(parameter) else f"{one}_{other}"

@@ -5,7 +5,7 @@ Knows nothing of text or scores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from topcoat.calls.answer import Call, upstream
 from topcoat.scoring.texts import found_in
@@ -59,20 +59,8 @@ class _Search:
             return False
         if call.route != "code":
             return self._note(want, 1, f"{call.tool} is called directly, not through execute_code")
-        given = self._bound(call)
-        for name, value in expected.args.items():
-            if name not in given:
-                return self._note(want, 2, f"{call.tool} is called without {name}={_short(value)}")
-            if not _equal(given[name], value):
-                return self._note(
-                    want, 2, f"{call.tool} is called with {name}={_short(given[name])}, not {_short(value)}"
-                )
-        for name, pattern in expected.match.items():
-            if name not in given:
-                return self._note(want, 2, f"{call.tool} is called without {name} like {pattern}")
-            text = given[name]
-            if not isinstance(text, str) or not found_in(text, pattern):
-                return self._note(want, 2, f"{call.tool} is called with {name}={_short(text)}, not like {pattern}")
+        if wrong := _wrong_argument(expected, self._bound(call)):
+            return self._note(want, 2, f"{call.tool} is called {wrong}")
         for used in expected.uses:
             if chosen[used] not in self.upstream[index]:
                 return self._note(want, 3, f"{call.tool} doesn't use the result of {self._tool(chosen[used])}")
@@ -81,9 +69,7 @@ class _Search:
     def _bound(self, call: Call) -> dict[str, object]:
         """The call's arguments by parameter name."""
         tool = self.catalog.tools.get(call.tool)
-        parameters = tool.parameters if tool else ()
-        names = [p.name for p in parameters if p.kind in ("positional_only", "positional_or_keyword")]
-        return {**dict(zip(names, call.args, strict=False)), **call.kwargs}
+        return {**dict(zip(tool.positional if tool else (), call.args, strict=False)), **call.kwargs}
 
     def _note(self, want: int, closeness: int, reason: str) -> bool:
         if (want, closeness) > self.furthest:
@@ -92,6 +78,22 @@ class _Search:
 
     def _tool(self, index: int) -> str:
         return self.made[index].tool
+
+
+def _wrong_argument(expected: ExpectedCall, given: Mapping[str, object]) -> str:
+    """The first of `expected`'s arguments that isn't `given`, and what is given instead; "" if there is none."""
+    for name, value in expected.args.items():
+        if name not in given:
+            return f"without {name}={_short(value)}"
+        if not _equal(given[name], value):
+            return f"with {name}={_short(given[name])}, not {_short(value)}"
+    for name, pattern in expected.match.items():
+        if name not in given:
+            return f"without {name} like {pattern}"
+        text = given[name]
+        if not isinstance(text, str) or not found_in(text, pattern):
+            return f"with {name}={_short(text)}, not like {pattern}"
+    return ""
 
 
 def _equal(given: object, expected: object) -> bool:

@@ -12,6 +12,7 @@ from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.spec.python_source import parse_module
 from topcoat.spec.reading.loader import read_text
+from topcoat.spec.types import UNKNOWN, Type, type_of
 
 __all__ = ["Catalog", "Parameter", "ParameterKind", "ResultClass", "Tool", "load_catalog", "parse_catalog"]
 
@@ -22,27 +23,34 @@ _HINT = "a catalog holds stubs: `def read_file(path: str) -> FileResult: ...` an
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A tool's parameter. `annotation` is the source text of its type, "" if it has none."""
+    """A tool's parameter."""
 
     name: str
-    annotation: str
+    type: Type
     has_default: bool
     kind: ParameterKind
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `returns` is the source text of the result's type, "" if it has none.
-
-    The result of an `is_async` tool must be awaited.
-    """
+    """A function that the model may call. `returns` is its result's type; an `is_async` tool's result is awaited."""
 
     name: str
     parameters: tuple[Parameter, ...]
-    returns: str
+    returns: Type
     doc: str
     line: int
     is_async: bool = False
+
+    @property
+    def positional(self) -> list[str]:
+        """The parameters that can be given by position, in order."""
+        return [p.name for p in self.parameters if p.kind in ("positional_only", "positional_or_keyword")]
+
+    @property
+    def required(self) -> list[Parameter]:
+        """The parameters that every call gives."""
+        return [p for p in self.parameters if not p.has_default and p.kind not in ("var_positional", "var_keyword")]
 
     def accepts(self, name: str) -> bool:
         """Whether the tool can be given a parameter called `name`."""
@@ -51,16 +59,16 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ResultClass:
-    """What a tool returns: field names and the source text of their types, inherited fields first.
+    """What a tool returns: field names and their types, inherited fields first.
 
-    `methods` can be called on it; each has the source text of what it returns. A property counts as a field. `defaults`
+    `methods` can be called on it; each has the type of what it returns. A property counts as a field. `defaults`
     are the plain values that the stub gives to fields. An `is_dict` class is a TypedDict: its fields are keys.
     """
 
     name: str
-    fields: Mapping[str, str]
+    fields: Mapping[str, Type]
     line: int
-    methods: Mapping[str, str] = field(default_factory=dict)
+    methods: Mapping[str, Type] = field(default_factory=dict)
     defaults: Mapping[str, object] = field(default_factory=dict)
     is_dict: bool = False
 
@@ -80,24 +88,18 @@ class Catalog:
         tools = [
             [
                 t.name,
-                [[p.name, p.annotation, p.has_default, p.kind] for p in t.parameters],
-                t.returns,
+                [[p.name, p.type.text, p.has_default, p.kind] for p in t.parameters],
+                t.returns.text,
                 t.doc,
                 t.is_async,
             ]
             for t in self.tools.values()
         ]
         results = [
-            [r.name, list(r.fields.items()), list(r.methods.items()), list(r.defaults.items()), r.is_dict]
+            [r.name, _texts(r.fields), _texts(r.methods), list(r.defaults.items()), r.is_dict]
             for r in self.results.values()
         ]
         return digest_of([tools, results])
-
-    def result_of(self, tool: Tool) -> ResultClass | None:
-        """The class of `tool`'s result, looking through `| None`; None if it isn't a class of this catalog."""
-        names = [part.strip() for part in tool.returns.removeprefix("Optional[").removesuffix("]").split("|")]
-        known = [name for name in names if name != "None"]
-        return self.results.get(known[0]) if len(known) == 1 else None
 
 
 def load_catalog(path: Path) -> Catalog:
@@ -164,8 +166,8 @@ class _Reader:
         return first is None
 
     def _result(self, node: ast.ClassDef) -> ResultClass:
-        fields: dict[str, str] = {}
-        methods: dict[str, str] = {}
+        fields: dict[str, Type] = {}
+        methods: dict[str, Type] = {}
         defaults: dict[str, object] = {}
         is_dict = False
         for base in map(ast.unparse, node.bases):
@@ -178,14 +180,11 @@ class _Reader:
                 is_dict |= inherited.is_dict
         defaults |= _defaults(node)
         own: dict[str, int] = {}
-        for name, annotation, line, is_method in _members(node):
+        for name, kind, line, is_method in _members(node):
             if name in own and not is_method:
                 self._mistake(f"`{node.name}.{name}` is defined twice, first on line {own[name]}", line)
             own.setdefault(name, line)
-            if is_method:
-                methods[name] = annotation
-            else:
-                fields[name] = annotation
+            (methods if is_method else fields)[name] = kind
         return ResultClass(node.name, fields, node.lineno, methods, defaults, is_dict)
 
     def _mistake(self, message: str, line: int) -> None:
@@ -202,19 +201,19 @@ def _is_constant(node: ast.stmt) -> bool:
     return type(node).__name__ == "TypeAlias"  # Python 3.12 and later
 
 
-def _members(node: ast.ClassDef) -> Iterator[tuple[str, str, int, bool]]:
-    """Name, annotation, line, and whether it is a method, of everything that the class defines."""
+def _members(node: ast.ClassDef) -> Iterator[tuple[str, Type, int, bool]]:
+    """Name, type, line, and whether it is a method, of everything that the class defines."""
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            yield item.target.id, _annotation(item.annotation), item.lineno, False
+            yield item.target.id, type_of(item.annotation), item.lineno, False
         elif isinstance(item, ast.Assign):
             for target in item.targets:
                 if isinstance(target, ast.Name):
-                    yield target.id, "", item.lineno, False
+                    yield target.id, UNKNOWN, item.lineno, False
         elif isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             decorators = {ast.unparse(d).rpartition(".")[2] for d in item.decorator_list}
             is_property = bool(decorators & {"property", "cached_property"})
-            yield item.name, _annotation(item.returns), item.lineno, not is_property
+            yield item.name, type_of(item.returns), item.lineno, not is_property
 
 
 def _defaults(node: ast.ClassDef) -> dict[str, object]:
@@ -237,7 +236,7 @@ def _tool(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Tool:
     return Tool(
         name=node.name,
         parameters=tuple(_parameters(node.args)),
-        returns=_annotation(node.returns),
+        returns=type_of(node.returns),
         doc=ast.get_docstring(node) or "",
         line=node.lineno,
         is_async=isinstance(node, ast.AsyncFunctionDef),
@@ -249,19 +248,14 @@ def _parameters(args: ast.arguments) -> Iterator[Parameter]:
     first_default = len(positional) - len(args.defaults)
     for index, arg in enumerate(positional):
         kind: ParameterKind = "positional_only" if index < len(args.posonlyargs) else "positional_or_keyword"
-        yield Parameter(arg.arg, _annotation(arg.annotation), index >= first_default, kind)
+        yield Parameter(arg.arg, type_of(arg.annotation), index >= first_default, kind)
     if args.vararg:
-        yield Parameter(args.vararg.arg, _annotation(args.vararg.annotation), False, "var_positional")
+        yield Parameter(args.vararg.arg, type_of(args.vararg.annotation), False, "var_positional")
     for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        yield Parameter(arg.arg, _annotation(arg.annotation), default is not None, "keyword_only")
+        yield Parameter(arg.arg, type_of(arg.annotation), default is not None, "keyword_only")
     if args.kwarg:
-        yield Parameter(args.kwarg.arg, _annotation(args.kwarg.annotation), False, "var_keyword")
+        yield Parameter(args.kwarg.arg, type_of(args.kwarg.annotation), False, "var_keyword")
 
 
-def _annotation(node: ast.expr | None) -> str:
-    """The source text of a type; a quoted type loses its quotes."""
-    if node is None:
-        return ""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    return ast.unparse(node)
+def _texts(types: Mapping[str, Type]) -> list[tuple[str, str]]:
+    return [(name, kind.text) for name, kind in types.items()]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -72,31 +74,24 @@ def test_equal_inputs_give_equal_results() -> None:
 
 
 def test_of_many_equal_texts_each_is_compared_with_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
+    compared, candidates = [], []
 
-    def intersect(*sets: Any, **options: Any) -> Any:
+    def similarity_of(*sets: Any) -> float:
         compared.append(sets)
-        return intersect1d(*sets, **options)
+        return exactly(*sets)
 
-    intersect1d = np.intersect1d
-    monkeypatch.setattr(np, "intersect1d", intersect)
+    def counter(found: Iterable[int]) -> Counter[int]:
+        counted = Counter(found)
+        candidates.append(counted.total())
+        return counted
+
+    exactly = similarity._similarity
+    monkeypatch.setattr(similarity, "_similarity", similarity_of)
+    monkeypatch.setattr(similarity, "Counter", counter)
     count = 2_000
     assert len(near_twins(["one two three four five six"] * count)) == count - 1
-    assert count - 1 <= len(compared) <= 3 * count
-
-
-def test_of_many_equal_texts_few_pairs_are_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs: list[Any] = []
-
-    def candidates(*arguments: Any) -> Any:
-        pairs.extend(found := find(*arguments))
-        return found
-
-    find = similarity._candidates
-    monkeypatch.setattr(similarity, "_candidates", candidates)
-    count = 2_000
-    near_twins(["one two three four five six"] * count)
-    assert count - 1 <= len(pairs) <= 5 * count
+    assert count - 1 <= len(compared) <= similarity._COMPARED * count
+    assert count - 1 <= sum(candidates) <= similarity._LISTED * count
 
 
 def test_word_sets() -> None:

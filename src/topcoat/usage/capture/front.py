@@ -97,26 +97,21 @@ class Front:
         try:
             async with client.request(request.method, url, data=sent, headers=headers) as answer:
                 recorded = request.method == "POST" and request.path in RECORDED and answer.status == 200
-                return await self._hand_back(request, answer, _Copy(request, body, started) if recorded else None)
+                return await self._hand_back(
+                    request, answer, _Copy(request, body, started, answer) if recorded else None
+                )
         except (ClientError, TimeoutError) as error:
             return _error(502, f"the model server can't be reached: {str(error) or type(error).__name__}")
 
     async def _hand_back(self, request: web.Request, answer: ClientResponse, copy: _Copy | None) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        for key, value in answer.headers.items():
-            if key.lower() not in _NOT_HANDED_ON and not key.lower().startswith("access-control-"):
-                response.headers.add(key, value)
-        if answer.content_length is not None:
-            response.content_length = answer.content_length
-        if copy:
-            copy.streamed = answer.content_type == "text/event-stream"
+        response = _begun(answer)
         try:
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 if copy:
                     copy.chunks.append(chunk)
                 await response.write(chunk)
-            if copy and self.upstream.model and copy.streamed and not copy.has_end_mark():
+            if self.upstream.model and copy and copy.is_cut():
                 raise ConnectionResetError  # our own server died; without a length, its answer only seems to end
             await response.write_eof()
             if copy:
@@ -142,19 +137,32 @@ class Front:
 class _Copy:
     """What passes of one exchange."""
 
-    def __init__(self, request: web.Request, body: bytes, started: datetime) -> None:
+    def __init__(self, request: web.Request, body: bytes, started: datetime, answer: ClientResponse) -> None:
         self._body, self._started = body, started
         self._session = request.headers.get("X-Session-Id", "")
         self._branch = request.headers.get("X-Branch", "")
         self.chunks: list[bytes] = []
-        self.streamed = self.whole = False
+        self.streamed = answer.content_type == "text/event-stream"
+        self.whole = False
 
-    def has_end_mark(self) -> bool:
-        return b"[DONE]" in b"".join(self.chunks[-2:])
+    def is_cut(self) -> bool:
+        """Whether a stream lacks the mark at its end."""
+        return self.streamed and b"[DONE]" not in b"".join(self.chunks[-2:])
 
     def exchange(self) -> Exchange:
         response = b"".join(self.chunks)
         return Exchange(self._started, self._body, response, self.streamed, self.whole, self._session, self._branch)
+
+
+def _begun(answer: ClientResponse) -> web.StreamResponse:
+    """A response with the status and headers of `answer`."""
+    response = web.StreamResponse(status=answer.status, reason=answer.reason)
+    for key, value in answer.headers.items():
+        if key.lower() not in _NOT_HANDED_ON and not key.lower().startswith("access-control-"):
+            response.headers.add(key, value)
+    if answer.content_length is not None:
+        response.content_length = answer.content_length
+    return response
 
 
 @asynccontextmanager

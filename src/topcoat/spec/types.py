@@ -1,0 +1,86 @@
+"""The types that a catalog's stubs write, parsed once."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from topcoat.spec.python_source import parse_expression
+
+__all__ = ["UNKNOWN", "Type", "plain", "type_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type. `text` is its source, "" where none is written.
+
+    `name` is the name without its module: "list" of `list[int]`, "|" of a union (also one written `Optional` or
+    `Union`), "..." of an ellipsis, "" where it can't be told. `inner` are the types in the brackets, or those that a
+    union joins. `literal` is the first value of a `Literal`.
+    """
+
+    text: str
+    name: str
+    inner: tuple[Type, ...] = ()
+    literal: object = None
+
+    @property
+    def without_none(self) -> Type:
+        """`X` of `X | None`; `UNKNOWN` of any other union."""
+        if self.name != "|":
+            return self
+        kept = [member for member in self.inner if member.name != "None"]
+        return kept[0] if len(kept) == 1 else UNKNOWN
+
+
+UNKNOWN = Type("", "")
+
+
+def plain(name: str) -> Type:
+    """The type that is nothing but a name, such as `int`."""
+    return Type(name, name)
+
+
+def type_of(node: ast.expr | None) -> Type:
+    """The type that an annotation writes; a quoted one loses its quotes. `UNKNOWN` if there is none."""
+    match node:
+        case None:
+            return UNKNOWN
+        case ast.Constant(value=str(text)):
+            return _quoted(text)
+        case ast.Constant(value=None):
+            return plain("None")
+        case ast.Constant() if node.value is ...:
+            return plain("...")
+        case ast.BinOp(op=ast.BitOr()):
+            return _union(node, [type_of(node.left), type_of(node.right)])
+        case ast.Subscript():
+            return _generic(node)
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return Type(ast.unparse(node), name)
+    return Type(ast.unparse(node), "")
+
+
+def _quoted(text: str) -> Type:
+    try:
+        quoted = type_of(parse_expression(text.strip()))
+    except (SyntaxError, ValueError):
+        return Type(text, "")
+    return Type(text, quoted.name, quoted.inner, quoted.literal)
+
+
+def _generic(node: ast.Subscript) -> Type:
+    name = type_of(node.value).name
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if name == "Literal":
+        first = parts[0].value if parts and isinstance(parts[0], ast.Constant) else None
+        return Type(ast.unparse(node), name, literal=first)
+    inner = [type_of(part) for part in parts]
+    if name in ("Optional", "Union"):
+        return _union(node, [*inner, plain("None")] if name == "Optional" else inner)
+    return Type(ast.unparse(node), name, tuple(inner))
+
+
+def _union(node: ast.expr, members: list[Type]) -> Type:
+    flat = [part for member in members for part in (member.inner if member.name == "|" else (member,))]
+    return Type(ast.unparse(node), "|", tuple(flat))
