@@ -107,7 +107,6 @@ def training(updates: int = 75) -> TrainReport:
         best_loss=loss(50) + 0.1,
         stopped="iterations",
         trained_tokens=67_500,
-        skipped=["data/phase34a.jsonl:17: longer than 2048 tokens"],
         seconds=83.0,
     )
 
@@ -306,7 +305,6 @@ def test_training_fuse_and_attempts_are_told() -> None:
     text = Outline(render(PROMOTED)).text
     assert "67,500 tokens, 1 min 23 s; ran to its end" in text
     assert "best: 0.436 at update 50" in text
-    assert "data/phase34a.jsonl:17: longer than 2048 tokens" in text
     assert "At least 95.3% of every module's change survived" in text
     assert "0.0031 nats per token" in text
     assert "model.layers.23.self_attn.v_proj 8 8.00% 0.400 35.0% 95.3%" in text

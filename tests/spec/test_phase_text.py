@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from topcoat.demo import TEMPLATE
 from topcoat.spec.phase import FuseSpec, PhaseSpec, TrainSpec, load_phase
 from topcoat.spec.phase_text import phase_text
-from topcoat.spec.reading.loader import load_toml
+from topcoat.spec.reading.loader import read_toml
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 shares = st.floats(0, 1, exclude_max=True)
@@ -44,7 +44,7 @@ def test_a_phase_written_and_read_is_the_same(tmp_path_factory: object, spec: Ph
     assert f"# {remark}\n" in text
     path = Path(tmp_path_factory.mktemp("p")) / "phase.toml"  # type: ignore[attr-defined]  # pytest's factory
     path.write_text(text, encoding="utf-8")
-    assert load_toml(path, PhaseSpec) == spec
+    assert read_toml(path, PhaseSpec).value == spec
 
 
 def test_only_what_people_change_is_written() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from topcoat.spec.phase import GateSpec
 from topcoat.store.records import CategoryScore, EvalResult, Evidence, GateCheck, Verdict
@@ -23,31 +24,32 @@ def judge(spec: GateSpec, before: EvalResult, after: EvalResult, evidence: Seque
     """
     same = before.suite_digest == after.suite_digest
     shown = {found.category: found for found in evidence} if same else {}
-    checks = [
-        _target(name, goal, before.category(name), after.category(name), shown.get(name))
-        for name, goal in spec.target.items()
-    ]
+    checks = []
+    for name, goal in spec.target.items():
+        one, other = before.category(name), after.category(name)
+        checks.append(_check(name, "target", goal, one, other, shown.get(name), _reached(name, goal, other)))
     for name in spec.no_regression:
-        checks.append(_kept(name, spec, before.category(name), after.category(name), same, shown.get(name)))
+        one, other, found = before.category(name), after.category(name), shown.get(name)
+        required = max(0.0, one.mean - spec.tolerance) if one else 0.0
+        judged = _kept(name, spec, one, other, same, found)
+        checks.append(_check(name, "no_regression", required, one, other, found, judged))
     checks += _formats(spec, before, after)
     return Verdict(passed=all(check.passed for check in checks), checks=checks)
 
 
-def _target(
+def _check(
     name: str,
+    kind: Literal["target", "no_regression"],
     required: float,
     before: CategoryScore | None,
     after: CategoryScore | None,
     evidence: Evidence | None,
+    judged: tuple[bool, str],
 ) -> GateCheck:
-    passed = after is not None and after.mean >= required - _EPSILON
-    reason = f"{name} was not measured, target {required:.3f}"
-    if after is not None:
-        mean, goal = _apart(after.mean, required)
-        reason = f"{name} {mean} {'>=' if passed else '<'} {goal} (n={after.n})"
+    passed, reason = judged
     return GateCheck(
         category=name,
-        kind="target",
+        kind=kind,
         required=required,
         before=before.mean if before else None,
         after=after.mean if after else None,
@@ -58,6 +60,15 @@ def _target(
     )
 
 
+def _reached(name: str, required: float, after: CategoryScore | None) -> tuple[bool, str]:
+    """Whether a target is reached, and the reason."""
+    if after is None:
+        return False, f"{name} was not measured, target {required:.3f}"
+    passed = after.mean >= required - _EPSILON
+    mean, goal = _apart(after.mean, required)
+    return passed, f"{name} {mean} {'>=' if passed else '<'} {goal} (n={after.n})"
+
+
 def _kept(
     name: str,
     spec: GateSpec,
@@ -65,35 +76,21 @@ def _kept(
     after: CategoryScore | None,
     same_suite: bool,
     evidence: Evidence | None,
-) -> GateCheck:
-    passed = False
-    tolerance = spec.tolerance
+) -> tuple[bool, str]:
+    """Whether a category fell by no more than the tolerance, and the reason."""
     if before is None or after is None:
         missing = "the new model" if before else "the base" if after else "either model"
-        reason = f"{name} was not measured on {missing}"
-    elif not same_suite:
-        reason = f"{name} can't be compared: the two models were evaluated on different suites"
-    else:
-        within = after.mean >= before.mean - tolerance - _EPSILON
-        unconfirmed = evidence is not None and evidence.call != "confirmed worse"
-        passed = within or (spec.evidence == "confirmed" and unconfirmed)
-        change = after.mean - before.mean
-        verb = "fell" if change < -_EPSILON else "rose" if change > _EPSILON else "kept"
-        course = f"{after.mean:.3f}" if verb == "kept" else " -> ".join(_apart(before.mean, after.mean))
-        reason = f"{name} {verb} {course} (n={after.n}), tolerance {tolerance:.3f}"
-        if evidence is not None and not within:
-            reason += f": {_weight(evidence)}"
-    return GateCheck(
-        category=name,
-        kind="no_regression",
-        required=max(0.0, before.mean - tolerance) if before else 0.0,
-        before=before.mean if before else None,
-        after=after.mean if after else None,
-        n=after.n if after else 0,
-        passed=passed,
-        reason=reason,
-        evidence=evidence,
-    )
+        return False, f"{name} was not measured on {missing}"
+    if not same_suite:
+        return False, f"{name} can't be compared: the two models were evaluated on different suites"
+    within = after.mean >= before.mean - spec.tolerance - _EPSILON
+    unconfirmed = evidence is not None and evidence.call != "confirmed worse"
+    passed = within or (spec.evidence == "confirmed" and unconfirmed)
+    change = after.mean - before.mean
+    verb = "fell" if change < -_EPSILON else "rose" if change > _EPSILON else "kept"
+    course = f"{after.mean:.3f}" if verb == "kept" else " -> ".join(_apart(before.mean, after.mean))
+    reason = f"{name} {verb} {course} (n={after.n}), tolerance {spec.tolerance:.3f}"
+    return passed, reason if evidence is None or within else f"{reason}: {_weight(evidence)}"
 
 
 def _formats(spec: GateSpec, before: EvalResult, after: EvalResult) -> list[GateCheck]:
@@ -101,29 +98,9 @@ def _formats(spec: GateSpec, before: EvalResult, after: EvalResult) -> list[Gate
     if spec.min_format is None:
         return []
     required = spec.min_format
-    base = {found.temperature: found.share for found in before.formats}
-    checks = []
-    for found in after.formats:
-        passed = found.share >= required - _EPSILON
-        share, goal = _apart(found.share, required)
-        name = f"format at temperature {found.temperature:g}"
-        checks.append(
-            GateCheck(
-                category=name,
-                kind="format",
-                required=required,
-                before=base.get(found.temperature),
-                after=found.share,
-                n=found.answers,
-                passed=passed,
-                reason=f"{name} {share} {'>=' if passed else '<'} {goal} (n={found.answers})",
-            )
-        )
-    if checks:
-        return checks
-    reason = f"the format of answers was not measured, min_format {required:.3f}"
-    return [
-        GateCheck(
+    if not after.formats:
+        reason = f"the format of answers was not measured, min_format {required:.3f}"
+        absent = GateCheck(
             category="format",
             kind="format",
             required=required,
@@ -133,7 +110,27 @@ def _formats(spec: GateSpec, before: EvalResult, after: EvalResult) -> list[Gate
             passed=False,
             reason=reason,
         )
-    ]
+        return [absent]
+    base = {found.temperature: found.share for found in before.formats}
+    checks = []
+    for found in after.formats:
+        passed = found.share >= required - _EPSILON
+        share, goal = _apart(found.share, required)
+        name = f"format at temperature {found.temperature:g}"
+        reason = f"{name} {share} {'>=' if passed else '<'} {goal} (n={found.answers})"
+        checks.append(
+            GateCheck(
+                category=name,
+                kind="format",
+                required=required,
+                before=base.get(found.temperature),
+                after=found.share,
+                n=found.answers,
+                passed=passed,
+                reason=reason,
+            )
+        )
+    return checks
 
 
 def _weight(evidence: Evidence) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from topcoat.project.project import Project
-from topcoat.store.lineage import Lineage, ModelRow
+from topcoat.store.lineage import Lineage, ModelRow, PhaseRow
 from topcoat.store.records import CategoryScore, EvalResult, Record
 from topcoat.suites.evidence.matrix import ScoreMatrix, Stage, score_matrix
 
@@ -56,37 +56,35 @@ def project_status(project: Project) -> ProjectStatus:
     lineage = project.lineage
     production = lineage.production()
     latest_scores = _latest_scores(lineage)
-    models = []
-    for model in lineage.models():
-        scores = latest_scores.get(model.name)
-        models.append(
-            ModelStatus(
-                name=model.name,
-                parent=model.parent,
-                phase=model.phase,
-                production=model.name == production,
-                categories=scores.categories if scores else [],
-            )
+    models = [
+        ModelStatus(
+            name=model.name,
+            parent=model.parent,
+            phase=model.phase,
+            production=model.name == production,
+            categories=latest_scores[model.name].categories if model.name in latest_scores else [],
         )
+        for model in lineage.models()
+    ]
     latest = {phase.name: phase for phase in lineage.phases()}
-    phases = []
-    for phase in latest.values():
-        outcome = lineage.outcome(phase.id)
-        phases.append(
-            PhaseStatus(
-                name=phase.name,
-                base=phase.base,
-                outcome=outcome.kind if outcome else "unfinished",
-                detail=outcome.detail if outcome else "",
-                attempts=len(lineage.attempts(phase.id)),
-            )
-        )
+    phases = [_phase_status(lineage, phase) for phase in latest.values()]
     return ProjectStatus(
         project=project.settings.name,
         production=production,
         models=models,
         phases=phases,
         matrix=phase_matrix(lineage, production) if production else None,
+    )
+
+
+def _phase_status(lineage: Lineage, phase: PhaseRow) -> PhaseStatus:
+    outcome = lineage.outcome(phase.id)
+    return PhaseStatus(
+        name=phase.name,
+        base=phase.base,
+        outcome=outcome.kind if outcome else "unfinished",
+        detail=outcome.detail if outcome else "",
+        attempts=len(lineage.attempts(phase.id)),
     )
 
 

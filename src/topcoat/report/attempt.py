@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from topcoat.report.chart import bar, curves
-from topcoat.report.html import Html, data_table, element, text
+from topcoat.report.html import Html, data_table, element, legend, text
 from topcoat.store.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
 
 __all__ = ["attempts_table", "fuse_section", "loss_section"]
@@ -37,12 +37,7 @@ def loss_section(train: TrainReport) -> Html:
                 f"Loss per trained token in nats over {len(train.steps)} updates, "
                 f"{train.trained_tokens:,} tokens, {_duration(train.seconds)}; {why}.",
             ),
-            element(
-                "p",
-                element("span", element("span", class_="key valid"), "validation"),
-                element("span", element("span", class_="key train"), "training"),
-                class_="legend",
-            ),
+            legend(valid="validation", train="training"),
             curves(
                 [(step.update, step.loss) for step in train.steps],
                 [(validation.update, validation.loss) for validation in train.validations],
@@ -52,7 +47,6 @@ def loss_section(train: TrainReport) -> Html:
         ),
         table if rows else None,
         _trials(train),
-        _skipped(train.skipped),
     )
 
 
@@ -104,12 +98,7 @@ def attempts_table(attempts: Sequence[AttemptResult]) -> Html:
     return element(
         "section",
         element("h2", "Attempts"),
-        data_table(
-            "Each attempt starts from the same base.",
-            columns,
-            rows,
-            words=(5,),
-        ),
+        data_table("Each attempt starts from the same base.", columns, rows, words=(5,)),
     )
 
 
@@ -166,13 +155,6 @@ def _trials(train: TrainReport) -> Html | None:
     ]
     columns = ["Learning rate", "Seed", "Lowest validation loss", ""]
     return data_table("Trials: the one with the lowest validation loss was taken on.", columns, rows, words=(3,))
-
-
-def _skipped(skipped: Sequence[str]) -> Html | None:
-    if not skipped:
-        return None
-    items = [element("li", line) for line in skipped]
-    return element("details", element("summary", f"Skipped examples: {len(items)}"), element("ul", *items))
 
 
 def _percent(share: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["Html", "data_table", "element", "text"]
+__all__ = ["Html", "data_table", "element", "legend", "text"]
 
 
 class Html(str):
@@ -45,10 +45,21 @@ def element(tag: str, *content: Content, **attributes: str | float | bool | None
     return Html(f"{opening}{''.join(text(item) for item in content if item is not None)}</{tag}>")
 
 
-def data_table(caption: str, columns: Sequence[str], rows: Sequence[Html], words: tuple[int, ...] = ()) -> Html:
-    """A table that scrolls where it is too wide. `words` are the columns that hold no figures."""
+def data_table(
+    caption: str, columns: Sequence[str], rows: Sequence[Html], words: tuple[int, ...] = (), label: str = ""
+) -> Html:
+    """A table that scrolls where it is too wide. `words` are the columns that hold no figures.
+
+    `label` names it to screen readers, which are told the caption otherwise.
+    """
     heads = [element("th", name, scope="col", class_="words" if i in words else None) for i, name in enumerate(columns)]
     table = element(
         "table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows)
     )
-    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=label or caption)
+
+
+def legend(**keys: str) -> Html:
+    """What each colour stands for: the words by the name of the colour."""
+    shown = [element("span", element("span", class_=f"key {colour}"), words) for colour, words in keys.items()]
+    return element("p", *shown, class_="legend")

@@ -10,7 +10,7 @@ from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
 from topcoat.report.chart import before_and_after
 from topcoat.report.formats import format_section
-from topcoat.report.html import Html, element
+from topcoat.report.html import Html, data_table, element, legend
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
@@ -25,6 +25,7 @@ _CAPTION = (
     "sign-flip test by family, two-sided, with Holm's adjustment over the categories that changed, and the smallest "
     "fall that four of five evaluations would have confirmed."
 )
+_COLUMNS = ("Category", "n", "Before", "After", "Change", "Evidence", "Gate")
 _CALLS = {"confirmed better": "good", "confirmed worse": "bad"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -105,41 +106,13 @@ def _categories(comparison: Comparison, verdict: Verdict) -> Html:
     rows = [_category(change, verdict) for change in comparison.categories]
     if comparison.headline:
         rows.insert(0, _category(comparison.headline, verdict, headline=True))
-    columns = [element("th", name, scope="col") for name in ("n", "Before", "After", "Change")]
     warning = None if comparison.same_suite else "The two models were evaluated on different suites."
     return element(
         "section",
         element("h2", "Categories"),
         element("p", warning, class_="bad") if warning else None,
-        element(
-            "div",
-            element(
-                "table",
-                element("caption", _CAPTION),
-                element(
-                    "thead",
-                    element(
-                        "tr",
-                        element("th", "Category", scope="col"),
-                        *columns,
-                        element("th", "Evidence", scope="col", class_="words"),
-                        element("th", "Gate", scope="col", class_="words"),
-                    ),
-                ),
-                element("tbody", *rows),
-            ),
-            class_="scroll",
-            tabindex="0",
-            role="region",
-            aria_label="Scores by category",
-        ),
-        element(
-            "p",
-            element("span", element("span", class_="key coat"), "after"),
-            element("span", element("span", class_="key base"), "before"),
-            element("span", element("span", class_="key goal"), " the gate's target"),
-            class_="legend",
-        ),
+        data_table(_CAPTION, _COLUMNS, rows, words=(5, 6), label="Scores by category"),
+        legend(coat="after", base="before", goal=" the gate's target"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topcoat.report.html import Html, element
+from topcoat.report.html import Html, data_table, element
 from topcoat.suites.evidence.matrix import ScoreMatrix
 
 __all__ = ["matrix_section"]
@@ -12,18 +12,14 @@ _CAPTION = "Mean score of each category after each promoted phase; in bold: the 
 
 def matrix_section(matrix: ScoreMatrix) -> Html:
     """The score matrix, and the four figures made from it."""
-    heads = [element("th", name, scope="col") for name in ("After", *matrix.columns)]
     rows = [
         element("tr", element("th", row.model, scope="row"), *_cells(matrix, index))
         for index, row in enumerate(matrix.rows)
     ]
-    table = element(
-        "table", element("caption", _CAPTION), element("thead", element("tr", *heads)), element("tbody", *rows)
-    )
     return element(
         "section",
         element("h2", "Phases"),
-        element("div", table, class_="scroll", tabindex="0", role="region", aria_label="Scores after each phase"),
+        data_table(_CAPTION, ["After", *matrix.columns], rows, label="Scores after each phase"),
         element(
             "p",
             f"Average {_score(matrix.average)}. "

@@ -37,7 +37,6 @@ from topcoat.store.versions import parse_record
 __all__ = [
     "canonical_json",
     "digest_bytes",
-    "digest_file",
     "digest_of",
     "is_stream",
     "json_text",
@@ -188,12 +187,6 @@ def read_record(path: Path, model: type[R]) -> R:
 def digest_bytes(data: bytes) -> str:
     """The sha256 of `data`, as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    """The sha256 of a file's content, as 64 hex digits. Raises `StorageFault` if it can't be read."""
-    with _faults("read", path, every=True), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def no_space(path: Path) -> StorageFault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "AttemptResult",
@@ -266,12 +266,17 @@ class TrainReport(Record):
     best_loss: float | None
     stopped: Literal["iterations", "patience"]
     trained_tokens: int
-    skipped: list[str] = []
     seconds: float
     trials: list[Trial] = []
     adopted: str = ""
     peak_memory: int = 0
     trunk_seconds: float = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_earlier_versions_wrote_it(cls, data: object) -> object:
+        """Without `skipped`, a list that stayed empty."""
+        return {key: value for key, value in data.items() if key != "skipped"} if isinstance(data, dict) else data
 
 
 class ModuleFuse(Record):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from topcoat.errors import InvalidInput, Mistake
-from topcoat.spec.reading.loader import load_jsonl, load_toml, read_jsonl, read_text, read_toml
+from topcoat.spec.reading.loader import load_jsonl, read_jsonl, read_text, read_toml
 from topcoat.spec.reading.section import Section
 
 MistakesOf = Callable[..., list[tuple[int | None, str]]]
@@ -43,7 +43,7 @@ class Item(Section):
 
 
 def toml(path: Path) -> File:
-    return load_toml(path, File)
+    return read_toml(path, File).value
 
 
 def jsonl(path: Path) -> object:

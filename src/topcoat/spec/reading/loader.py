@@ -22,7 +22,6 @@ __all__ = [
     "Line",
     "TomlSource",
     "load_jsonl",
-    "load_toml",
     "parse_toml",
     "read_jsonl",
     "read_text",
@@ -85,13 +84,8 @@ class Line(Generic[M]):
     where: Where
 
 
-def load_toml(path: Path, model: type[M]) -> M:
-    """The `model` written in a TOML file. Raises `InvalidInput` with every mistake of the file."""
-    return read_toml(path, model).value
-
-
 def read_toml(path: Path, model: type[M]) -> Document[M]:
-    """`load_toml`, keeping the lines for checks that look beyond the file. Raises `InvalidInput`."""
+    """The `model` written in a TOML file. Raises `InvalidInput` with every mistake of the file."""
     source = parse_toml(path)
     value, mistakes = source.read(model)
     if value is None:
