@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from topcoat.calls.sandbox import Sandbox
 from topcoat.engine.protocol import Batch, Row
 from topcoat.errors import InvalidInput, Mistake, Where
-from topcoat.examples.batches import plan_batches
+from topcoat.examples.batches import Plan, plan_batches
 from topcoat.examples.checks.check import (
     check_balance,
     check_categories,
@@ -25,7 +26,7 @@ from topcoat.examples.checks.check import (
 from topcoat.examples.checks.runs import MOST_RUN, check_runs, runnable_programs
 from topcoat.examples.checks.templates import effective_number, template
 from topcoat.examples.reading import read_examples
-from topcoat.examples.rows import encode_all, with_mean_weight_one
+from topcoat.examples.rows import Encoded, encode_all, with_mean_weight_one
 from topcoat.examples.splits import balanced_sample, hold_out, without_copies
 from topcoat.examples.training_files import earlier_data
 from topcoat.project.project import Project
@@ -63,7 +64,7 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
     `base` overrides the spec's, for a phase that began on another one. Raises InvalidInput for what can't be read at
     all; what was read and looks wrong is in `report`.
     """
-    root, suite, system_prompt = session.paths.root, session.suite, session.settings.system_prompt
+    root = session.paths.root
     spec = load_phase(path, root)
     _require_measured(session, spec, path)
     base_model = session.model(base or spec.phase.base)
@@ -72,74 +73,23 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
     findings: list[Finding] = []
     new = _load_all(root, [root / name for name in spec.data.train], findings)
     pool = _replay_pool(session, spec, new, findings)
-    train_new, valid_new = _split(root, spec, new, findings)
-    train_pool, valid_pool = hold_out(pool, spec.data.valid_share or 0.1)
-    share = spec.data.replay
-    valid = valid_new + balanced_sample(valid_pool, round(len(valid_new) * share / (1 - share)), "validation")
-    valid.sort(key=lambda located: hashlib.sha256(located.example.digest.encode()).digest())
-
-    apart = valid_new if spec.data.valid_file is not None else []
-    findings += check_examples([*new, *apart, *pool], suite, session.catalog, system_prompt)
-    programs = runnable_programs([*new, *apart], session.catalog)
-    if programs:
-        with Sandbox(session.catalog) as sandbox:
-            findings += check_runs(programs, sandbox)
-    findings += check_repeats(new)
-    findings += check_validation(train_new, valid_new)
-    findings += check_categories(new, suite.categories)
-    findings += check_quota(new, spec.data.quota, Where(path))
-    findings += check_balance(new, spec.data.quota, Where(path))
+    parts = _split(root, spec, new, pool, findings)
+    programs = runnable_programs([*new, *parts.apart], session.catalog)
+    findings += _dialogue_findings(session, spec, path, new, pool, parts, programs)
     findings += check_delimiters(new, tokenizer)
-    encoded_new = encode_all(train_new, tokenizer, spec.train)
-    encoded_pool = encode_all(train_pool, tokenizer, spec.train)
-    encoded_valid = encode_all(valid, tokenizer, spec.train)
-    findings += check_replay(share, len(pool), Where(path))
-    findings += check_held_out(len(encoded_valid.rows), Where(path))
-    for encoded in (encoded_new, encoded_pool, encoded_valid):
-        findings += check_rows(encoded.over_long, encoded.partly_masked)
-    if not encoded_new.rows:
-        raise InvalidInput(
-            f"none of {counted(len(new), 'example')} fits max_seq_length = {spec.train.max_seq_length}",
-            where=Where(path),
-            hint=f"max_seq_length = {max((r.tokens for r in encoded_new.over_long), default=0)}",
-        )
-    # Each by itself: examples of weight 2 would leave replay with a third of the loss where it was to have half.
-    rows = with_mean_weight_one(encoded_new.rows) + with_mean_weight_one(encoded_pool.rows)
-    plans = {
-        seed: plan_batches(
-            [len(row.tokens) for row in rows],
-            range(len(encoded_new.rows)),
-            _by_category(encoded_pool.examples, len(encoded_new.rows)),
-            share=share,
-            size=spec.train.batch_size,
-            accumulate=spec.train.grad_accumulation_steps,
-            iters=spec.train.iters,
-            seed=seed,
-        )
-        for seed in spec.train.seeds or [spec.train.seed]
-    }
-    plan = next(iter(plans.values()))
-    if len(plans) * len(spec.train.learning_rates) > 1 and not encoded_valid.rows:
-        raise InvalidInput(
-            "several learning rates or seeds are chosen from by validation loss, and there is nothing to validate on",
-            where=Where(path),
-            hint='valid = "10%" under [data]',
-        )
-    budget = Budget(
-        examples=len(encoded_new.rows),
-        replay_pool=len(encoded_pool.rows),
-        valid=len(encoded_valid.rows),
-        iterations=spec.train.iters,
-        updates=spec.train.updates,
-        passes=plan.passes,
-        replayed=plan.replayed,
-        trained_tokens=sum(int(rows[i].trained.sum()) for batch in plan.batches for i in batch),
-        longest=max(len(row.tokens) for row in rows),
-        effective=effective_number(template(located.example) for located in new),
-        programs=len(programs),
-        programs_run=min(len(programs), MOST_RUN),
+
+    encoded = _EncodedParts(
+        encode_all(parts.train, tokenizer, spec.train),
+        encode_all(parts.replayed, tokenizer, spec.train),
+        encode_all(parts.valid, tokenizer, spec.train),
     )
+    findings += _row_findings(spec, path, pool, encoded)
+    _require_rows(spec, path, new, encoded)
+    # Each by itself: examples of weight 2 would leave replay with a third of the loss where it was to have half.
+    rows = with_mean_weight_one(encoded.new.rows) + with_mean_weight_one(encoded.pool.rows)
+    plans = _plans(spec, rows, encoded)
     name = phase_name(path)
+    budget = _budget(spec, new, rows, encoded, next(iter(plans.values())), len(programs))
     return Prepared(
         name=name,
         path=path,
@@ -147,10 +97,33 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
         base=base_model.name,
         rows=rows,
         batches={seed: planned.batches for seed, planned in plans.items()},
-        valid=encoded_valid.rows,
+        valid=encoded.valid.rows,
         report=CheckReport(phase=name, findings=[_allowed(f, allow) for f in findings], budget=budget),
-        digest=_digest(session, spec, [*new, *pool], valid),
+        digest=_digest(session, spec, [*new, *pool], parts.valid),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A phase's examples: `train` and `replayed` are trained, `valid` is validated on.
+
+    `apart` are those of `valid` that stand in a file of their own.
+    """
+
+    train: Examples
+    replayed: Examples
+    valid: Examples
+    valid_new: Examples
+    apart: Examples
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedParts:
+    """The rows of what is new, of what is replayed, and of what is validated on."""
+
+    new: Encoded
+    pool: Encoded
+    valid: Encoded
 
 
 def _require_measured(project: Project, spec: PhaseSpec, path: Path) -> None:
@@ -194,12 +167,104 @@ def _load_all(root: Path, paths: list[Path], findings: list[Finding]) -> Example
     return examples
 
 
-def _split(root: Path, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> tuple[Examples, Examples]:
-    if spec.data.valid_share is not None:
-        return hold_out(new, spec.data.valid_share)
-    assert spec.data.valid_file is not None
-    valid = _load_all(root, [root / spec.data.valid_file], findings)
-    return without_copies(new, valid), valid
+def _split(root: Path, spec: PhaseSpec, new: Examples, pool: Examples, findings: list[Finding]) -> _Parts:
+    """Hold out what is validated on, with as large a share of replay as in training."""
+    if spec.data.valid_file is None:
+        train, valid_new = hold_out(new, spec.data.valid_share or 0.0)
+        apart: Examples = []
+    else:
+        apart = valid_new = _load_all(root, [root / spec.data.valid_file], findings)
+        train = without_copies(new, valid_new)
+    replayed, valid_pool = hold_out(pool, spec.data.valid_share or 0.1)
+    share = spec.data.replay
+    valid = valid_new + balanced_sample(valid_pool, round(len(valid_new) * share / (1 - share)), "validation")
+    valid.sort(key=lambda located: hashlib.sha256(located.example.digest.encode()).digest())
+    return _Parts(train, replayed, valid, valid_new, apart)
+
+
+def _dialogue_findings(
+    project: Project,
+    spec: PhaseSpec,
+    path: Path,
+    new: Examples,
+    pool: Examples,
+    parts: _Parts,
+    programs: Mapping[str, list[Where]],
+) -> list[Finding]:
+    """What is wrong with the examples as dialogues, before any of them is encoded."""
+    suite, catalog = project.suite, project.catalog
+    findings = check_examples([*new, *parts.apart, *pool], suite, catalog, project.settings.system_prompt)
+    if programs:
+        with Sandbox(catalog) as sandbox:
+            findings += check_runs(programs, sandbox)
+    findings += check_repeats(new)
+    findings += check_validation(parts.train, parts.valid_new)
+    findings += check_categories(new, suite.categories)
+    findings += check_quota(new, spec.data.quota, Where(path))
+    findings += check_balance(new, spec.data.quota, Where(path))
+    return findings
+
+
+def _row_findings(spec: PhaseSpec, path: Path, pool: Examples, encoded: _EncodedParts) -> list[Finding]:
+    """What is wrong with the examples as rows of tokens."""
+    findings = check_replay(spec.data.replay, len(pool), Where(path))
+    findings += check_held_out(len(encoded.valid.rows), Where(path))
+    for part in (encoded.new, encoded.pool, encoded.valid):
+        findings += check_rows(part.over_long, part.partly_masked)
+    return findings
+
+
+def _require_rows(spec: PhaseSpec, path: Path, new: Examples, encoded: _EncodedParts) -> None:
+    """There must be a row to train on, and one to validate on where trials are chosen from."""
+    if not encoded.new.rows:
+        raise InvalidInput(
+            f"none of {counted(len(new), 'example')} fits max_seq_length = {spec.train.max_seq_length}",
+            where=Where(path),
+            hint=f"max_seq_length = {max((r.tokens for r in encoded.new.over_long), default=0)}",
+        )
+    if (len(spec.train.seeds) > 1 or len(spec.train.learning_rates) > 1) and not encoded.valid.rows:
+        raise InvalidInput(
+            "several learning rates or seeds are chosen from by validation loss, and there is nothing to validate on",
+            where=Where(path),
+            hint='valid = "10%" under [data]',
+        )
+
+
+def _plans(spec: PhaseSpec, rows: list[Row], encoded: _EncodedParts) -> dict[int, Plan]:
+    """The order of the rows in training, by seed."""
+    first = len(encoded.new.rows)
+    return {
+        seed: plan_batches(
+            [len(row.tokens) for row in rows],
+            range(first),
+            _by_category(encoded.pool.examples, first),
+            share=spec.data.replay,
+            size=spec.train.batch_size,
+            accumulate=spec.train.grad_accumulation_steps,
+            iters=spec.train.iters,
+            seed=seed,
+        )
+        for seed in spec.train.seeds or [spec.train.seed]
+    }
+
+
+def _budget(
+    spec: PhaseSpec, new: Examples, rows: list[Row], encoded: _EncodedParts, plan: Plan, programs: int
+) -> Budget:
+    return Budget(
+        examples=len(encoded.new.rows),
+        replay_pool=len(encoded.pool.rows),
+        valid=len(encoded.valid.rows),
+        iterations=spec.train.iters,
+        updates=spec.train.updates,
+        passes=plan.passes,
+        replayed=plan.replayed,
+        trained_tokens=sum(int(rows[i].trained.sum()) for batch in plan.batches for i in batch),
+        longest=max(len(row.tokens) for row in rows),
+        effective=effective_number(template(located.example) for located in new),
+        programs=programs,
+        programs_run=min(programs, MOST_RUN),
+    )
 
 
 def _replay_pool(project: Project, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> Examples:

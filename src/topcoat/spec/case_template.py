@@ -29,7 +29,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.reading.loader import TomlSource, parse_toml
-from topcoat.spec.reading.section import Section, cross_check_failed
+from topcoat.spec.reading.section import Section, refuse
 from topcoat.spec.slots import Value, fill, fill_pattern, fill_typed, list_of, slots
 from topcoat.spec.suite import Case, unknown_names
 
@@ -88,8 +88,7 @@ class TemplateFile(Section):
     @model_validator(mode="after")
     def _each_list_once(self) -> TemplateFile:
         both = [name for name in self.names if name in self.choices]
-        if both:
-            raise cross_check_failed(*((f"choices.{name}", f'"{name}" is already under [names]') for name in both))
+        refuse((f"choices.{name}", f'"{name}" is already under [names]') for name in both)
         return self
 
 

@@ -12,7 +12,7 @@ from topcoat.errors import Where
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.message import Message, order_problems
 from topcoat.spec.reading.loader import load_jsonl
-from topcoat.spec.reading.section import cross_check_failed
+from topcoat.spec.reading.section import refuse
 
 __all__ = ["Example", "LocatedExample", "Message", "load_examples"]
 
@@ -39,8 +39,7 @@ class Example(BaseModel):
         answers = [m.content for m in self.messages if m.role == "assistant" and m.content and m.content.strip()]
         if not problems and not answers:
             problems.append(("messages", "no assistant turn says anything: there is nothing to learn"))
-        if problems:
-            raise cross_check_failed(*problems)
+        refuse(problems)
         return self
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from topcoat.spec.reading.section import cross_check_failed
+from topcoat.spec.reading.section import refuse
 
 __all__ = ["Message", "Role", "order_problems"]
 
@@ -27,9 +27,9 @@ class Message(BaseModel):
     @model_validator(mode="after")
     def _says_something(self) -> Message:
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
-            raise cross_check_failed(("content", "is missing"))
+            refuse([("content", "is missing")])
         if self.tool_calls and self.role != "assistant":
-            raise cross_check_failed(("tool_calls", f"only an assistant turn calls tools, this is {_turn(self.role)}"))
+            refuse([("tool_calls", f"only an assistant turn calls tools, this is {_turn(self.role)}")])
         return self
 
     def as_dict(self) -> dict[str, Any]:

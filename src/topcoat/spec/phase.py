@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.spec.reading.loader import read_toml
-from topcoat.spec.reading.section import Section, cross_check_failed
+from topcoat.spec.reading.section import Section, refuse, repeated
 
 __all__ = [
     "Bits",
@@ -68,16 +68,14 @@ class DataSpec(Section):
             return value
         match = _PERCENT.fullmatch(value.strip())
         if match is None or not 0 < float(match[1]) < 100:
-            raise cross_check_failed(("", f'must be a percentage between "0%" and "100%" or a file, is "{value}"'))
+            refuse([("", f'must be a percentage between "0%" and "100%" or a file, is "{value}"')])
         return value
 
     @model_validator(mode="after")
     def _each_file_once(self) -> DataSpec:
-        repeated = [i for i, name in enumerate(self.train) if name in self.train[:i]]
-        if repeated:
-            raise cross_check_failed(*((f"train.{i}", f'"{self.train[i]}" is listed twice') for i in repeated))
+        refuse(repeated("train", self.train))
         if self.valid in self.train:
-            raise cross_check_failed(("valid", f'"{self.valid}" is also trained on, so its loss would mean nothing'))
+            refuse([("valid", f'"{self.valid}" is also trained on, so its loss would mean nothing')])
         return self
 
     @property
@@ -142,25 +140,16 @@ class TrainSpec(Section):
         if self.val_batches == 0:
             problems.append(("val_batches", "0 batches would validate nothing; -1 is all of them"))
         if self.iters < self.grad_accumulation_steps:
-            problems.append(
-                (
-                    "iters",
-                    f"{self.iters} iterations never reach an update: "
-                    f"grad_accumulation_steps is {self.grad_accumulation_steps}",
-                )
-            )
+            every = f"grad_accumulation_steps is {self.grad_accumulation_steps}"
+            problems.append(("iters", f"{self.iters} iterations never reach an update: {every}"))
         elif self.warmup >= self.updates and self.warmup > 0:
-            problems.append(
-                ("warmup", f"{self.warmup} updates of warmup never end: the run has {self.updates} updates")
-            )
+            fault = f"{self.warmup} updates of warmup never end: the run has {self.updates} updates"
+            problems.append(("warmup", fault))
         if self.weight_decay > 0 and self.optimizer != "adamw":
             problems.append(("weight_decay", f'only "adamw" decays weights, the optimizer is "{self.optimizer}"'))
         if self.mask == "last" and not self.mask_prompt:
             problems.append(("mask", '"last" means nothing while mask_prompt is false: every token is trained'))
-        for key, values in (("learning_rate", self.learning_rates), ("seeds", self.seeds)):
-            problems += [(f"{key}.{i}", f"{v:g} is listed twice") for i, v in enumerate(values) if v in values[:i]]
-        if problems:
-            raise cross_check_failed(*problems)
+        refuse([*problems, *repeated("learning_rate", self.learning_rates), *repeated("seeds", self.seeds)])
         return self
 
     @property
@@ -216,12 +205,8 @@ class GateSpec(Section):
     @model_validator(mode="after")
     def _asks_for_something(self) -> GateSpec:
         if not self.target and not self.no_regression and self.min_format is None:
-            raise cross_check_failed(("", "asks for nothing: name a category under [gate.target] or in no_regression"))
-        repeated = [i for i, name in enumerate(self.no_regression) if name in self.no_regression[:i]]
-        if repeated:
-            raise cross_check_failed(
-                *((f"no_regression.{i}", f'"{self.no_regression[i]}" is listed twice') for i in repeated)
-            )
+            refuse([("", "asks for nothing: name a category under [gate.target] or in no_regression")])
+        refuse(repeated("no_regression", self.no_regression))
         return self
 
     @property
@@ -290,13 +275,12 @@ def load_phase(path: Path, root: Path | None = None) -> PhaseSpec:
     Raises `InvalidInput` with every mistake of the file.
     """
     phase_name(path)
-    document = read_toml(path, PhaseSpec)
-    spec = document.value
+    spec, source = read_toml(path, PhaseSpec)
     if root is None:
         return spec
-    files = [(f"data.train[{i}]", name, document.where("data", "train", i)) for i, name in enumerate(spec.data.train)]
+    files = [(f"data.train[{i}]", name, source.where("data", "train", i)) for i, name in enumerate(spec.data.train)]
     if spec.data.valid_file is not None:
-        files.append(("data.valid", spec.data.valid_file, document.where("data", "valid")))
+        files.append(("data.valid", spec.data.valid_file, source.where("data", "valid")))
     mistakes = [
         Mistake(f"{key}: no such file: {root / name}", where, "paths are relative to the folder of topcoat.toml")
         for key, name, where in files

@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
-from topcoat.spec.reading.loader import Document, read_text, read_toml
-from topcoat.spec.reading.section import Section, cross_check_failed
+from topcoat.spec.reading.loader import TomlSource, read_text, read_toml
+from topcoat.spec.reading.section import Section, refuse, repeated
 
 __all__ = [
     "PROJECT_FILE",
@@ -61,11 +61,7 @@ class EvalSection(Section):
 
     @model_validator(mode="after")
     def _names_each_once(self) -> EvalSection:
-        repeated = [i for i, value in enumerate(self.temperatures) if value in self.temperatures[:i]]
-        if repeated:
-            raise cross_check_failed(
-                *((f"temperatures.{i}", f"{self.temperatures[i]:g} is listed twice") for i in repeated)
-            )
+        refuse(repeated("temperatures", self.temperatures))
         return self
 
 
@@ -117,12 +113,12 @@ def load_settings(folder: Path) -> ProjectSettings:
     path = root / PROJECT_FILE
     if root.is_dir() and not path.exists():
         raise InvalidInput(f"no {PROJECT_FILE} in {root}", hint="topcoat init --base MODEL")
-    document = read_toml(path, ProjectSpec)
-    section = document.value.project
-    files = _Files(root, document)
+    spec, source = read_toml(path, ProjectSpec)
+    section = spec.project
+    files = _Files(root, source)
     settings = ProjectSettings(
         root=root,
-        spec=document.value,
+        spec=spec,
         base=files.base(section.base),
         catalog=files.file("catalog", section.catalog),
         suite=files.file("suite", section.suite),
@@ -140,9 +136,9 @@ class _Files:
     With `os.path`, whose checks are false for names that no file can have, where `Path`'s raise.
     """
 
-    def __init__(self, root: Path, document: Document[ProjectSpec]) -> None:
+    def __init__(self, root: Path, source: TomlSource) -> None:
         self.root = root
-        self.document = document
+        self.source = source
         self.mistakes: list[Mistake] = []
 
     def base(self, value: str) -> Path | str:
@@ -184,7 +180,7 @@ class _Files:
 
     def _mistake(self, key: str, message: str, hint: str, *index: int) -> None:
         name = "".join([f"project.{key}", *(f"[{i}]" for i in index)])
-        self.mistakes.append(Mistake(f"{name}: {message}", self.document.where("project", key, *index), hint))
+        self.mistakes.append(Mistake(f"{name}: {message}", self.source.where("project", key, *index), hint))
 
 
 def is_hub_id(value: str, root: Path) -> bool:

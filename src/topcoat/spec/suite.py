@@ -16,7 +16,7 @@ from topcoat.spec.canonical import digest_of
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.message import Message, order_problems
 from topcoat.spec.reading.loader import Line, read_jsonl
-from topcoat.spec.reading.section import Section, cross_check_failed
+from topcoat.spec.reading.section import Section, refuse
 
 __all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite", "unknown_names"]
 
@@ -39,9 +39,7 @@ class ExpectedCall(Section):
     @model_validator(mode="after")
     def _holds_patterns(self) -> ExpectedCall:
         faults = {name: _pattern_fault(pattern) for name, pattern in self.match.items()}
-        problems = [(f"match.{name}", fault) for name, fault in faults.items() if fault]
-        if problems:
-            raise cross_check_failed(*problems)
+        refuse((f"match.{name}", fault) for name, fault in faults.items() if fault)
         return self
 
     @property
@@ -69,21 +67,17 @@ class Expect(Section):
             "regex": _pattern_fault(self.regex) if self.regex else "",
             "json_schema": _schema_fault(self.json_schema) if self.json_schema else "",
         }
-        problems = [(key, fault) for key, fault in faults.items() if fault]
-        if problems:
-            raise cross_check_failed(*problems)
+        refuse((key, fault) for key, fault in faults.items() if fault)
         return self
 
     @model_validator(mode="after")
     def _uses_earlier_calls(self) -> Expect:
-        problems = [
+        refuse(
             (f"calls.{index}.uses", f"call {index} can only use the result of an earlier call, not of call {used}")
             for index, call in enumerate(self.calls)
             for used in call.uses
             if used >= index
-        ]
-        if problems:
-            raise cross_check_failed(*problems)
+        )
         return self
 
 
@@ -111,15 +105,14 @@ class Case(Section):
     def _asks_one_thing(self) -> Case:
         if self.messages is None:
             if self.prompt is None:
-                raise cross_check_failed(("", "must have `prompt` or `messages`"))
+                refuse([("", "must have `prompt` or `messages`")])
             return self
         if self.prompt is not None:
-            raise cross_check_failed(("prompt", "can't stand beside `messages`: keep one of them"))
+            refuse([("prompt", "can't stand beside `messages`: keep one of them")])
         problems = order_problems(self.messages, last=("user", "tool"))
         if self.system is not None and self.messages and self.messages[0].role == "system":
             problems.append(("system", "can't stand beside a system turn in `messages`: keep one of them"))
-        if problems:
-            raise cross_check_failed(*problems)
+        refuse(problems)
         return self
 
     @model_validator(mode="after")
@@ -128,12 +121,8 @@ class Case(Section):
         given = [name for name in self.expect.model_fields_set if getattr(self.expect, name) is not None]
         if key not in given:
             example = (Expect.model_fields[key].examples or [""])[0]
-            raise cross_check_failed(("expect", f'the scorer "{self.scorer}" needs "{key}": {example}'))
-        problems = [
-            (f"expect.{name}", f'the scorer "{self.scorer}" reads "{key}" only') for name in given if name != key
-        ]
-        if problems:
-            raise cross_check_failed(*problems)
+            refuse([("expect", f'the scorer "{self.scorer}" needs "{key}": {example}')])
+        refuse((f"expect.{name}", f'the scorer "{self.scorer}" reads "{key}" only') for name in given if name != key)
         return self
 
     def dialogue(self, system_prompt: str) -> list[dict[str, Any]]:

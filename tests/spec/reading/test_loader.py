@@ -43,7 +43,7 @@ class Item(Section):
 
 
 def toml(path: Path) -> File:
-    return read_toml(path, File).value
+    return read_toml(path, File)[0]
 
 
 def jsonl(path: Path) -> object:
@@ -53,11 +53,11 @@ def jsonl(path: Path) -> object:
 def test_a_good_file_is_read_with_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "f.toml"
     path.write_bytes(b"\xef\xbb\xbf[train]\r\niters = 3\r\n[quota]\r\na = 1\r\n")
-    document = read_toml(path, File)
-    assert document.value == File(train=Train(iters=3), quota={"a": 1})
-    assert str(document.where("train", "iters")) == f"{path}:2"
-    assert document.where("train", "lora", "rank").line == 1
-    assert document.where("other").line is None
+    value, source = read_toml(path, File)
+    assert value == File(train=Train(iters=3), quota={"a": 1})
+    assert str(source.where("train", "iters")) == f"{path}:2"
+    assert source.where("train", "lora", "rank").line == 1
+    assert source.where("other").line is None
 
 
 def test_every_mistake_of_a_toml_file_is_reported_at_once(mistakes_of: MistakesOf) -> None:

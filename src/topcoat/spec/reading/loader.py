@@ -18,7 +18,6 @@ from topcoat.spec.reading.toml_lines import KeyPath, key_lines, repeated_key
 from topcoat.spec.reading.wording import findings
 
 __all__ = [
-    "Document",
     "Line",
     "TomlSource",
     "load_jsonl",
@@ -39,21 +38,8 @@ _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Document(Generic[M]):
-    """A TOML file's `value`, and the lines of its keys."""
-
-    path: Path
-    value: M
-    lines: dict[KeyPath, int]
-
-    def where(self, *key: str | int) -> Where:
-        """The line of a key, or of the nearest table around it that is written out."""
-        return Where(self.path, _line_of(key, self.lines))
-
-
-@dataclass(frozen=True, slots=True)
 class TomlSource:
-    """A TOML file as data, for callers that check more before they raise, and the lines of its keys."""
+    """A TOML file as data, and the lines of its keys, for checks that look beyond one table."""
 
     path: Path
     data: dict[str, Any]
@@ -73,7 +59,8 @@ class TomlSource:
 
     def where(self, *key: str | int) -> Where:
         """The line of a key, or of the nearest table around it that is written out."""
-        return Where(self.path, _line_of(key, self.lines))
+        written = (self.lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.lines)
+        return Where(self.path, next(written, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +71,13 @@ class Line(Generic[M]):
     where: Where
 
 
-def read_toml(path: Path, model: type[M]) -> Document[M]:
-    """The `model` written in a TOML file. Raises `InvalidInput` with every mistake of the file."""
+def read_toml(path: Path, model: type[M]) -> tuple[M, TomlSource]:
+    """The `model` written in a TOML file, and the file itself. Raises `InvalidInput` with every mistake of the file."""
     source = parse_toml(path)
     value, mistakes = source.read(model)
     if value is None:
         raise _invalid(path, mistakes)
-    return Document(path, value, source.lines)
+    return value, source
 
 
 def parse_toml(path: Path) -> TomlSource:
@@ -266,10 +253,6 @@ def _toml_mistake(path: Path, source: str, error: ValueError) -> Mistake:
             return Mistake(f"{name}: written twice, first on line {first}", Where(path, second), "keep one of them")
     column = f", column {position[2]}" if position[2] else ""
     return Mistake(f"not valid TOML{column}: {reason[:1].lower() + reason[1:]}", Where(path, line))
-
-
-def _line_of(path: KeyPath, lines: dict[KeyPath, int]) -> int | None:
-    return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
 
 
 def _line_number(mistake: Mistake) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
-__all__ = ["CROSS_CHECK", "Section", "cross_check_failed"]
+__all__ = ["CROSS_CHECK", "Section", "refuse", "repeated"]
 
 CROSS_CHECK = "cross_check"
-"""The pydantic error type that `cross_check_failed` uses and the loader understands."""
+"""The pydantic error type that `refuse` uses and the loader understands."""
 
 
 class Section(BaseModel):
@@ -17,14 +19,18 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def cross_check_failed(*problems: tuple[str, str]) -> PydanticCustomError:
-    """The error that a validator raises for `problems`, each a key (dotted; "" for the table itself) and what is wrong.
+def refuse(problems: Iterable[tuple[str, str]]) -> None:
+    """Raise the error of a validator if there are `problems`, each a key (dotted; "" for the table) and what is wrong.
 
     The loader turns each problem into a mistake with the line of its key.
     """
-    text = "; ".join(f"{key}: {message}" if key else message for key, message in problems)
-    return PydanticCustomError(
-        CROSS_CHECK,
-        "{text}",
-        {"text": text, "problems": [[key, message] for key, message in problems]},
-    )
+    found = [[key, message] for key, message in problems]
+    if found:
+        text = "; ".join(f"{key}: {message}" if key else message for key, message in found)
+        raise PydanticCustomError(CROSS_CHECK, "{text}", {"text": text, "problems": found})
+
+
+def repeated(key: str, values: Sequence[str] | Sequence[float]) -> list[tuple[str, str]]:
+    """A problem for each of a list's values that is in it before."""
+    names = [f'"{value}"' if isinstance(value, str) else f"{value:g}" for value in values]
+    return [(f"{key}.{i}", f"{name} is listed twice") for i, name in enumerate(names) if values[i] in values[:i]]
