@@ -9,10 +9,11 @@ import pytest
 
 from tests.support.fake_project import write_phase
 from topcoat.engine.fake import FakeEngine
+from topcoat.engine.protocol import RebuildJob
 from topcoat.errors import EngineFault, Refused, StorageFault
 from topcoat.phases.rebuilding import collect_garbage, rebuild
 from topcoat.phases.run import run_phase
-from topcoat.progress import Silent
+from topcoat.progress import Silent, Sink
 from topcoat.project.production import rollback
 from topcoat.project.session import Session, open_session
 
@@ -90,6 +91,21 @@ def test_compensated_rounding_is_repeated_on_the_same_rows(fake_project: Path) -
         rows.write_text(kept)
         assert collect_garbage(opened).folders == [".topcoat/models/phase34a-1"]
         assert opened.engine.describe(rebuild(opened, "phase34a-1").path).digest == model.digest
+
+
+def test_other_bytes_than_were_recorded_are_not_kept(fake_project: Path) -> None:
+    class Changed(FakeEngine):
+        def rebuild(self, job: RebuildJob, sink: Sink) -> None:
+            self.create(job.output, [("another", "model")])
+
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as opened:
+        assert run_phase(opened, fake_project / "phases" / "phase34a.toml").promoted
+        folder = opened.model("phase34a-1").path
+    shutil.rmtree(folder)
+    with open_session(fake_project, Changed(), Silent(), "test") as opened:
+        with pytest.raises(EngineFault, match="other bytes than were recorded"):
+            rebuild(opened, "phase34a-1")
+        assert not folder.exists()
 
 
 @pytest.mark.slow

@@ -107,6 +107,27 @@ def test_changed_data_of_an_unfinished_phase_is_noticed(fake_project: Path) -> N
         run(fake_project)
 
 
+class Other(FakeEngine):
+    """The fake of another version."""
+
+    name = "fake 2"
+
+
+def test_an_unfinished_phase_of_another_engine_says_so_and_blames_no_data(fake_project: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(fake_project, Counting(kill_before="fuse"))
+    with pytest.raises(Refused, match="was begun by fake 1; the engine is fake 2 now"):
+        run(fake_project, Other())
+    assert run(fake_project).promoted
+
+
+def test_a_promoted_phase_stands_whatever_the_engine_is_now(fake_project: Path) -> None:
+    first = run(fake_project)
+    again = run(fake_project, Other())
+    assert again.already
+    assert again.results == first.results
+
+
 def test_a_promoted_phase_can_t_be_rewritten(fake_project: Path) -> None:
     run(fake_project)
     write_phase(fake_project, train__iters=44)

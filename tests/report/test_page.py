@@ -371,7 +371,7 @@ def test_what_anybody_wrote_stays_text() -> None:
     assert "<script" not in page
     assert "<img" not in page
     said = "".join(outline.words)
-    for text in ("phase33b", "phase34a-2", "git", "the loss is NaN", PROMPTS["domain"], "data/phase34a.jsonl:17"):
+    for text in ("phase33b", "phase34a-2", "git", "the loss is NaN", PROMPTS["domain"]):
         assert f"onerror=alert(1)>\ufffd\ufffd & more{text}" in said
     assert "\0" not in page
     page.encode("utf-8")

@@ -270,7 +270,7 @@ def test_a_spec_with_a_key_that_is_not_known_is_no_damage(lineage: WritableLinea
     spec = SPEC.model_dump(mode="json")
     spec["train"]["sparkle"] = 1
     with closing(sqlite3.connect(paths.database)) as raw, raw:
-        raw.execute("INSERT INTO phases VALUES (1, 'p', 'd', ?, 'm', 'now')", (json.dumps(spec),))
+        raw.execute("INSERT INTO phases VALUES (1, 'p', 'd', ?, 'm', 'now', 'fake 1')", (json.dumps(spec),))
     with pytest.raises(Refused, match=r'written by another version of topcoat.*the key "train\.sparkle"') as caught:
         lineage.phases()
     assert caught.value.hint == "pip install --upgrade topcoat"

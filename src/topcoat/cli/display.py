@@ -170,10 +170,7 @@ def _show_estimate(console: Console, estimate: Estimate) -> None:
             console,
             f"[bold red]error[/]: it does not fit: there are {(estimate.memory_limit or 0) / 1e9:.2f} GB of memory",
         )
-        print_line(
-            console,
-            "  [cyan]hint:[/] a lower batch_size or num_layers in [train], or topcoat --compute as-stored check",
-        )
+        print_line(console, "  [cyan]hint:[/] a lower batch_size or num_layers in [train], or shorter examples")
 
 
 def _duration(seconds: float) -> str:

@@ -104,10 +104,9 @@ def before_the_command(
     compute: Annotated[
         str | None,
         typer.Option(
-            envvar="TOPCOAT_COMPUTE",
             metavar="HOW",
             help="dequantized: in float32; or as-stored: quantized, in the model's own 16 bits. "
-            "[default: dequantized on a CPU, as-stored on a GPU]",
+            "[default: TOPCOAT_COMPUTE, or dequantized on a CPU and as-stored on a GPU]",
         ),
     ] = None,
     version: Annotated[

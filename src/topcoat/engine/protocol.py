@@ -137,7 +137,8 @@ class FuseJob:
 class RebuildJob:
     """Fuse `adapters[-1]` into `base` as an earlier `FuseJob` did: `bits`, by module, are those that it chose.
 
-    With the same root, adapters and calibration rows the same bytes come out.
+    With the same root, adapters and calibration rows the same bytes come out, computed as then: `computed` is the
+    report's.
     """
 
     base: Path
@@ -146,6 +147,7 @@ class RebuildJob:
     bits: Mapping[str, Bits]
     output: Path
     calibration: Sequence[Row] | None = None
+    computed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

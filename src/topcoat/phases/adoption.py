@@ -84,7 +84,9 @@ def _open_phase(session: Session, begun: PhaseRow | None, prepared: Prepared) ->
             where=Where(prepared.path),
             hint=f"topcoat run {begun.name} --restart",
         )
-    return session.lineage.add_phase(prepared.name, prepared.spec, prepared.base, digest=prepared.digest)
+    return session.lineage.add_phase(
+        prepared.name, prepared.spec, prepared.base, digest=prepared.digest, engine=session.engine.name
+    )
 
 
 def _open_attempt(session: Session, phase: PhaseRow) -> AttemptRow:

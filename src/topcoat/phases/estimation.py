@@ -65,7 +65,9 @@ def estimate(session: Session, prepared: Prepared) -> Estimate:
     held = prepared.valid if spec.val_batches < 0 else prepared.valid[: spec.val_batches * spec.batch_size]
     validated = _tokens(held) * (1 + -(-spec.iters // spec.steps_per_eval))
     evaluations = [row.result for row in session.lineage.evaluations() if row.model == model.name]
-    whole = [result.seconds for result in evaluations if not result.reserve]
+    whole = [
+        result.seconds for result in evaluations if not result.reserve and result.engine in ("", session.engine.name)
+    ]
     return Estimate(
         seconds=measured.fixed_seconds
         + kept * measured.trunk_seconds

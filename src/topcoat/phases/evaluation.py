@@ -90,7 +90,7 @@ def _evaluate_reserve(session: Session, model: ModelRow, cases: Sequence[Case]) 
         source = EngineSource(session.engine, model.path)
         prompt = session.settings.system_prompt
         result = evaluate(source, suite, session.catalog, prompt, session.sink, model.name)
-        result = result.model_copy(update={"reserve": True})
+        result = result.model_copy(update={"reserve": True, "engine": session.engine.name})
         session.lineage.put_evaluation(key, model.name, result)
     return _described(result, cases)
 
@@ -110,6 +110,7 @@ def _evaluate_once(session: Session, key: str, name: str, folder: Path) -> EvalR
         session.sink.emit(Note(f"{name}: evaluated before, scores read back"))
     else:
         result = _ask(session, EngineSource(session.engine, folder), name, session.sink)
+        result = result.model_copy(update={"engine": session.engine.name})
         session.lineage.put_evaluation(key, name, result)
     return _described(result, session.suite.cases)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from topcoat.calls.sandbox import Sandbox
@@ -45,7 +46,9 @@ Examples = list[LocatedExample]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A phase, ready to train, its batches by seed. `digest` covers all that decides its outcome, except the base."""
+    """A phase, ready to train, its batches by seed. `digest_by(engine)` covers all that decides its outcome with the
+    engine of that name, except the base; `digest` is that of the present one.
+    """
 
     name: str
     path: Path
@@ -56,6 +59,7 @@ class Prepared:
     valid: list[Row]
     report: CheckReport
     digest: str
+    digest_by: Callable[[str], str]
 
 
 def prepare(session: Session, path: Path, *, base: str | None = None, allow: frozenset[str] = frozenset()) -> Prepared:
@@ -90,6 +94,7 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
     plans = _plans(spec, rows, encoded)
     name = phase_name(path)
     budget = _budget(spec, new, rows, encoded, next(iter(plans.values())), len(programs))
+    digest_by = partial(_digest, session, spec, [*new, *pool], parts.valid)
     return Prepared(
         name=name,
         path=path,
@@ -99,7 +104,8 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
         batches={seed: planned.batches for seed, planned in plans.items()},
         valid=encoded.valid.rows,
         report=CheckReport(phase=name, findings=[_allowed(f, allow) for f in findings], budget=budget),
-        digest=_digest(session, spec, [*new, *pool], parts.valid),
+        digest=digest_by(session.engine.name),
+        digest_by=digest_by,
     )
 
 
@@ -289,7 +295,7 @@ def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:
     return finding.model_copy(update={"allowed": finding.code in allow})
 
 
-def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Examples) -> str:
+def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Examples, engine: str) -> str:
     evals = session.settings.spec.eval
     return digest_of(
         {
@@ -299,7 +305,7 @@ def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Exampl
             "suite": session.suite.digest,
             "catalog": session.catalog.digest,
             "system_prompt": session.settings.system_prompt,
-            "engine": session.engine.name,
+            "engine": engine,
             **({"format": [evals.temperatures, evals.samples]} if spec.gate.min_format is not None else {}),
         }
     )

@@ -104,13 +104,16 @@ def _make_again(session: Session, ancestry: list[ModelRow]) -> None:
         bits={module.name: module.bits for module in report.modules},
         output=model.path,
         calibration=calibration_rows(AttemptPaths(_adapter(model).parent).calibration) if compensated else None,
+        computed=report.computed,
     )
     session.engine.rebuild(job, session.sink)
     if session.engine.describe(model.path).digest != model.digest:
+        shutil.rmtree(model.path)
         raise EngineFault(
-            f"{model.name} came out with other bytes than were recorded; the engine is now {session.engine.name}",
+            f"{model.name} came out with other bytes than were recorded, and is not kept: "
+            f"another engine than {session.engine.name} fused it",
             where=Where(model.path),
-            hint="topcoat eval shows what it scores",
+            hint="install the versions of mlx and mlx-lm that fused it: pip install mlx==VERSION mlx-lm==VERSION",
         )
 
 

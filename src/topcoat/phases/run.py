@@ -67,7 +67,9 @@ def run_phase(
     _stop_on_errors(prepared)
     phase = lineage.latest_phase(prepared.name)
     if phase is None or lineage.outcome(phase.id) is not None:
-        phase = lineage.add_phase(prepared.name, prepared.spec, prepared.base, digest=prepared.digest)
+        phase = lineage.add_phase(
+            prepared.name, prepared.spec, prepared.base, digest=prepared.digest, engine=session.engine.name
+        )
     return _attempts(session, phase, prepared)
 
 
@@ -76,6 +78,7 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
     lineage, name = session.lineage, prepared.name
     outcome = lineage.outcome(earlier.id)
     same = earlier.digest == prepared.digest
+    by_another_engine = not same and earlier.engine != "" and earlier.digest == prepared.digest_by(earlier.engine)
     if outcome is None:
         if same:
             session.sink.emit(Note(f"{name}: going on where the last run was stopped"))
@@ -83,6 +86,12 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
         if restart:
             lineage.close_phase(earlier.id, "discarded", "given up for a restart")
             return None
+        if by_another_engine:
+            raise Refused(
+                f"{name} was begun by {earlier.engine}; the engine is {session.engine.name} now",
+                where=Where(prepared.path),
+                hint=f"compute as it began (topcoat --compute dequantized|as-stored), or topcoat run {name} --restart",
+            )
         changes = diff(earlier.spec, prepared.spec)
         raise Refused(
             f"{name} was begun with other inputs: {'; '.join(changes) or 'its data, suite or catalog changed'}",
@@ -90,14 +99,14 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
             hint=f"topcoat run {name} --restart",
         )
     if outcome.kind == "promoted":
-        if same:
+        if same or by_another_engine:
             return _read_back(session, earlier)
         raise Refused(
             f"{name} was promoted; what it was then can't be changed now",
             where=Where(prepared.path),
             hint=f"cp '{prepared.path}' '{prepared.path.with_name(f'{name}-2.toml')}' && topcoat run {name}-2",
         )
-    stands = same and earlier.base == prepared.base and not restart
+    stands = (same or by_another_engine) and earlier.base == prepared.base and not restart
     return _read_back(session, earlier) if stands else None
 
 

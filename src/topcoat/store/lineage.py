@@ -54,7 +54,9 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class PhaseRow:
-    """A phase as it was when it began. `base` is the model that it started from; `digest` covers all of its inputs."""
+    """A phase as it was when it began. `base` is the model that it started from; `digest` covers all of its inputs,
+    `engine` too: its name then, "" if that wasn't noted.
+    """
 
     id: int
     name: str
@@ -62,6 +64,7 @@ class PhaseRow:
     spec: PhaseSpec
     base: str
     created: str
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +239,7 @@ class Lineage(DatabaseOwner):
 
     def _phase(self, row: sqlite3.Row) -> PhaseRow:
         spec = self._db.record(PhaseSpec, row["spec"], "phases", row["id"])
-        return PhaseRow(row["id"], row["name"], row["digest"], spec, row["base"], row["created"])
+        return PhaseRow(row["id"], row["name"], row["digest"], spec, row["base"], row["created"], row["engine"])
 
     def _evaluation(self, row: sqlite3.Row) -> EvaluationRow:
         result = self._db.record(EvalResult, row["result"], "evaluations", row["seq"])
@@ -318,17 +321,23 @@ class WritableLineage(Lineage):
             self._db.insert("production", model=model, kind="rollback", reason=reason, created=self._timestamp())
         return self.production_history()[-1]
 
-    def add_phase(self, name: str, spec: PhaseSpec, base: str, *, digest: str) -> PhaseRow:
+    def add_phase(self, name: str, spec: PhaseSpec, base: str, *, digest: str, engine: str = "") -> PhaseRow:
         """Record that the phase `name` begins, with this `spec`, from the model `base`.
 
-        `digest` covers all of its inputs: spec, data, suite, engine.
+        `digest` covers all of its inputs: spec, data, suite, and the engine of that name.
         """
         created = self._timestamp()
         with self._db.transaction():
             number = self._db.insert(
-                "phases", name=name, digest=digest, spec=spec.model_dump_json(), base=base, created=created
+                "phases",
+                name=name,
+                digest=digest,
+                spec=spec.model_dump_json(),
+                base=base,
+                created=created,
+                engine=engine,
             )
-        return PhaseRow(number, name, digest, spec, base, created)
+        return PhaseRow(number, name, digest, spec, base, created, engine)
 
     def add_attempt(self, phase_id: int, learning_rate: float) -> AttemptRow:
         """Record that the next attempt of a phase begins.

@@ -54,4 +54,9 @@ def m001_lineage(connection: sqlite3.Connection) -> None:
     )
 
 
-LINEAGE_MIGRATIONS: tuple[Migration, ...] = (m001_lineage,)
+def m002_engine_of_phases(connection: sqlite3.Connection) -> None:
+    """The engine that a phase began with, "" where it wasn't noted."""
+    connection.execute("ALTER TABLE phases ADD COLUMN engine TEXT NOT NULL DEFAULT ''")
+
+
+LINEAGE_MIGRATIONS: tuple[Migration, ...] = (m001_lineage, m002_engine_of_phases)

@@ -181,6 +181,7 @@ class EvalResult(Record):
     `formats` are there for the temperatures that the project asks about.
 
     `reserve`: these are the answers to reserve cases alone, asked for a second look; they say nothing about the suite.
+    `engine` is the name of the one that answered, "" for a server or if it wasn't noted.
     """
 
     version: Literal[1] = 1
@@ -192,6 +193,7 @@ class EvalResult(Record):
     seconds: float
     generated_tokens: int
     reserve: bool = False
+    engine: str = ""
     errors: list[CaseError] = []
     formats: list[FormatShare] = []
 
@@ -308,7 +310,8 @@ class FuseReport(Record):
     """What fusing did to a model. `kl`: mean nats per token from base + adapter, on the validation completions.
 
     `loss_adapter` and `loss_fused` are the mean losses there, in nats per token, before and after fusing.
-    `bytes_written` takes new disk; `size` is all of the model's weight files, in bytes.
+    `bytes_written` takes new disk; `size` is all of the model's weight files, in bytes. `computed` is how the engine
+    computed, "" if it has one way or it wasn't noted.
     """
 
     version: Literal[1] = 1
@@ -321,6 +324,7 @@ class FuseReport(Record):
     bytes_written: int
     size: int | None = None
     bits_per_weight: float | None = None
+    computed: str = ""
 
     @property
     def survival(self) -> float:

@@ -334,6 +334,24 @@ def test_compensated_rounding_repeats(
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
+@each([STORED[0], STORED[8]])
+def test_a_compensated_model_is_made_again_as_it_was_computed(
+    stored_engine: MlxEngine, engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: Shape
+) -> None:
+    model = make_model(**shape)
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.3)
+    job = FuseJob(model, model, [adapter], FuseSpec(max_kl=10.0), rows(3), tmp_path / "a" / "fused", rows(4))
+    report = stored_engine.fuse(job, Silent())
+    assert report.computed == "as-stored"
+    bits = {module.name: module.bits for module in report.modules}
+    again = RebuildJob(model, model, [adapter], bits, tmp_path / "b" / "fused", rows(4), report.computed)
+    engine.rebuild(again, Silent())  # an engine that computes in the other way
+    assert digests(tmp_path / "b" / "fused") == digests(tmp_path / "a" / "fused")
+    engine.rebuild(replace(again, output=tmp_path / "c" / "fused", computed="dequantized"), Silent())
+    assert digests(tmp_path / "c" / "fused") != digests(tmp_path / "a" / "fused")
+
+
 @each([STORED[0], STORED[12]])
 def test_an_adapter_of_mlx_lm_is_adopted(
     stored_engine: MlxEngine, make_model: MakeModel, tmp_path: Path, shape: Shape

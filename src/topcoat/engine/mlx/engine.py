@@ -67,4 +67,4 @@ class MlxEngine:
 
     def rebuild(self, job: RebuildJob, sink: Sink) -> None:
         with quick(), wired():
-            rebuild(job, sink, self.compute)
+            rebuild(job, sink, Compute(job.computed) if job.computed else self.compute)

@@ -38,14 +38,15 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_read(
     model = load(make_model(), compute, lazy=True).model
     needed = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
     monkeypatch.setattr(memory, "memory_limit", lambda: needed)
-    memory.require_room(model)
+    memory.require_room(model, compute)
     monkeypatch.setattr(memory, "memory_limit", lambda: needed - 1)
     mx.reset_peak_memory()
     before = mx.get_active_memory()
     with pytest.raises(EngineFault, match="GB of memory") as caught:
-        memory.hold(model)
+        memory.hold(model, compute)
     assert mx.get_peak_memory() - before < needed // 10
-    assert caught.value.hint is not None
+    assert ("--compute as-stored" in (caught.value.hint or "")) == (compute is Compute.DEQUANTIZED)
+    assert "num_layers" not in (caught.value.hint or "")
 
 
 def test_a_training_that_does_not_fit_ends_before_the_trunk_is_computed(

@@ -54,6 +54,7 @@ def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
         bytes_written=written,
         size=size,
         bits_per_weight=bits_per_weight,
+        computed=compute,
     )
 
 

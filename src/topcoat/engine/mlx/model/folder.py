@@ -147,7 +147,7 @@ def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) 
     if compute is Compute.DEQUANTIZED:
         dequantize(model, held=held)
     if not lazy:
-        hold(model)
+        hold(model, compute)
     return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
 
 

@@ -11,6 +11,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
+from topcoat.engine.mlx.compute import Compute
 from topcoat.errors import EngineFault
 
 __all__ = ["hold", "machine_memory", "memory_limit", "require_room", "wired"]
@@ -30,23 +31,32 @@ def memory_limit() -> int:
     return machine_memory()
 
 
-def require_room(model: nn.Module) -> None:
-    """Raise EngineFault if the weights of `model` take more memory than there is. Reads none of them."""
+def require_room(model: nn.Module, compute: Compute, *, training: bool = False) -> None:
+    """Raise EngineFault if the weights of `model` take more memory than there is. Reads none of them.
+
+    `compute` and `training` decide what the hint says.
+    """
     needed = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
     limit = memory_limit()
     if needed > limit:
         raise EngineFault(
             f"the weights to be held take {needed / 1e9:.1f} GB, and there are {limit / 1e9:.1f} GB of memory",
-            hint="lower num_layers in [train]: only adapted layers are held; --compute as-stored keeps them quantized",
+            hint=" or ".join(
+                [
+                    *(["a lower num_layers in [train]"] if training else []),
+                    *(["topcoat --compute as-stored"] if compute is Compute.DEQUANTIZED else []),
+                    "a smaller base, or one of fewer bits",
+                ]
+            ),
         )
 
 
-def hold(model: nn.Module) -> None:
+def hold(model: nn.Module, compute: Compute, *, training: bool = False) -> None:
     """Read all weights of `model` into memory, module by module: dequantizing one takes twice its memory on the way.
 
     Raises EngineFault, before anything is read, if they take more than there is.
     """
-    require_room(model)
+    require_room(model, compute, training=training)
     for _, module in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module):
         mx.eval(module.parameters())
     mx.eval(model.parameters())

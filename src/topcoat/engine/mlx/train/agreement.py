@@ -54,7 +54,7 @@ def choose_forward(
     names = list(adapter_weights(model))
     layers = [int(name.split(".")[2]) for name in names if name.startswith("model.layers.")]
     if len(layers) < len(names) or not layers:
-        return _whole(model, sink, "adapters outside the layers: no trunk to compute once")
+        return _whole(model, compute, sink, "adapters outside the layers: no trunk to compute once")
     model.eval()  # dropout would make any two passes differ
     try:
         prefix = shared_prefix(rows) if dropout == 0.0 else []
@@ -70,15 +70,19 @@ def choose_forward(
         else:
             difference = known
     except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
-        return _whole(model, sink, f"this architecture's layers can't be called one by one ({error}): no trunk")
+        return _whole(
+            model, compute, sink, f"this architecture's layers can't be called one by one ({error}): no trunk"
+        )
     if not difference <= TOLERANCE:
-        return _whole(model, sink, f"split and whole model differ by {difference:.1e} of the largest logit: no trunk")
+        return _whole(
+            model, compute, sink, f"split and whole model differ by {difference:.1e} of the largest logit: no trunk"
+        )
     if known is None:
         cache.put(_agreement_key(trunk, rows[0]), np.array([difference], np.float32))
     _drop_trunk(model, trunk.split)
-    require_room(model)  # what doesn't fit is said before time is spent on the trunk
+    require_room(model, compute, training=True)  # what doesn't fit is said before time is spent on the trunk
     trunk.compute(rows, sink)
-    hold(model)
+    hold(model, compute, training=True)
     split = SplitForward(model, trunk)
     said = f"trunk of {trunk.split} layers computed once a row, {len(_layers(model)) - trunk.split} trained on"
     if trunk.prefix:
@@ -93,8 +97,8 @@ def _layers(model: nn.Module) -> list[nn.Module]:
     return found
 
 
-def _whole(model: nn.Module, sink: Sink, why: str) -> WholeForward:
-    hold(model)
+def _whole(model: nn.Module, compute: Compute, sink: Sink, why: str) -> WholeForward:
+    hold(model, compute, training=True)
     sink.emit(Note(why))
     return WholeForward()
 
