@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from topcoat.engine.fake import FakeTokenizer
 from topcoat.engine.protocol import Message, Row
 from topcoat.errors import Where
-from topcoat.examples.rows import encode, encode_all, with_mean_weight_one
+from topcoat.examples.rows import OverLong, encode, encode_all, with_mean_weight_one
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import TrainSpec
 
@@ -77,9 +77,7 @@ def test_an_over_long_example_is_left_out_and_named() -> None:
     assert len(fits.rows) == 2
     left_out = encode_all(located, FakeTokenizer(), TrainSpec(max_seq_length=tokens - 1))
     assert left_out.rows == []
-    assert [str(row) for row in left_out.over_long] == [
-        f"x.jsonl:{line}: {tokens} tokens, max_seq_length is {tokens - 1}" for line in (1, 2)
-    ]
+    assert left_out.over_long == [OverLong(located[line].where, tokens, tokens - 1) for line in (0, 1)]
 
 
 @given(st.lists(st.floats(0.1, 10.0), min_size=1, max_size=9))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,8 @@ from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.examples.formats.foreign import FORMATS, Format, Untranslatable, convert, detect
 from topcoat.examples.formats.tables import is_table, read_table
 from topcoat.spec.example import Example
-from topcoat.spec.reading.loader import Line, read_jsonl, read_text
+from topcoat.spec.reading.documents import content_after
+from topcoat.spec.reading.loader import Line, read_rows, read_text
 from topcoat.spec.reading.wording import findings
 from topcoat.store.files import jsonl_text, require_new, write_text
 from topcoat.store.records import Record
@@ -47,7 +47,8 @@ def import_examples(source: str, target: Path, form: str | None = None) -> Impor
     again = target.with_stem(f"{target.stem}-2") if target.name else Path("data/FILE.jsonl")
     require_new(target, f"topcoat data import {shlex.quote(source)} --to {shlex.quote(str(again))}")
     place = Path(source)
-    lines, mistakes = _rows_of(read_table(source), place) if is_table(source) else _objects(place)
+    table = read_table(source) if is_table(source) else None
+    lines, mistakes = _objects(place) if table is None else _placed(enumerate(map(json.dumps, table), 1), place)
     rows = [_content(line) for line in lines]
     chosen = next((known for known in FORMATS if known == form), None) or detect(rows)
     if chosen is None and not mistakes:
@@ -70,77 +71,34 @@ def import_examples(source: str, target: Path, form: str | None = None) -> Impor
 def _objects(source: Path) -> tuple[list[Line[_AnyObject]], list[Mistake]]:
     """The objects of a JSONL file or of a JSON list, with their lines in it."""
     text = read_text(source)
-    if not text.lstrip().startswith("["):
-        if source.is_file():
-            return read_jsonl(source, _AnyObject)
-        lines = text.split("\n")  # of a pipe, which can be read only once
-        return _placed(lines, [Where(source, number) for number in range(1, len(lines) + 1)], source)
-    items = _items(text, source)
-    places = [Where(source, line) for line in _lines_of([begin for begin, _ in items], text)]
-    return _placed((_one_line(text[begin:end]) for begin, end in items), places, source)
+    if text.lstrip().startswith("["):
+        return _placed(_items(text, source), source)
+    return _placed(enumerate(text.split("\n"), 1), source)
 
 
-def _rows_of(rows: Sequence[dict[str, Any]], source: Path) -> tuple[list[Line[_AnyObject]], list[Mistake]]:
-    """The rows of a table, each at its number, counted from 1 as lines are."""
-    places = [Where(source, number) for number in range(1, len(rows) + 1)]
-    return _placed((json.dumps(row) for row in rows), places, source)
+def _placed(texts: Iterable[tuple[int, str]], source: Path) -> tuple[list[Line[_AnyObject]], list[Mistake]]:
+    """Objects by their lines in the file, or by their numbers in a table."""
+    return read_rows([(Where(source, line), text.encode()) for line, text in texts], source, _AnyObject)
 
 
-def _placed(
-    texts: Iterable[str], places: Sequence[Where], source: Path
-) -> tuple[list[Line[_AnyObject]], list[Mistake]]:
-    """Objects written on one line each, read by the one loader of lines, with the places where they really are."""
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines.jsonl"
-        with lines.open("w", encoding="utf-8") as file:
-            file.writelines(f"{text}\n" for text in texts)
-        read, mistakes = read_jsonl(lines, _AnyObject)
-
-    def placed(where: Where | None) -> Where:
-        return places[where.line - 1] if where and where.line else Where(source)
-
-    return (
-        [Line(line.value, placed(line.where)) for line in read],
-        [Mistake(mistake.message, placed(mistake.where), mistake.hint) for mistake in mistakes],
-    )
-
-
-def _items(text: str, source: Path) -> list[tuple[int, int]]:
-    """Where each item of the JSON list `text` begins and ends. Raises `InvalidInput` at the first broken one."""
+def _items(text: str, source: Path) -> Iterator[tuple[int, str]]:
+    """Each item of the JSON list `text`, and its line. Raises `InvalidInput` at the first broken one."""
     decoder = json.JSONDecoder()
-    items: list[tuple[int, int]] = []
-    position = text.index("[") + 1
+    line, before, position = 1, 0, text.index("[") + 1
     while True:
-        position = _skipped(text, position, " \t\r\n,")
+        position = content_after(text, position)
         if text[position : position + 1] == "]":
-            return items
+            return
+        line += text.count("\n", before, position)
         try:
             _, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
-            where = Where(source, text.count("\n", 0, position) + 1)
-            raise InvalidInput("the list is broken at the item that begins here", where=where) from None
-        items.append((position, end))
-        position = end
-
-
-def _lines_of(positions: Sequence[int], text: str) -> Iterator[int]:
-    """The line, counted from 1, of each of the rising `positions`."""
-    line, before = 1, 0
-    for position in positions:
-        line += text.count("\n", before, position)
+            message = "the list is broken at the item that begins here"
+            raise InvalidInput(message, where=Where(source, line)) from None
+        # In valid JSON a raw line break is only ever space between values.
+        yield line, text[position:end].replace("\r", " ").replace("\n", " ")
         before = position
-        yield line
-
-
-def _skipped(text: str, position: int, characters: str) -> int:
-    while text[position : position + 1] and text[position] in characters:
-        position += 1
-    return position
-
-
-def _one_line(item: str) -> str:
-    """A JSON item on one line: in valid JSON a raw line break is only ever space between values."""
-    return item.replace("\r", " ").replace("\n", " ")
+        position = end
 
 
 def _content(line: Line[_AnyObject]) -> dict[str, Any]:

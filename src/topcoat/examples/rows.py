@@ -23,9 +23,6 @@ class OverLong:
     tokens: int
     limit: int
 
-    def __str__(self) -> str:
-        return f"{self.where}: {self.tokens} tokens, max_seq_length is {self.limit}"
-
 
 @dataclass(frozen=True, slots=True)
 class Encoded:

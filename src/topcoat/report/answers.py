@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from topcoat.report.html import Html, element
+from topcoat.report.html import Html, element, section
 from topcoat.spec.suite import Case
 from topcoat.store.records import Score
 from topcoat.suites.evidence.compare import CaseChange, Comparison
@@ -29,9 +29,8 @@ def answers_section(comparison: Comparison, cases: Sequence[Case]) -> Html:
         groups.append(
             element("details", element("summary", f"Only in one evaluation ({len(comparison.unpaired)})"), ids)
         )
-    return element(
-        "section",
-        element("h2", "Changed answers"),
+    return section(
+        "Changed answers",
         *(groups or [element("p", "Every answer is the same as before.", class_="soft")]),
     )
 

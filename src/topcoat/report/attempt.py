@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from topcoat.report.chart import bar, curves
-from topcoat.report.html import Html, data_table, element, legend, text
+from topcoat.report.html import Html, data_table, element, legend, section, text
 from topcoat.store.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
 
 __all__ = ["attempts_table", "fuse_section", "loss_section"]
@@ -27,9 +27,8 @@ def loss_section(train: TrainReport) -> Html:
         element("summary", "Validations as numbers"),
         data_table("Mean loss per token in nats.", ["Update", "Loss", "Tokens"], rows),
     )
-    return element(
-        "section",
-        element("h2", "Training"),
+    return section(
+        "Training",
         element(
             "figure",
             element(
@@ -53,7 +52,7 @@ def loss_section(train: TrainReport) -> Html:
 def fuse_section(fuse: FuseReport) -> Html:
     """What fusing did to each module."""
     if not fuse.modules:
-        return element("section", element("h2", "Fuse"), element("p", "No module was changed."))
+        return section("Fuse", element("p", "No module was changed."))
     weakest = min(fuse.modules, key=lambda module: module.survival)
     summary = f"{len(fuse.modules)} module{'s' if len(fuse.modules) > 1 else ''}"
     table = data_table(
@@ -61,9 +60,8 @@ def fuse_section(fuse: FuseReport) -> Html:
         ["Module", "Bits", "rms(Δ) / rms(W)", "rms(Δ) / step", "Codes changed", "Survival"],
         [_module(module, weakest) for module in fuse.modules],
     )
-    return element(
-        "section",
-        element("h2", "Fuse"),
+    return section(
+        "Fuse",
         element(
             "p",
             f"At least {_percent(weakest.survival)} of every module's change survived fusing{_where(fuse)}. "
@@ -95,9 +93,8 @@ def attempts_table(attempts: Sequence[AttemptResult]) -> Html:
     """Every attempt of the phase, in order."""
     rows = [row for attempt in attempts for row in _attempt(attempt)]
     columns = ["Attempt", "Learning rate", "Best loss", "Survival", "Headline", "Verdict"]
-    return element(
-        "section",
-        element("h2", "Attempts"),
+    return section(
+        "Attempts",
         data_table("Each attempt starts from the same base.", columns, rows, words=(5,)),
     )
 

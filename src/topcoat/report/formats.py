@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topcoat.report.html import Html, data_table, element
+from topcoat.report.html import Html, data_table, element, section
 from topcoat.store.records import EvalResult, FormatShare
 
 __all__ = ["format_section"]
@@ -24,7 +24,7 @@ def format_section(before: EvalResult, after: EvalResult) -> Html:
     ]
     caption = "Share of the answers that call tools through execute_code alone, where a tool has to be called."
     columns = ["Temperature", "Answers", "Before", "After", "Cases with another format"]
-    return element("section", element("h2", "Format"), data_table(caption, columns, rows, words=(4,)))
+    return section("Format", data_table(caption, columns, rows, words=(4,)))
 
 
 def _share(found: FormatShare | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["Html", "data_table", "element", "legend", "text"]
+__all__ = ["Html", "data_table", "element", "legend", "section", "text"]
 
 
 class Html(str):
@@ -57,6 +57,11 @@ def data_table(
         "table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows)
     )
     return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=label or caption)
+
+
+def section(title: str, *content: Content) -> Html:
+    """A part of the page under a heading."""
+    return element("section", element("h2", title), *content)
 
 
 def legend(**keys: str) -> Html:

@@ -10,7 +10,7 @@ from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
 from topcoat.report.chart import before_and_after
 from topcoat.report.formats import format_section
-from topcoat.report.html import Html, data_table, element, legend
+from topcoat.report.html import Html, data_table, element, legend, section
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
@@ -107,9 +107,8 @@ def _categories(comparison: Comparison, verdict: Verdict) -> Html:
     if comparison.headline:
         rows.insert(0, _category(comparison.headline, verdict, headline=True))
     warning = None if comparison.same_suite else "The two models were evaluated on different suites."
-    return element(
-        "section",
-        element("h2", "Categories"),
+    return section(
+        "Categories",
         element("p", warning, class_="bad") if warning else None,
         data_table(_CAPTION, _COLUMNS, rows, words=(5, 6), label="Scores by category"),
         legend(coat="after", base="before", goal=" the gate's target"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topcoat.report.html import Html, data_table, element
+from topcoat.report.html import Html, data_table, element, section
 from topcoat.suites.evidence.matrix import ScoreMatrix
 
 __all__ = ["matrix_section"]
@@ -16,9 +16,8 @@ def matrix_section(matrix: ScoreMatrix) -> Html:
         element("tr", element("th", row.model, scope="row"), *_cells(matrix, index))
         for index, row in enumerate(matrix.rows)
     ]
-    return element(
-        "section",
-        element("h2", "Phases"),
+    return section(
+        "Phases",
         data_table(_CAPTION, ["After", *matrix.columns], rows, label="Scores after each phase"),
         element(
             "p",

@@ -8,7 +8,7 @@ from pathlib import Path
 from topcoat.errors import Mistake, Where
 from topcoat.spec.reading.loader import read_text
 
-__all__ = ["read_documents"]
+__all__ = ["content_after", "read_documents"]
 
 
 def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake]]:
@@ -22,7 +22,7 @@ def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake
     documents: list[tuple[object, Where]] = []
     mistakes: list[Mistake] = []
     position, line = 0, 1
-    while (start := _content(text, position)) < len(text):
+    while (start := content_after(text, position)) < len(text):
         line += text.count("\n", position, start)
         where = Where(path, line)
         try:
@@ -37,7 +37,8 @@ def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake
     return documents, mistakes
 
 
-def _content(text: str, position: int) -> int:
+def content_after(text: str, position: int) -> int:
+    """The next position that holds neither space nor a comma."""
     while position < len(text) and text[position] in " \t\r\n,":
         position += 1
     return position

@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,6 +24,7 @@ __all__ = [
     "load_jsonl",
     "parse_toml",
     "read_jsonl",
+    "read_rows",
     "read_text",
     "read_toml",
 ]
@@ -110,7 +112,13 @@ def read_jsonl(path: Path, model: type[M]) -> tuple[list[Line[M]], list[Mistake]
     Empty lines are skipped; a file with nothing else is a mistake. Raises `InvalidInput` only if the file can't be
     read at all.
     """
-    rows = [(Where(path, number), raw) for number, raw in enumerate(_read_bytes(path).split(b"\n"), 1) if raw.strip()]
+    rows = [(Where(path, number), raw) for number, raw in enumerate(_read_bytes(path).split(b"\n"), 1)]
+    return read_rows(rows, path, model)
+
+
+def read_rows(rows: Iterable[tuple[Where, bytes]], path: Path, model: type[M]) -> tuple[list[Line[M]], list[Mistake]]:
+    """`read_jsonl` of lines that were read from `path` already, each with its place."""
+    rows = [(where, raw) for where, raw in rows if raw.strip()]
     if not rows:
         return [], [Mistake("the file is empty", Where(path))]
     if rows[0][1].strip() in (b"[", b"{"):
