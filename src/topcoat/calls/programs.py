@@ -76,7 +76,7 @@ def argument_problems(tool: Tool, given: Mapping[str, object]) -> list[Problem]:
 class _Binding:
     """A name is bound to `source`, or to each of its items if `looped`, or to something unknown if there is none.
 
-    `reads` are the names of the program that the source depends on.
+    `reads` are the names that the source depends on.
     """
 
     name: str
@@ -91,10 +91,10 @@ class _Reader:
     def __init__(self, program: ast.Module, catalog: Catalog) -> None:
         self.catalog = catalog
         self.nodes = list(ast.walk(program))
-        binders = list(_binders(self.nodes))
-        self.bound = {name for name, _ in binders}
+        bindings = list(_bindings(self.nodes))
+        self.bound = {binding.name for binding in bindings}
         self.types: dict[str, Type] = {}
-        self._settle(list(self._bindings(binders)))
+        self._settle(bindings)
 
     def problems(self) -> Iterator[Problem]:
         guarded = {id(node) for outer in self.nodes if isinstance(outer, ast.Try) for node in ast.walk(outer)}
@@ -184,35 +184,12 @@ class _Reader:
             self.types = settled
         self.types = {}
 
-    def _bindings(self, binders: list[tuple[str, ast.AST]]) -> Iterator[_Binding]:
-        """Every binding of a name in the program."""
-        judged: set[int] = set()
-        for node in self.nodes:
-            targets: list[ast.expr] = []
-            source: ast.expr | None = None
-            if isinstance(node, ast.Assign):
-                targets, source = node.targets, node.value
-            elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
-                targets, source = [node.target], node.value
-            elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
-                targets, source = [node.target], node.iter
-            for target in targets:
-                if isinstance(target, ast.Name) and source is not None:
-                    judged.add(id(target))
-                    looped = isinstance(node, ast.For | ast.AsyncFor | ast.comprehension)
-                    yield _Binding(target.id, source, looped, self._names_in(source))
-        yield from (_Binding(name) for name, node in binders if id(node) not in judged)
-
-    def _names_in(self, source: ast.expr) -> frozenset[str]:
-        """The names bound by the program that an expression reads."""
-        return frozenset(n.id for n in ast.walk(source) if isinstance(n, ast.Name) and n.id in self.bound)
-
     def _bound_type(self, binding: _Binding) -> Type | None:
         """The type that a binding gives its name; None where it depends on a name that is not settled yet."""
         if binding.source is None:
             return UNKNOWN
         kind = self.infer(binding.source)
-        if kind == UNKNOWN and not binding.reads <= self.types.keys():
+        if kind == UNKNOWN and not binding.reads & self.bound <= self.types.keys():
             return None
         return _element(kind) if binding.looped else kind
 
@@ -251,23 +228,44 @@ class _Reader:
         return UNKNOWN
 
 
-def _binders(nodes: list[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
-    """Every name that the program binds itself, anywhere, with the node that binds it."""
+def _bindings(nodes: list[ast.AST]) -> Iterator[_Binding]:
+    """Every binding of a name, anywhere in the program; `nodes` holds a node before those inside it."""
+    judged: set[int] = set()
     for node in nodes:
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id, node
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name, node
-        elif isinstance(node, ast.arg):
-            yield node.arg, node
-        elif isinstance(node, ast.alias):
-            yield (node.asname or node.name).split(".")[0], node
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            yield node.target.id, node
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            yield node.name, node
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            yield node.rest, node
+        looped = isinstance(node, ast.For | ast.AsyncFor | ast.comprehension)
+        targets, source = _targets(node)
+        for target in targets:
+            if isinstance(target, ast.Name) and source is not None:
+                judged.add(id(target))
+                reads = frozenset(n.id for n in ast.walk(source) if isinstance(n, ast.Name))
+                yield _Binding(target.id, source, looped, reads)
+        if id(node) not in judged and (name := _bound_name(node)):
+            yield _Binding(name)
+
+
+def _targets(node: ast.AST) -> tuple[list[ast.expr], ast.expr | None]:
+    """What a statement, an expression or a loop assigns to, and what it assigns."""
+    match node:
+        case ast.Assign():
+            return node.targets, node.value
+        case ast.AnnAssign() | ast.NamedExpr():
+            return [node.target], node.value
+        case ast.For() | ast.AsyncFor() | ast.comprehension():
+            return [node.target], node.iter
+    return [], None
+
+
+def _bound_name(node: ast.AST) -> str | None:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name) | ast.MatchMapping(rest=name):
+            return name
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name):
+            return name
+        case ast.alias():
+            return (node.asname or node.name).split(".")[0]
+    return None
 
 
 def _type_of_value(value: object) -> Type:

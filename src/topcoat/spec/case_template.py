@@ -29,13 +29,12 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.reading.loader import TomlSource, parse_toml
-from topcoat.spec.reading.section import Section, refuse
+from topcoat.spec.reading.section import Name, Section, refuse
 from topcoat.spec.slots import Value, fill, fill_pattern, fill_typed, list_of, slots
 from topcoat.spec.suite import Case, unknown_names
 
 __all__ = ["CaseTemplate", "CaseTemplates", "load_templates"]
 
-Name = Annotated[str, Field(min_length=1)]
 ListName = Annotated[str, Field(pattern=r"^[A-Za-z_]+$")]
 Choices = list[str] | list[int | float] | list[bool]
 

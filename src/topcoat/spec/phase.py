@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.spec.reading.loader import read_toml
-from topcoat.spec.reading.section import Section, refuse, repeated
+from topcoat.spec.reading.section import Name, Section, refuse, repeated
 
 __all__ = [
     "Bits",
@@ -30,7 +30,6 @@ __all__ = [
     "phase_name",
 ]
 
-Name = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.reading.loader import TomlSource, read_text, read_toml
-from topcoat.spec.reading.section import Section, refuse, repeated
+from topcoat.spec.reading.section import Name, Section, refuse, repeated
 
 __all__ = [
     "PROJECT_FILE",
@@ -26,8 +26,6 @@ __all__ = [
 ]
 
 PROJECT_FILE = "topcoat.toml"
-
-Name = Annotated[str, Field(min_length=1)]
 
 _RELATIVE = f"paths are relative to the folder of {PROJECT_FILE}"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -16,11 +16,9 @@ from topcoat.spec.canonical import digest_of
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.message import Message, order_problems
 from topcoat.spec.reading.loader import Line, read_jsonl
-from topcoat.spec.reading.section import Section, refuse
+from topcoat.spec.reading.section import Name, Section, refuse
 
 __all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite", "unknown_names"]
-
-Name = Annotated[str, Field(min_length=1)]
 
 
 class ExpectedCall(Section):

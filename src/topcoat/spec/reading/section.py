@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-__all__ = ["CROSS_CHECK", "Section", "refuse", "repeated"]
+__all__ = ["CROSS_CHECK", "Name", "Section", "refuse", "repeated"]
+
+Name = Annotated[str, Field(min_length=1)]
 
 CROSS_CHECK = "cross_check"
 """The pydantic error type that `refuse` uses and the loader understands."""

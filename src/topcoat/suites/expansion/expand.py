@@ -18,17 +18,19 @@ from topcoat.spec.case_template import CaseTemplate, CaseTemplates
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.example import LocatedExample
 from topcoat.spec.suite import Case, Suite
+from topcoat.store.records import Record
 from topcoat.suites.expansion.held_out import Draws, HeldOutNames, KnownTexts
 
-__all__ = ["Expansion", "LeftOut", "expand"]
+__all__ = ["Expansion", "NotMade", "expand"]
 
 MOST_LEFT_OUT = 50
 """Cases of a template that are left out one after the other before it is given up: its words are what is trained on."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A case that was not made: `code` says why, as in `topcoat check`, and `where` what it is too near to."""
+class NotMade(Record):
+    """A case that was left out: `where` is what it is too near to, `code` that of `topcoat check`, or "asked" for what
+    the suite asks already.
+    """
 
     template: str
     prompt: str
@@ -41,7 +43,7 @@ class Expansion:
     """Cases in the order of their categories, what was left out, and the names that training has, by list."""
 
     cases: tuple[Case, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[NotMade, ...]
     trained_names: dict[str, list[str]]
 
 
@@ -97,7 +99,7 @@ class _Family:
         self.template = template
         self.made = 0
         self.ended = ""
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[NotMade] = []
         self._templates = templates
         self._near = near
         self._draws = Draws(names, f"{seed} {template.name}")
@@ -115,7 +117,7 @@ class _Family:
                 yield case
                 continue
             code, where = left
-            self.left_out.append(LeftOut(self.template.name, case.text, code, where))
+            self.left_out.append(NotMade(template=self.template.name, prompt=case.text, code=code, where=where))
             in_a_row += 1
             if in_a_row == MOST_LEFT_OUT:
                 self.ended = f"{in_a_row} in a row were left out: {code}, the last for {where}"

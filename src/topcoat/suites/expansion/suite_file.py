@@ -17,18 +17,9 @@ from topcoat.spec.reading.loader import read_text
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.files import is_stream, jsonl_text, write_text
 from topcoat.store.records import Record
-from topcoat.suites.expansion.expand import expand
+from topcoat.suites.expansion.expand import NotMade, expand
 
-__all__ = ["ExpandedSuite", "NotMade", "expand_suite"]
-
-
-class NotMade(Record):
-    """A case that was left out; `code` is that of `topcoat check`, or "asked" for what the suite asks already."""
-
-    template: str
-    prompt: str
-    code: str
-    where: str
+__all__ = ["ExpandedSuite", "expand_suite"]
 
 
 class ExpandedSuite(Record):
@@ -80,7 +71,7 @@ def expand_suite(
         cases=dict(Counter(case.category for case in cases)),
         families=len({case.family for case in cases}),
         examples=len(examples),
-        left_out=[NotMade(template=n.template, prompt=n.prompt, code=n.code, where=n.where) for n in made.left_out],
+        left_out=list(made.left_out),
         trained_names=made.trained_names,
     )
 
