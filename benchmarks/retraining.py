@@ -15,13 +15,14 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx import open_engine
 from topcoat.phases.run import run_phase
-from topcoat.progress import Silent, Stopwatch
+from topcoat.progress import Event, Finished, Silent, Started
 from topcoat.project.session import open_session
 from topcoat.spec.phase import GateSpec, RetrySpec, load_phase
 from topcoat.spec.phase_text import phase_text
@@ -29,6 +30,21 @@ from topcoat.spec.phase_text import phase_text
 PHASE, AGAIN = "phase34a", "retraining"
 HISTORY = "data/phase33b.jsonl"
 Result = dict[str, Any]
+
+
+class Stopwatch:
+    """A sink that takes the time of each kind of task, in `seconds` by its name; of one not finished, nothing."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since: dict[str, float] = {}
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._since[event.name] = time.perf_counter()
+        elif isinstance(event, Finished):
+            spent = time.perf_counter() - self._since[event.name]
+            self.seconds[event.name] = self.seconds.get(event.name, 0.0) + spent
 
 
 def write_retraining(project: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Advanced", "Event", "Finished", "Note", "Silent", "Sink", "Started", "Stopwatch", "Task", "task"]
+__all__ = ["Advanced", "Event", "Finished", "Note", "Silent", "Sink", "Started", "Task", "task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +52,6 @@ class Sink(Protocol):
     """Takes events in order, from one thread."""
 
     def emit(self, event: Event, /) -> None: ...
-
-
-class Stopwatch:
-    """A sink that takes the time of each kind of task, in `seconds` by its name; of one not finished, nothing."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since: dict[str, float] = {}
-
-    def emit(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self._since[event.name] = time.perf_counter()
-        elif isinstance(event, Finished):
-            spent = time.perf_counter() - self._since[event.name]
-            self.seconds[event.name] = self.seconds.get(event.name, 0.0) + spent
 
 
 class Silent:

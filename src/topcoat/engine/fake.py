@@ -35,7 +35,6 @@ OVERFLOWING = 1e20
 """Above this one, its loss isn't finite."""
 MODULE = "memory"
 """The only module of a fake model."""
-_SPECIAL = ("<|im_start|>", "<|im_end|>")
 
 
 class FakeTokenizer:
