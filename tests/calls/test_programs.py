@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.examples import CATALOG
 from topcoat.calls.programs import argument_problems, problems_in_program, signature
+from topcoat.spec.catalog import parse_catalog
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,7 @@ from topcoat.calls.programs import argument_problems, problems_in_program, signa
         'x = y = read_file("a")\nwith open("f") as x:\n    x.read()',
         'a, b = read_file("a"), 3\na.nothing',
         "x = x.y\nx.z",
+        'x = read_file("a")\nx = open("b")\nx.anything',
         "while (n := find('a')):\n    n[0].file",
     ],
 )
@@ -57,6 +61,16 @@ def test_each_fault_is_found_once(code: str, expected: str, message: str) -> Non
     (problem,) = problems_in_program(code, CATALOG)
     assert problem.code == expected
     assert message in problem.message
+
+
+def test_an_optional_parameter_is_judged_like_a_union() -> None:
+    catalog = parse_catalog("def f(a: Optional[int], b: Union[str, None]): ...", Path("tools.pyi"))
+    assert problems_in_program("f(None, 'x')\nf(1, None)", catalog) == []
+    messages = [problem.message for problem in problems_in_program("f('x', 1)", catalog)]
+    assert messages == [
+        "f is given str for a, which is Optional[int]",
+        "f is given int for b, which is Union[str, None]",
+    ]
 
 
 def test_faults_come_in_the_order_of_lines_and_once() -> None:
