@@ -125,7 +125,7 @@ def test_wrong_use_ends_with_2_and_a_hint(fake_project: Path, arguments: list[st
     done = fake(fake_project, *arguments)
     assert done.returncode == 2
     assert expected in done.stderr.lower() or expected in done.stderr
-    assert "hint:" in done.stderr or "--help" in done.stderr
+    assert "hint:" in done.stderr or "-h' for help" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
