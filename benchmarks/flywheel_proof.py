@@ -2,8 +2,8 @@
 
     python -m benchmarks.flywheel_proof [--sessions 200] [--seed 0] [--folder DIR]
 
-Nothing is faked but the user (tests/flywheel/usage.py), and the project has none of phase 34a's examples. Takes some
-three minutes on two cores.
+Nothing is faked but the user (tests/support/usage/scripted_users.py), and the project has none of phase 34a's examples.
+Takes some three minutes on two cores.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
-from topcoat.examples.checks import runs as check_runs
+from topcoat.examples.checks import execution as check_runs
 from topcoat.phases import preparation
 from topcoat.progress import Silent
 

@@ -3,8 +3,8 @@
 Nothing else in topcoat runs code that a model wrote. Monty (pydantic-monty, its synchronous `Monty`) executes in worker
 processes: a worker that dies or hangs is replaced, and the next program runs as if nothing had happened. Before a
 program runs, its types are checked against the catalog's stubs, also on paths that it would not take; then each tool
-that it calls answers with a made-up result (`results`). Time stands still at 1 January 2026, sleeping takes none, and
-random numbers are the same in every run.
+that it calls answers with a made-up result (`made_up_results`). Time stands still at 1 January 2026, sleeping takes
+none, and random numbers are the same in every run.
 
 What was tried against monty 1.4 (some 150 hostile programs) and what came of it: loops, huge lists and texts, deep
 nesting, recursion through special methods, `except BaseException` around a loop, endless printing and files end
@@ -47,7 +47,7 @@ from pydantic_monty import (
 )
 
 from topcoat.calls.answer import Call, Place, Run
-from topcoat.calls.made_up import Results
+from topcoat.calls.made_up_results import Results
 from topcoat.errors import TopcoatError
 from topcoat.spec.catalog import Catalog, ParameterKind, Tool
 

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import beside, err, out, print_line
-from topcoat.cli.project import lock_project, open_session
+from topcoat.cli.opening import lock_project, open_session
 from topcoat.errors import InvalidInput, Refused, Where
 from topcoat.quantity import counted
 from topcoat.store.files import is_stream

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import err, out, print_line
-from topcoat.cli.project import common
+from topcoat.cli.opening import common
 from topcoat.errors import InvalidInput
 from topcoat.quantity import counted
 from topcoat.store.files import json_text

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from topcoat.cli import data, events, suite
 from topcoat.cli.console import beside, err, out, print_line
-from topcoat.cli.project import common, open_project, open_session
+from topcoat.cli.opening import common, open_project, open_session
 from topcoat.cli.serve import serve
 from topcoat.errors import GateRefused, InvalidInput, StorageFault, TopcoatError, Where
 from topcoat.quantity import counted

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from topcoat.cli.console import err
-from topcoat.cli.project import common, open_project
+from topcoat.cli.opening import common, open_project
 
 __all__ = ["serve"]
 

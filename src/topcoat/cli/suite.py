@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from topcoat.cli.console import beside, print_line
-from topcoat.cli.project import lock_project
+from topcoat.cli.opening import lock_project
 from topcoat.errors import InvalidInput
 from topcoat.examples.checks.codes import CODES
 from topcoat.quantity import counted

@@ -1,4 +1,4 @@
-"""The demo project shipped with topcoat, and the scripts that make it.
+"""The demo project shipped with topcoat.
 
 ``TEMPLATE`` is the folder that ``topcoat demo`` copies to the user's disk: a project whose base model is strong in
 five categories of tools and weak in two, because it saw little of those two.

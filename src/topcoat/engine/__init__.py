@@ -1,1 +1,1 @@
-"""Engines: the protocol in `base`, the shipped fake in `fake`, and MLX in `mlx`."""
+"""Engines: the protocol in `protocol`, which engines there are in `registry`, the shipped `fake`, and `mlx`."""

@@ -11,7 +11,7 @@ from topcoat.calls.programs import signature
 from topcoat.calls.sandbox import Sandbox
 from topcoat.errors import InvalidInput, Where
 from topcoat.examples.checks.check import check_examples, check_repeats
-from topcoat.examples.checks.runs import check_runs, runnable_programs
+from topcoat.examples.checks.execution import check_runs, runnable_programs
 from topcoat.examples.draft import read_draft, skeleton
 from topcoat.examples.reading import read_examples
 from topcoat.examples.stats import DataStats, data_stats

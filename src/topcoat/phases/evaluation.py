@@ -15,8 +15,8 @@ from topcoat.spec.suite import Case, Suite
 from topcoat.store.lineage import ModelRow
 from topcoat.store.records import CategoryScore, EvalResult, Verdict
 from topcoat.suites.endpoint import Endpoint
+from topcoat.suites.evaluate import evaluate, evaluation_key
 from topcoat.suites.evidence.compare import Comparison, compare, interval_of
-from topcoat.suites.run import evaluate, evaluation_key
 from topcoat.suites.source import EngineSource, Source
 
 __all__ = ["compare_models", "evaluate_endpoint", "evaluate_folder", "evaluate_model", "judge_model"]

@@ -24,7 +24,7 @@ from topcoat.examples.checks.check import (
     check_rows,
     check_validation,
 )
-from topcoat.examples.checks.runs import MOST_RUN, check_runs, runnable_programs
+from topcoat.examples.checks.execution import MOST_RUN, check_runs, runnable_programs
 from topcoat.examples.checks.templates import effective_number, template
 from topcoat.examples.reading import read_examples
 from topcoat.examples.rows import Encoded, encode_all, with_mean_weight_one

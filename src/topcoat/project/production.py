@@ -1,4 +1,4 @@
-"""The production pointer: promote, roll back, and what the project's history looks like."""
+"""The production pointer: promote a model, or roll back to the one before."""
 
 from __future__ import annotations
 

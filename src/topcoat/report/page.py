@@ -8,8 +8,8 @@ from typing import Literal
 
 from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
+from topcoat.report.call_format import format_section
 from topcoat.report.chart import before_and_after
-from topcoat.report.formats import format_section
 from topcoat.report.html import Html, data_table, element, legend, section
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE

@@ -33,7 +33,7 @@ from topcoat.project.project import open_project
 from topcoat.spec.canonical import canonical_json
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.suite import Case
-from topcoat.suites.run import score_text
+from topcoat.suites.evaluate import score_text
 
 __all__ = ["suite"]
 

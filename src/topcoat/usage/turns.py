@@ -12,7 +12,7 @@ from typing import Any, Literal
 from topcoat.calls.markup import EXECUTE_CODE, Code, Direct, blocks
 from topcoat.spec.canonical import canonical_json
 from topcoat.usage.events import Event, ToolCall
-from topcoat.usage.results import fields_read, summary_of
+from topcoat.usage.tool_results import fields_read, summary_of
 
 __all__ = ["Spoken", "boundaries", "events_of", "spoken"]
 

@@ -27,7 +27,7 @@ from topcoat.examples.checks.check import (
     check_rows,
     check_validation,
 )
-from topcoat.examples.checks.runs import check_runs, runnable_programs
+from topcoat.examples.checks.execution import check_runs, runnable_programs
 from topcoat.examples.reading import read_examples
 from topcoat.examples.rows import OverLong
 from topcoat.spec.catalog import parse_catalog

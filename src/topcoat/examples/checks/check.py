@@ -1,8 +1,8 @@
 """What is wrong with a phase's data, found before anything is spent on it. Every check is a pure function.
 
 An error stops the run unless its code is allowed; a warning is shown and recorded. Checks of one subject stand
-together: `check_calls` (tools), `check_overlap` (repetition, validation, the suite), `reading` (lines that are no
-example at all); the rest is here.
+together: `calls` (tools), `overlap` (repetition, validation, the suite), `examples.reading` (lines that are no example
+at all); the rest is here.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from topcoat.calls.sandbox import Sandbox
 from topcoat.engine.protocol import CallMarkup
 from topcoat.errors import InvalidInput, Where
 from topcoat.examples.checks.check import check_examples
+from topcoat.examples.checks.execution import check_runs, runnable_programs
 from topcoat.examples.checks.overlap import near_cases, said, same_words
-from topcoat.examples.checks.runs import check_runs, runnable_programs
 from topcoat.examples.checks.similarity import near_twins
 from topcoat.examples.checks.templates import template
 from topcoat.examples.reading import read_examples

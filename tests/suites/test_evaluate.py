@@ -13,7 +13,7 @@ from topcoat.spec.catalog import Catalog, parse_catalog
 from topcoat.spec.project import EvalSection
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.records import CategoryScore, Completion, FormatShare
-from topcoat.suites.run import evaluate, evaluation_key
+from topcoat.suites.evaluate import evaluate, evaluation_key
 from topcoat.suites.source import EngineSource, Question, Reply, Unanswered
 
 CATALOG: Catalog = parse_catalog("def read_file(path: str) -> str: ...\ndef git_status() -> str: ...", Path("t.pyi"))

@@ -4,8 +4,8 @@ import pytest
 
 from tests.support.examples import CATALOG, call, clean_examples, dialogue, located
 from topcoat.calls.sandbox import Sandbox
-from topcoat.examples.checks import runs as module
-from topcoat.examples.checks.runs import check_runs, runnable_programs
+from topcoat.examples.checks import execution as module
+from topcoat.examples.checks.execution import check_runs, runnable_programs
 from topcoat.store.records import Finding
 
 FAILING = 'count = len(find("a"))\nprint(10 / (count - 2))'

@@ -19,7 +19,7 @@ from topcoat.spec.catalog import Catalog
 from topcoat.spec.project import EvalSection
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.records import CaseError, CategoryScore, Completion, EvalResult, Score
-from topcoat.suites.format import Draw, format_shares, samples
+from topcoat.suites.call_format import Draw, format_shares, samples
 from topcoat.suites.source import Question, Reply, Source, Unanswered
 
 __all__ = ["evaluate", "evaluation_key", "score_text"]

@@ -21,7 +21,7 @@ from topcoat.spec.catalog import load_catalog
 from topcoat.spec.project import load_settings
 from topcoat.spec.suite import Suite, load_suite
 from topcoat.suites.endpoint import Endpoint
-from topcoat.suites.run import evaluate
+from topcoat.suites.evaluate import evaluate
 from topcoat.suites.source import EngineSource
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.train.loss import batch_arrays, weighted_loss
 from topcoat.errors import InvalidInput
-from topcoat.examples.checks import runs as check_runs
+from topcoat.examples.checks import execution as check_runs
 from topcoat.examples.rows import encode_all
 from topcoat.phases.preparation import prepare
 from topcoat.phases.run import run_phase

@@ -8,7 +8,7 @@ from topcoat.calls.parsing import parse
 from topcoat.spec.project import EvalSection
 from topcoat.spec.suite import Case
 from topcoat.store.records import FormatShare
-from topcoat.suites.format import Draw, format_shares, in_format, samples
+from topcoat.suites.call_format import Draw, format_shares, in_format, samples
 
 CODE = "<tool_call><function=execute_code><parameter=code>\nread('a')\n</parameter></function></tool_call>"
 NATIVE = '<tool_call>{"name": "read", "arguments": {}}</tool_call>'

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from topcoat.calls.made_up import Results
+from topcoat.calls.made_up_results import Results
 from topcoat.calls.sandbox import Sandbox
 from topcoat.spec.catalog import load_catalog, parse_catalog
 

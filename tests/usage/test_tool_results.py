@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from topcoat.usage.results import fields_read, summary_of
+from topcoat.usage.tool_results import fields_read, summary_of
 
 
 @pytest.mark.parametrize(
