@@ -12,7 +12,7 @@ from tests.support.command import fake
 from tests.support.fake_project import run, write_phase
 from tests.support.lock_holder import held_elsewhere
 from tests.support.usage.captured import capture
-from topcoat.cli import data
+from topcoat.cli.commands import data
 from topcoat.cli.opening import common
 from topcoat.errors import Refused
 from topcoat.phases.run import write_report

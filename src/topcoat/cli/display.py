@@ -13,7 +13,7 @@ from rich.table import Table
 
 from topcoat.cli.console import print_line, print_table
 from topcoat.errors import TopcoatError
-from topcoat.examples.checks.check import CODES
+from topcoat.examples.checks.codes import CODES
 from topcoat.phases.history import LogEntry, ProjectStatus
 from topcoat.phases.plan import Need, Plan
 from topcoat.phases.run import PhaseOutcome
@@ -22,12 +22,15 @@ from topcoat.spec.phase import GateSpec
 from topcoat.store.records import Budget, Call, CheckReport, Estimate, EvalResult, Interval
 from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare
 from topcoat.suites.evidence.matrix import ScoreMatrix
+from topcoat.usage.extraction.extract import REJECTIONS, Extraction
+from topcoat.usage.extraction.rules import REASONS
 
 __all__ = [
     "show_check",
     "show_comparison",
     "show_error",
     "show_evaluation",
+    "show_extraction",
     "show_log",
     "show_outcome",
     "show_plan",
@@ -359,3 +362,26 @@ def _change(value: float | None) -> str:
     if value is None or abs(value) < 5e-4:
         return "[dim]=[/]"
     return f"[{'green' if value > 0 else 'red'}]{value:+.1%}[/]"
+
+
+def show_extraction(console: Console, found: Extraction) -> None:
+    """What was found, what was rejected, and why."""
+    reasons = CODES | REASONS | REJECTIONS
+    total = sum(found.examples.values())
+    sessions = f"{counted(found.sessions, 'session')}, {found.held_out} of them held out"
+    print_line(console, f"{sessions}: {counted(found.candidates, 'candidate')}")
+    for category in {**found.asked, **found.examples}:
+        asked = f" of {found.asked[category]}" if category in found.asked else ""
+        print_line(console, f"  {escape(category)}: {found.examples.get(category, 0)}{asked}")
+    if found.kinds:
+        print_line(console, "  of kind " + ", ".join(f"{kind} {count}" for kind, count in found.kinds.items()))
+    if found.rejected:
+        print_line(console, f"rejected: {sum(found.rejected.values())}")
+    for code, count in found.rejected.items():
+        print_line(console, f"  {count:4} {code}: {escape(reasons[code])}")
+    if total:
+        print_line(console, f"wrote {escape(found.path)}: {counted(total, 'example')}")
+    else:
+        print_line(console, f"no example is left: {escape(found.path)} was not written")
+    if found.cases:
+        print_line(console, f"wrote {escape(found.suite)}: {counted(found.cases, 'case')}")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from topcoat.cli.console import out, print_line
-from topcoat.cli.data import edit
+from topcoat.cli.editor import edit
 from topcoat.errors import InvalidInput, Refused
 from topcoat.examples.draft import draft_of, read_draft
 from topcoat.quantity import counted

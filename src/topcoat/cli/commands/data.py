@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import beside, err, out, print_line
+from topcoat.cli.editor import edit
 from topcoat.cli.opening import lock_project, open_session
 from topcoat.errors import InvalidInput, Refused, Where
 from topcoat.quantity import counted
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from topcoat.examples.stats import DataStats
     from topcoat.store.records import Finding
 
-__all__ = ["app", "edit"]
+__all__ = ["app"]
 
 app = typer.Typer(help="Files of examples: import, sum up, write.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -123,19 +123,6 @@ def new(
             hint=again,
         )
     print_line(out, f"added to {escape(str(draft.target))}")
-
-
-def edit(path: Path, again: str) -> None:
-    """Open a file in the user's editor and wait for it. Raises `InvalidInput` if there is none, or it fails."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor:
-        raise InvalidInput("no editor is set", hint=f"EDITOR=nano {again}")
-    try:
-        ended = subprocess.run([*shlex.split(editor), str(path)], check=False).returncode
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"the editor {editor} can't be started: {error}", hint=f"EDITOR=nano {again}") from error
-    if ended != 0:
-        raise InvalidInput(f"the editor {editor} ended with {ended}; the draft is kept", where=Where(path), hint=again)
 
 
 def _show_finding(finding: Finding) -> None:

@@ -1,0 +1,177 @@
+"""The commands of models: evaluated, compared, promoted, rolled back, rebuilt."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from topcoat.cli.console import err, out
+from topcoat.cli.opening import open_project, open_session
+from topcoat.cli.options import Json, print_json, show
+from topcoat.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from topcoat.store.records import EvalResult
+
+__all__ = ["compare", "evaluate", "gc", "log", "promote", "rebuild", "rollback", "status"]
+
+
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A model of this project, or a folder.", show_default="production"),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask a server instead, by OpenAI's chat completions.")
+    ] = None,
+    served: Annotated[str | None, typer.Option("--model", metavar="NAME", help="What the server calls it.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests to the server at a time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the server has for an answer.")] = 120.0,
+    json: Json = False,
+) -> None:
+    """Evaluate a model on the project's suite, by category.
+
+    A server that wants an API key gets the one in TOPCOAT_API_KEY. Cases that it leaves unanswered have no score; more
+    of them than max_errors (in topcoat.toml, [eval]) void the evaluation.
+    """
+    from topcoat.cli.display import show_evaluation
+
+    if endpoint is not None:
+        if model is not None:
+            raise InvalidInput("--endpoint names the model with --model", hint=f"--endpoint {endpoint} --model {model}")
+        if served is None:
+            raise InvalidInput(
+                "--endpoint needs the model's name on the server", hint=f"--endpoint {endpoint} --model NAME"
+            )
+        result = _evaluate_endpoint(endpoint, served, concurrency, timeout)
+    elif served is not None:
+        raise InvalidInput("--model names a model on a server", hint="--endpoint URL --model NAME")
+    else:
+        result = _evaluate_model(model or "production")
+    show(result, json, lambda: show_evaluation(out, result))
+
+
+def status(json: Json = False) -> None:
+    """Production, the models and their scores, the phases."""
+    from topcoat.cli.display import show_status
+    from topcoat.phases.history import project_status
+
+    with open_project() as project:
+        found = project_status(project)
+    show(found, json, lambda: show_status(out, found))
+
+
+def log(json: Json = False) -> None:
+    """Everything that happened in this project, oldest first."""
+    from topcoat.cli.display import show_log
+    from topcoat.phases.history import history
+
+    with open_project() as project:
+        entries = history(project.lineage)
+    if json:
+        print_json([entry.model_dump(mode="json") for entry in entries])
+    else:
+        show_log(out, entries)
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="A")],
+    after: Annotated[str, typer.Argument(metavar="B")] = "production",
+    json: Json = False,
+) -> None:
+    """Two models side by side: categories, and every case that changed."""
+    from topcoat.cli.display import show_comparison
+    from topcoat.phases.evaluation import compare_models
+
+    with open_session(f"compare {before} {after}") as session:
+        comparison = compare_models(session, session.model(before), session.model(after))
+    show(comparison, json, lambda: show_comparison(out, comparison))
+
+
+def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json = False) -> None:
+    """Make a model production by hand."""
+    from topcoat.project.production import promote as promote_model
+
+    with open_session(f"promote {model}") as session:
+        promoted = promote_model(session, model)
+    if json:
+        print_json({"production": promoted.name})
+    else:
+        out.print(f"production is {promoted.name}", highlight=False, markup=False)
+
+
+def rollback(json: Json = False) -> None:
+    """Make the model before the present one production again."""
+    from topcoat.project.production import rollback as roll_back
+
+    with open_session("rollback") as session:
+        replaced, model = roll_back(session)
+    if json:
+        print_json({"production": model.name, "replaced": replaced})
+    else:
+        out.print(f"production is {model.name} again, no longer {replaced}", highlight=False, markup=False)
+
+
+def rebuild(
+    model: Annotated[str, typer.Argument(help="a fused model of this project")],
+    json: Json = False,
+) -> None:
+    """Make a fused model's folder again, bit for bit, from the root and the adapters."""
+    from topcoat.phases.rebuilding import rebuild as make_again
+
+    with open_session(f"rebuild {model}") as session:
+        row = make_again(session, model)
+    if json:
+        print_json({"model": row.name, "path": str(row.path), "digest": row.digest})
+    else:
+        out.print(f"{row.name} is whole, as it was recorded: {row.path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
+    json: Json = False,
+) -> None:
+    """Delete fused models that can be rebuilt, and checkpoints of finished trainings. Never production or a root."""
+    from topcoat.phases.rebuilding import collect_garbage
+
+    with open_session("gc") as session:
+        freed = collect_garbage(session, dry_run=dry_run)
+    if json:
+        print_json({"dry_run": dry_run, "folders": freed.folders, "bytes": freed.bytes})
+        return
+    for folder in freed.folders:
+        out.print(folder, highlight=False, markup=False, soft_wrap=True)
+    verb = "would be freed" if dry_run else "freed"
+    out.print(f"{len(freed.folders)} folders, {freed.bytes / 1e6:.1f} MB {verb}", highlight=False)
+
+
+def _evaluate_model(model: str) -> EvalResult:
+    """A model of the lineage; a folder if none is called so."""
+    from topcoat.phases.evaluation import evaluate_folder, evaluate_model
+
+    with open_session(f"eval {model}") as session:
+        known = model == "production" or session.lineage.model(model) is not None
+        if not known and Path(model).is_dir():
+            return evaluate_folder(session, Path(model).absolute())
+        return evaluate_model(session, session.model(model))
+
+
+def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:
+    """The project isn't locked, and no engine is loaded."""
+    from topcoat.cli.progress_bar import terminal_sink
+    from topcoat.phases.evaluation import evaluate_endpoint
+    from topcoat.suites.endpoint import KEY_VARIABLE, Endpoint
+
+    with terminal_sink(err) as sink, open_project() as project:
+        endpoint = Endpoint(
+            url,
+            model,
+            key=os.environ.get(KEY_VARIABLE, ""),
+            concurrency=concurrency,
+            timeout=timeout,
+            max_errors=project.settings.spec.eval.max_errors,
+        )
+        return evaluate_endpoint(project, endpoint, sink)
