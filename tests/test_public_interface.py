@@ -34,3 +34,19 @@ def test_inspect_finds_the_suite_by_name() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["inspect_ai"] == {"topcoat": "topcoat.suites.inspect_task"}
     assert importlib.util.find_spec("topcoat.suites.inspect_task") is not None
+
+
+def test_the_examples_of_the_page_run(fake_project: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    script = "\n".join(line[4:] for line in page.splitlines() if line.startswith("    ") or not line)
+    done = subprocess.run([sys.executable, "-c", script], cwd=fake_project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[2] == "None"  # nothing is in production before the first session
+    assert lines[-2:] == ["True phase34a-1", "True"]
+
+
+@pytest.mark.parametrize("name", topcoat.__all__)
+def test_every_public_name_is_on_the_page(name: str) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    assert f"`{name}" in page

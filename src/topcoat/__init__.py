@@ -1,13 +1,12 @@
 """Improve a local tool-calling model in thin, measured coats.
 
     from pathlib import Path
-    from topcoat import open_engine, open_session, run_phase
-    from topcoat.progress import Silent
+    from topcoat import Silent, open_engine, open_session, run_phase
 
     with open_session(Path("."), open_engine(Silent()), Silent(), "my script") as session:
         outcome = run_phase(session, Path("phases/phase34a.toml"))
 
-What `__all__` names, here and in the modules, is the public interface; the rest may change.
+What `__all__` names is the public interface; the rest may change. docs/api.md describes it.
 """
 
 from __future__ import annotations
@@ -16,19 +15,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from topcoat.engine.fake import FakeEngine
     from topcoat.engine.mlx import open_engine
     from topcoat.errors import TopcoatError
     from topcoat.phases.preparation import prepare
     from topcoat.phases.run import run_phase
+    from topcoat.progress import Silent
     from topcoat.project.project import open_project
     from topcoat.project.session import open_session
     from topcoat.usage.capture.recording import record
 
     __version__: str
 
-__all__ = ["TopcoatError", "open_engine", "open_project", "open_session", "prepare", "record", "run_phase"]
+__all__ = [
+    "FakeEngine",
+    "Silent",
+    "TopcoatError",
+    "open_engine",
+    "open_project",
+    "open_session",
+    "prepare",
+    "record",
+    "run_phase",
+]
 
 _HOMES = {
+    "FakeEngine": "topcoat.engine.fake",
+    "Silent": "topcoat.progress",
     "TopcoatError": "topcoat.errors",
     "open_engine": "topcoat.engine.mlx",
     "open_project": "topcoat.project.project",

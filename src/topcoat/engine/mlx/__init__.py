@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from topcoat.engine.mlx.compute import chosen_compute
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
 from topcoat.errors import EngineFault
-from topcoat.progress import Note, Sink
+from topcoat.progress import Note, Silent, Sink
 
 if TYPE_CHECKING:
     from topcoat.engine.mlx.engine import MlxEngine
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["open_engine"]
 
 
-def open_engine(sink: Sink, compute: str | None = None) -> MlxEngine:
+def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngine:
     """The engine of this machine, which computes as `compute` says: a value of `Compute`, or None for the environment's
     choice or the device's default. Says once if CPU products will be slow.
 
@@ -33,7 +33,7 @@ def open_engine(sink: Sink, compute: str | None = None) -> MlxEngine:
         raise EngineFault(f"MLX can't be loaded: {error}", hint='pip install "topcoat" --force-reinstall') from error
     engine = MlxEngine(chosen_compute(compute, on_cpu=on_cpu()))
     if engine.on_cpu and not blas.fast:
-        sink.emit(
+        (sink or Silent()).emit(
             Note(
                 f"no fast BLAS could be loaded ({blas.problem}); training on this CPU will be some 40 times slower. "
                 "hint: apt-get install libopenblas0",
