@@ -1,6 +1,6 @@
-"""A cache of arrays on disk: checked before use, bounded in size, the least recently used go first.
+"""A cache of arrays on disk. Arrays are checked before use; the least recently used are deleted first.
 
-Everything in it can be computed again, so the folder may be deleted at any time.
+Every array can be computed again, so the folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from topcoat.store.tensor_file import read_header
 __all__ = ["ArrayCache"]
 
 BOUND = 16 << 30
-"""Bytes that a cache may hold after `trim`, unless the current run itself needs more."""
+"""Bytes that a cache may hold after `trim`, unless the current process itself needs more."""
 
 _TYPES: dict[str, type[np.generic]] = {"F32": np.float32, "U16": np.uint16, "F16": np.float16}
 
@@ -38,7 +38,7 @@ class ArrayCache:
         self._open: dict[str, NDArray[np.generic]] = {}
 
     def get(self, key: str) -> NDArray[np.generic] | None:
-        """The array, memory-mapped, or None if it is absent or its bytes aren't what was stored (it is deleted)."""
+        """The array, memory-mapped. None if it is absent or damaged; a damaged one is deleted."""
         if key not in self._open:
             path = self._path(key)
             try:
@@ -53,7 +53,7 @@ class ArrayCache:
         return self._open[key]
 
     def put(self, key: str, array: NDArray[np.generic]) -> None:
-        """Store an array of float32, float16 or uint16. Raises StorageFault if the disk doesn't take it."""
+        """Store an array of float32, float16 or uint16. Raises StorageFault if the disk is full or fails."""
         array = np.ascontiguousarray(array)
         path = self._path(key)
         part = path.with_suffix(".part")
@@ -73,9 +73,12 @@ class ArrayCache:
         self._open.pop(key, None)
 
     def trim(self) -> int:
-        """Delete what was used longest ago until the bound holds; never what this run has used. Returns bytes freed."""
+        """Delete the least recently used arrays until the bound holds. Return the bytes freed.
+
+        Arrays that this process has used stay.
+        """
         for leftover in self._folder.glob("*.part"):
-            leftover.unlink(missing_ok=True)  # of a process that was killed: one at a time holds the project
+            leftover.unlink(missing_ok=True)  # left by a killed process: only one at a time holds the project
         found = sorted((_stat(path), path) for path in self._folder.glob("*.safetensors"))
         excess = sum(size for (_, size), _ in found) - self._bound
         freed = 0
@@ -92,7 +95,7 @@ class ArrayCache:
 
 
 def _stat(path: Path) -> tuple[int, int]:
-    """When it was last used, and its size."""
+    """The time of a file's last use, and its size."""
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size
 

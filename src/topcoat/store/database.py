@@ -1,4 +1,4 @@
-"""The SQLite files of a project: opened and brought up to date, transactions, and faults in plain words."""
+"""The SQLite files of a project: opening them, applying migrations, transactions, and errors in plain words."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _BUSY_SECONDS = 10.0
 
 
 class Database:
-    """A connection for one thread. What is written is flushed to the disk (`synchronous=FULL`) and never changed.
+    """A connection for one thread. Rows are flushed to the disk (`synchronous=FULL`) and never changed.
 
     Write-ahead logging lets `topcoat status` read while a run writes; it needs a local disk, not a network share.
     """
 
     def __init__(self, path: Path, migrations: Sequence[Migration], *, busy_seconds: float = _BUSY_SECONDS) -> None:
-        """Open the file, or make it, and apply those of `migrations` that it lacks.
+        """Open or create the file, and apply those of `migrations` that it lacks.
 
-        `busy_seconds` is how long another writer is waited for. Raises `StorageFault`, or `Refused` if a newer topcoat
+        `busy_seconds` is the time to wait for another writer. Raises `StorageFault`, or `Refused` if a newer topcoat
         wrote the file.
         """
         self.path = path
@@ -60,7 +60,7 @@ class Database:
         return next(iter(self.rows(query, *values)), None)
 
     def insert(self, table: str, **values: object) -> int:
-        """Add a row and give back its number. Only inside `transaction`. Raises `StorageFault`."""
+        """Add a row and return its number. Call it inside `transaction` only. Raises `StorageFault`."""
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         with self._faults():
             cursor = self._connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", [*values.values()])
@@ -68,7 +68,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block's reads and writes as one, or none of them. Waits some seconds for another writer."""
+        """Apply all of the block's writes, or none if it raises. Waits some seconds for another writer."""
         with self._faults():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -80,7 +80,7 @@ class Database:
                 raise
 
     def record(self, model: type[R], text: str, table: str, number: int) -> R:
-        """The record in `text`, which is of the row `number` of `table`.
+        """The record in `text`, which comes from the row `number` of `table`.
 
         Raises `Refused` if another version of topcoat wrote it, `StorageFault` if it is damaged.
         """
@@ -97,7 +97,7 @@ class Database:
         return parse_record(self.path, model, text, damaged, subject=subject)
 
     def damaged(self, reason: object) -> StorageFault:
-        """The error for a file that can't be read as a database."""
+        """The error for a file that isn't a readable database."""
         return StorageFault(
             f"{self.path} is damaged: {reason}; the hint saves the rows that can be read, "
             "and only an earlier copy of the file has the others",
@@ -131,7 +131,7 @@ class Database:
         return len(applied) == len(known)
 
     def _require_new_or_first_version(self) -> None:
-        """Raise unless a file without a list of migrations is empty, or version 0.1 made it."""
+        """Accept a file without a list of migrations if it is empty or of version 0.1; else raise."""
         row = self.row("PRAGMA user_version")
         version = int(row[0]) if row else 0
         if version > 1:
@@ -169,10 +169,10 @@ class Database:
 
 
 def _rescue(path: Path) -> str:
-    """A command that puts what can still be read of a database in its place. The damaged file is kept in a folder.
+    """A shell command that replaces a damaged database with what is still readable. It keeps the damaged file.
 
-    `.recover` reads the most, but isn't in every build of sqlite3; `.dump` is. The file is replaced only if the list of
-    migrations came through, without which topcoat couldn't open it.
+    `.recover` reads the most, but not every build of sqlite3 has it; `.dump` is in all. The command replaces the file
+    only if it recovered the list of migrations, because topcoat can't open a file without it.
     """
     name, folder = path.name, f"{path.stem}-damaged"
     steps = (
@@ -190,7 +190,7 @@ def _rescue(path: Path) -> str:
 
 
 class DatabaseOwner:
-    """Keeps its records in `_db`, and closes it at the end of a `with` block."""
+    """Base of classes that keep their records in `_db`. Closes it at the end of a `with` block."""
 
     _db: Database
 

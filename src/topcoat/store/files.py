@@ -1,14 +1,14 @@
-"""Files and folders that are there completely or not at all, whenever the process is killed or the power fails.
+"""Files and folders that exist completely or not at all, whenever the process is killed or the power fails.
 
-Everything is written under a hidden name beside its own, flushed to the disk, and renamed into place: a rename within
-a folder is atomic. What this trades: each write costs two flushes (milliseconds on an SSD, tens of them on a Mac,
-where the drive itself is told to flush), and for a moment the disk holds the old and the new content. The last writer
-wins; that two runs don't write at once is what the project lock is for.
+A writer writes to a hidden name in the same folder, flushes it to the disk, and renames it: a rename within a folder is
+atomic. The price is two flushes for each write (milliseconds on an SSD, tens of them on a Mac, where the drive itself
+is told to flush), and disk space for the old and the new content for a moment. The last writer wins; the project lock
+keeps two processes from writing at once.
 
-A link is followed: what it points at is replaced. A stream (/dev/stdout, a pipe) is written to instead.
+A link is followed: its target is replaced. A stream (/dev/stdout, a pipe) is written to instead.
 
-A killed run leaves its hidden name behind. The next write of the same name removes it: a writer holds a kernel lock on
-what it is building, so a leftover is one that nobody holds. Needs a file system with `flock`.
+A killed process leaves its hidden file behind. The next write of the same name removes it: a writer holds a kernel
+lock on its hidden file, so a file that nobody holds is a leftover. Needs a file system with `flock`.
 """
 
 from __future__ import annotations
@@ -59,22 +59,22 @@ _TOKEN = 12  # random hex digits in a hidden name
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8. Raises `StorageFault`; then `path` is as it was."""
+    """Write `text` as UTF-8. Raises `StorageFault`, and leaves `path` unchanged then."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: object) -> None:
     """Write a record, or a JSON value, indented for people.
 
-    Raises `StorageFault`, or `NumericalFault` for a number that isn't finite; then `path` is as it was.
+    Raises `StorageFault`, or `NumericalFault` for a number that isn't finite, and leaves `path` unchanged then.
     """
     write_text(path, json_text(value, indent=2) + "\n")
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """A record, or a JSON value, as JSON. Raises `NumericalFault` for NaN and the infinities, which JSON can't hold.
+    """A record, or a JSON value, as JSON. Raises `NumericalFault` for NaN and the infinities, which JSON doesn't have.
 
-    Half a surrogate pair, which UTF-8 can't hold, becomes "?": an answer with a broken character is still an answer.
+    Half a surrogate pair, which UTF-8 doesn't have, becomes "?": an answer with a broken character is still an answer.
     """
     data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     try:
@@ -86,13 +86,13 @@ def json_text(value: object, *, indent: int | None = None) -> str:
 
 
 def jsonl_text(values: Iterable[BaseModel]) -> str:
-    """JSON lines of what users write and edit: only the fields that were set."""
+    """JSON lines for files that users edit: each line has only the fields that were set."""
     lines = (json.dumps(value.model_dump(mode="json", exclude_unset=True), ensure_ascii=False) for value in values)
     return "".join(f"{line}\n" for line in lines)
 
 
 def is_stream(path: Path) -> bool:
-    """Whether `path` is a way to a reader, not a place to keep something: a terminal, a pipe, an open descriptor."""
+    """Whether `path` leads to a reader instead of a stored file: a terminal, a pipe, an open descriptor."""
     if str(path).startswith(_DESCRIPTORS):
         return True
     try:
@@ -103,9 +103,9 @@ def is_stream(path: Path) -> bool:
 
 
 def require_new(path: Path, hint: str) -> None:
-    """Raise `Refused` unless `path` can become a file: called before the work whose result is to stand there.
+    """Raise `Refused` unless `path` can become a new file. Call it before the work whose result goes there.
 
-    A stream can always be written to. `hint` says what to do if there is something already.
+    A stream is always accepted. `hint` says what to do if the file already exists.
     """
     if is_stream(path):
         return
@@ -122,7 +122,7 @@ def require_new(path: Path, hint: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data`, making the folder if need be. Raises `StorageFault`; then `path` is as it was."""
+    """Write `data`, and create the folder if necessary. Raises `StorageFault`, and leaves `path` unchanged then."""
     with _faults("write", path, every=True):
         if is_stream(path):
             with path.open("ab") as stream:
@@ -133,7 +133,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         _sweep(path, _FILE)
         temporary, descriptor = _claim_file(path)
         try:
-            with open(descriptor, "wb") as file:  # closing lets go of the lock, so not before the rename
+            with open(descriptor, "wb") as file:  # closing releases the lock: rename first
                 file.write(data)
                 file.flush()
                 _flush(file.fileno())
@@ -146,7 +146,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
-    """A folder to build in; it takes the name `target` when the block ends, and vanishes if the block raises.
+    """A folder to build in. It is renamed to `target` when the block ends, and deleted if the block raises.
 
     Raises `Refused` if `target` exists, `StorageFault` if the disk is full or the folder can't be put in place.
     """
@@ -190,7 +190,7 @@ def digest_bytes(data: bytes) -> str:
 
 
 def no_space(path: Path) -> StorageFault:
-    """The error for a full disk, or a quota that is used up, met while writing `path`."""
+    """The error for a full disk, or an exhausted disk quota, while writing `path`."""
     return StorageFault(
         f"no space left to write {path}",
         where=Where(path),
@@ -200,7 +200,7 @@ def no_space(path: Path) -> StorageFault:
 
 @contextmanager
 def _faults(verb: str, path: Path, *, every: bool) -> Iterator[None]:
-    """Turn a full disk, and with `every` any other `OSError`, into a `StorageFault`."""
+    """Turn a full disk into a `StorageFault`; with `every`, any other `OSError` too."""
     try:
         yield
     except OSError as error:
@@ -235,7 +235,7 @@ def _hidden(path: Path, suffix: str) -> Path:
 
 
 def _hold(descriptor: int, path: Path) -> bool:
-    """Lock what was just created; False if another run swept it away before it could be locked."""
+    """Lock a new file or folder. False if another process removed it as a leftover before it was locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
@@ -258,7 +258,7 @@ def _remove(path: str | Path) -> None:
 
 
 def _sweep(path: Path, suffix: str) -> None:
-    """Remove what killed runs left beside `path`. Best effort: what can't be removed does no harm."""
+    """Remove the leftovers of killed processes beside `path`. Best effort: a remaining one does no harm."""
     prefix = f".{path.name}."
     for name in os.listdir(path.parent):
         token = name.removeprefix(prefix).removesuffix(suffix)
@@ -275,7 +275,7 @@ def _sweep(path: Path, suffix: str) -> None:
 
 
 def _flush_tree(folder: Path) -> None:
-    """Flush every file and folder under `folder`, and itself, to the disk."""
+    """Flush `folder`, and every file and folder under it, to the disk."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
@@ -297,7 +297,7 @@ def _flush_folder(folder: Path) -> None:
     try:
         _flush_path(folder)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems don't flush folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems can't flush folders
             raise
 
 

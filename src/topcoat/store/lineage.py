@@ -1,7 +1,7 @@
-"""Which model came from which, what was tried, how it scored, and which one is in production. Nothing is ever changed:
-every fact is a new row, so the history can't be lost by a later command.
+"""The lineage: models and their parents, phases, attempts, scores, and the production model.
 
-Paths inside the project are stored relative to it: a project may be moved.
+Every fact is a new row and no row is ever changed, so no later command can lose the history. Paths inside the project
+are stored relative to it, so a project may be moved.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OutcomeKind = Literal["promoted", "discarded"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """A model. `root` is its own name if it was adopted; else `parent` and `adapter` are what it was fused from."""
+    """A model. A root has its own name as `root`; any other model was fused from `parent` and `adapter`."""
 
     name: str
     digest: str
@@ -54,8 +54,9 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class PhaseRow:
-    """A phase as it was when it began. `base` is the model that it started from; `digest` covers all of its inputs,
-    `engine` too: its name then, "" if that wasn't noted.
+    """A phase as it was when it began. `base` is the model that it started from.
+
+    `digest` covers all of its inputs, also the engine. `engine` is the engine's name, "" if it wasn't noted.
     """
 
     id: int
@@ -90,7 +91,7 @@ class OutcomeRow:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """An evaluation, under the digest of everything that went into it."""
+    """An evaluation, under the digest of its inputs."""
 
     key: str
     model: str
@@ -114,7 +115,7 @@ def _now() -> datetime:
 
 
 class Lineage(DatabaseOwner):
-    """The project's history, for reading. For one thread; close it, or use it in a `with` block.
+    """The project's history, for reading in one thread. Close it, or use it in a `with` block.
 
     Every method raises `StorageFault` if the database is damaged, `Refused` if a row was written by another version of
     topcoat.
@@ -132,7 +133,7 @@ class Lineage(DatabaseOwner):
         return self._model(row) if row else None
 
     def require_model(self, name: str) -> ModelRow:
-        """The model `name`. Raises `InvalidInput` if there is none, naming one that is close."""
+        """The model `name`. Raises `InvalidInput` if there is none, and names a similar one."""
         row = self.model(name)
         if row is None:
             close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
@@ -154,12 +155,12 @@ class Lineage(DatabaseOwner):
     # Production
 
     def production(self) -> str | None:
-        """The model in production, or None if none was ever promoted."""
+        """The production model, or None if no model was ever promoted."""
         stack = self._production_stack()
         return stack[-1] if stack else None
 
     def previous_production(self) -> str | None:
-        """The model that a rollback would bring back, or None if there is none."""
+        """The model that a rollback brings back, or None if there is none."""
         stack = self._production_stack()
         return stack[-2] if len(stack) > 1 else None
 
@@ -169,7 +170,7 @@ class Lineage(DatabaseOwner):
         return [ProductionRow(*row) for row in rows]
 
     def _production_stack(self) -> list[str]:
-        """The history replayed: a promotion puts its model on top, a rollback takes the top away."""
+        """The production models as a stack: a promotion puts its model on top, a rollback removes the top."""
         stack: list[str] = []
         for row in self.production_history():
             if row.kind == "promote":
@@ -197,7 +198,7 @@ class Lineage(DatabaseOwner):
     def origin(self, model: ModelRow) -> tuple[PhaseRow, AttemptRow] | None:
         """The run of a phase, and the attempt, that made `model`; None for a root."""
         for phase in self.phases():
-            # Attempts are numbered through all runs of a phase's name: the number tells which run it was.
+            # Attempts are numbered over all runs of a phase's name, so the number identifies the run.
             for attempt in self.attempts(phase.id) if phase.name == model.phase else ():
                 if attempt.number == model.attempt:
                     return phase, attempt
@@ -208,7 +209,7 @@ class Lineage(DatabaseOwner):
         return self._db.record(AttemptResult, row["result"], "results", attempt_id) if row else None
 
     def outcome(self, phase_id: int) -> OutcomeRow | None:
-        """How a phase ended, or None while it is open."""
+        """How a phase ended, or None if it hasn't."""
         row = self._db.row("SELECT phase_id, kind, detail, created FROM outcomes WHERE phase_id = ?", phase_id)
         return OutcomeRow(*row) if row else None
 
@@ -247,9 +248,9 @@ class Lineage(DatabaseOwner):
 
 
 class WritableLineage(Lineage):
-    """The project's history, for whoever holds the project's lock.
+    """The project's history, for the process that holds the project's lock.
 
-    Every method raises `StorageFault` if the database is damaged or the disk is full, and does nothing then.
+    Every method raises `StorageFault` if the database is damaged or the disk is full, and changes nothing then.
     """
 
     def __init__(self, paths: ProjectPaths, *, clock: Callable[[], datetime] = _now) -> None:
@@ -268,9 +269,9 @@ class WritableLineage(Lineage):
         phase: str | None = None,
         attempt: int | None = None,
     ) -> ModelRow:
-        """Record a model; its root is its parent's, or itself. To record the same again changes nothing, not even if
-        it now lies elsewhere.
+        """Record a model. Its root is its parent's root, or itself if it has no parent.
 
+        Recording the same model again changes nothing, even if its folder has moved.
         Raises `Refused` if `name` is another model's, `InvalidInput` if there is no `parent`.
         """
         with self._db.transaction():
@@ -302,7 +303,7 @@ class WritableLineage(Lineage):
         return self.require_model(name)
 
     def promote(self, model: str, reason: str) -> ProductionRow:
-        """Make `model` the production model; if it already is, nothing changes. Raises `InvalidInput`."""
+        """Make `model` the production model. If it already is, nothing changes. Raises `InvalidInput`."""
         with self._db.transaction():
             self.require_model(model)
             if self.production() != model:
@@ -310,7 +311,7 @@ class WritableLineage(Lineage):
         return self.production_history()[-1]
 
     def rollback(self, reason: str) -> ProductionRow:
-        """Bring back the production model before this one; a second rollback goes one further back.
+        """Bring back the previous production model. A second rollback goes one further back.
 
         Raises `Refused` if there is nothing to go back to.
         """
@@ -342,7 +343,7 @@ class WritableLineage(Lineage):
     def add_attempt(self, phase_id: int, learning_rate: float) -> AttemptRow:
         """Record that the next attempt of a phase begins.
 
-        Attempts are numbered through all runs of a phase's name: their folders and models never collide.
+        Attempts are numbered over all runs of a phase's name, so their folders and models never collide.
         """
         with self._db.transaction():
             query = """
@@ -361,7 +362,7 @@ class WritableLineage(Lineage):
         return self.attempts(phase_id)[-1]
 
     def add_result(self, attempt_id: int, result: AttemptResult) -> None:
-        """Record how an attempt came out. To record the same again changes nothing; another result is `Refused`."""
+        """Record an attempt's result. Recording the same again changes nothing; another result is `Refused`."""
         with self._db.transaction():
             known = self.result(attempt_id)
             if known is None:
@@ -371,7 +372,7 @@ class WritableLineage(Lineage):
                 raise Refused(f"attempt {result.attempt} of {result.phase} already has another result")
 
     def close_phase(self, phase_id: int, kind: OutcomeKind, detail: str) -> OutcomeRow:
-        """Record how a phase ended. To close it the same way again changes nothing; another way is `Refused`."""
+        """Record how a phase ended. Closing it the same way again changes nothing; another way is `Refused`."""
         with self._db.transaction():
             known = self.outcome(phase_id)
             if known is None:

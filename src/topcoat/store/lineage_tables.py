@@ -10,7 +10,7 @@ __all__ = ["LINEAGE_MIGRATIONS"]
 
 
 def m001_lineage(connection: sqlite3.Connection) -> None:
-    """Models, phases with their attempts, results and outcomes, evaluations, and what was in production when."""
+    """Tables of models, phases with their attempts, results and outcomes, evaluations, and production models."""
     create_append_only(
         connection,
         "models",

@@ -1,5 +1,6 @@
-"""One writing command a project at a time, one writer of a file at a time. The kernel drops a lock with its process,
-however that ends.
+"""Locks: one writing command a project at a time, one writer of a file at a time.
+
+The kernel releases a lock when its process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ __all__ = ["project_lock", "write_lock"]
 
 @contextmanager
 def project_lock(path: Path, command: str) -> Iterator[None]:
-    """Hold the lock file `path` while the block runs; `command` is what a second run is told about this one.
+    """Hold the lock file `path` during the block. A process that is refused the lock is told `command`.
 
-    The file stays, emptied, when the lock is released: to delete it would let two runs lock two files of one name.
-    Processes forked inside the block share the lock and must end before it can be taken again. Raises `Refused` if
-    another process, or this one, holds it; `StorageFault` if the file can't be made or the file system has no locks.
+    Releasing the lock empties the file but keeps it: if it were deleted, two processes could lock two files of one
+    name. Processes forked inside the block share the lock and must end before it can be taken again. Raises `Refused`
+    if another process, or this one, holds the lock; `StorageFault` if the file can't be made or the file system has no
+    locks.
     """
     with _opened(path) as descriptor:
         try:
@@ -44,9 +46,9 @@ def project_lock(path: Path, command: str) -> Iterator[None]:
 
 @contextmanager
 def write_lock(path: Path) -> Iterator[None]:
-    """Wait for the lock file `path`, and hold it while the block runs: for what is read, changed and written back in a
-    moment. To take it again inside the block waits forever.
+    """Wait for the lock file `path`, and hold it during the block.
 
+    Use it to read, change and write back a file in a moment. Taking it again inside the block waits forever.
     Raises `StorageFault` if the file can't be made or the file system has no locks.
     """
     with _opened(path) as descriptor:
@@ -81,12 +83,12 @@ def _holder(command: str) -> bytes:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    os.ftruncate(descriptor, 0)  # a killed run leaves its own line
+    os.ftruncate(descriptor, 0)  # a killed process leaves its line
     os.pwrite(descriptor, data, 0)
 
 
 def _refused(path: Path, raw: bytes) -> Refused:
-    """The refusal, with what the holder wrote about itself, if it did."""
+    """The refusal. It contains what the holder wrote about itself, if anything."""
     message, hint = "another topcoat is running here", "wait until it ends, then run this again"
     try:
         holder = json.loads(raw)

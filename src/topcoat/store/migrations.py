@@ -1,7 +1,7 @@
-"""How a database got its tables: named migrations in one list, and a table in the file of those applied.
+"""Migrations make a database's tables. The code has them in one list; the file lists those applied.
 
-A list only grows, at its end. A migration that was released is never changed, renamed or taken out, because a project
-of any earlier version goes through the same ones.
+A list only grows, at its end. A released migration is never changed, renamed or removed, because a project of any
+earlier version goes through the same ones.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 __all__ = ["Migration", "applied_migrations", "create_append_only", "migrate"]
 
 Migration = Callable[[sqlite3.Connection], None]
-"""Changes the tables, inside a transaction that isn't its own. It must not call `executescript`, which commits."""
+"""Changes the tables inside the caller's transaction. It must not call `executescript`, which commits."""
 
 _TABLE = "_migrations"
 
 
 def create_append_only(connection: sqlite3.Connection, table: str, columns: str) -> None:
-    """Make a table whose rows can be neither changed nor deleted."""
+    """Make a table that refuses to change or delete rows."""
     connection.execute(f"CREATE TABLE {table} ({columns}) STRICT")
     for event in ("UPDATE", "DELETE"):
         connection.execute(
@@ -29,17 +29,17 @@ def create_append_only(connection: sqlite3.Connection, table: str, columns: str)
 
 
 def applied_migrations(connection: sqlite3.Connection) -> list[str] | None:
-    """The names of the migrations that the file lists, in the order of their application; None if it has no list."""
+    """The migrations that the file lists as applied, in that order. None if it has no list."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_TABLE,)).fetchone() is None:
         return None
     return [row[0] for row in connection.execute(f"SELECT name FROM {_TABLE} ORDER BY rowid")]
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
-    """Apply those of `migrations` that the file doesn't list. Runs inside a transaction: all are applied, or none.
+    """Apply those of `migrations` that the file doesn't list. In the caller's transaction: all are applied, or none.
 
-    Version 0.1 kept no list. It noted its only schema, which is the first migration's, as `user_version` 1, and refuses
-    any higher number. So that number goes on counting the migrations.
+    Version 0.1 kept no list. It stored `user_version` 1 for its only schema, that of the first migration, and refuses
+    any higher number. So `user_version` still counts the migrations.
     """
     names = applied_migrations(connection)
     if names is None:

@@ -1,4 +1,4 @@
-"""Where each thing lies inside a project. Names only: nothing is created or read here."""
+"""The paths of everything inside a project. Names only: nothing is created or read here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["AttemptPaths", "ProjectPaths"]
 class AttemptPaths:
     """The layout of one attempt's `folder`, or of one trial's in it.
 
-    An engine writes `adapter`, `checkpoints` and `metrics.jsonl`; the other files are the phase's.
+    The engine writes `adapter`, `checkpoints` and `metrics.jsonl`. Running the phase writes the others.
     """
 
     folder: Path
@@ -44,13 +44,13 @@ class AttemptPaths:
         return self.folder / "checkpoints"
 
     def trial(self, learning_rate: float, seed: int) -> AttemptPaths:
-        """One of several trainings of the attempt."""
+        """The folder of one trial, if the attempt has several."""
         return AttemptPaths(self.folder / "trials" / f"{learning_rate:g}-{seed}")
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectPaths:
-    """The layout of the project folder `root`: what topcoat writes into the user's folders, and `.topcoat/`."""
+    """The layout of the project folder `root`: topcoat's files in the user's folders, and those in `.topcoat/`."""
 
     root: Path
 
@@ -68,7 +68,7 @@ class ProjectPaths:
 
     @property
     def new_data(self) -> Path:
-        """Where an example goes that is written for no phase."""
+        """The file for new examples that belong to no phase."""
         return self.data("new")
 
     @property
@@ -96,7 +96,7 @@ class ProjectPaths:
 
     @property
     def reviews(self) -> Path:
-        """What people decided on extracted examples."""
+        """People's decisions about extracted examples."""
         return self.state / "reviews.json"
 
     @property
@@ -106,7 +106,7 @@ class ProjectPaths:
 
     @property
     def review_lock(self) -> Path:
-        """Held while extracted examples or `reviews` are written, which may be while a run holds `lock`."""
+        """The lock for writing extracted examples and `reviews`, also while a run holds `lock`."""
         return self.state / "review-lock"
 
     @property
@@ -119,7 +119,7 @@ class ProjectPaths:
 
     @property
     def cache(self) -> Path:
-        """What can be computed again: may be deleted at any time."""
+        """Files that can be computed again. The folder may be deleted at any time."""
         return self.state / "cache"
 
     @property
@@ -127,11 +127,11 @@ class ProjectPaths:
         return self.cache / "trunk"
 
     def measured(self, key: str) -> Path:
-        """What was measured of the updates of a phase; `key` is the digest of everything that decides it."""
+        """The measured cost of a phase's updates. `key` is the digest of everything that decides it."""
         return self.cache / "measured" / f"{key}.json"
 
     def report(self, phase: str) -> Path:
-        """The page of a phase."""
+        """The report of a phase."""
         return self.reports / f"{phase}.html"
 
     @property

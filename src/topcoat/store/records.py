@@ -1,4 +1,4 @@
-"""The versioned types that topcoat writes to disk and prints as JSON. Plain data; no behaviour beyond small sums."""
+"""The versioned types that topcoat writes to disk and prints as JSON. Plain data with a few sums."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ Interval = tuple[Share, Share]
 Call = Literal["confirmed better", "confirmed worse", "suspected", "indistinguishable"]
 
 _EPSILON = 1e-9
-"""Means are sums of floats: no real difference is this small."""
+"""Means are sums of floats. A difference smaller than this is rounding."""
 
 
 class Record(BaseModel):
-    """Base of all records: immutable; unknown keys refused, so that a newer file isn't half read."""
+    """Base of all records: immutable. It refuses unknown keys, so that a newer file isn't read in part."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Finding(Record):
-    """Something about a phase's data that a person should know before training. An error stops the run."""
+    """What a check found in a phase's data. An error stops the run; a warning is shown."""
 
     code: str
     severity: Literal["error", "warning"]
@@ -58,10 +58,10 @@ class Finding(Record):
 
 
 class Budget(Record):
-    """What a training run amounts to. `passes` is how often each new example is seen; tokens are trained ones.
+    """The size of a training. `passes` is how often each new example is used; tokens are trained ones.
 
-    `effective` is how many examples of evenly used templates would be as varied as the phase's own. `programs` are
-    those in which reading found no fault; `programs_run` of them were run in the sandbox.
+    `effective` is the number of evenly used templates with the same variety as the phase's examples. `programs` counts
+    those without a mistake that reading can find; `programs_run` of them were executed in the sandbox.
     """
 
     examples: int
@@ -79,9 +79,11 @@ class Budget(Record):
 
 
 class Estimate(Record):
-    """What one attempt will take on this machine: `seconds` to train, bytes of `memory` (0: the engine doesn't know)
-    and, at most, of `disk`. `evaluation_seconds` are those that the base took, None if it wasn't evaluated yet.
-    `memory_limit` are the bytes of memory that there are, None if the engine doesn't know.
+    """What one attempt will take on this machine.
+
+    `seconds` is the time to train, `memory` and `disk` the most bytes. `memory` is 0 if the engine doesn't know.
+    `evaluation_seconds` is the time that the base took, None if it isn't evaluated yet. `memory_limit` is the memory
+    available in bytes, None if the engine doesn't know.
     """
 
     seconds: float
@@ -92,12 +94,12 @@ class Estimate(Record):
 
     @property
     def fits(self) -> bool:
-        """Whether there is enough memory, as far as is known."""
+        """Whether there is enough memory. True if that is unknown."""
         return self.memory_limit is None or self.memory <= self.memory_limit
 
 
 class CheckReport(Record):
-    """Everything that `topcoat check` found out about a phase. `estimate` is None if there are errors."""
+    """The result of `topcoat check` for a phase. `estimate` is None if there are errors."""
 
     version: Literal[1] = 1
     phase: str
@@ -107,12 +109,12 @@ class CheckReport(Record):
 
     @property
     def errors(self) -> list[Finding]:
-        """The findings that stop a run: errors that were not allowed by their code."""
+        """The findings that stop a run: errors that the user didn't allow."""
         return [finding for finding in self.findings if finding.severity == "error" and not finding.allowed]
 
 
 class Completion(Record):
-    """One answer of a model, as raw text. `tokens` were generated; `finish` is why it ended."""
+    """One answer of a model, as raw text. `tokens` is the number generated; `finish` says why it ended."""
 
     text: str
     tokens: int
@@ -120,7 +122,7 @@ class Completion(Record):
 
 
 class Score(Record):
-    """One case, answered and scored: `value` in 0..1, and the reason in a few words.
+    """The score of one case's answer: `value` in 0..1, and the reason in a few words.
 
     `family` is the case's, or empty if it has none.
     """
@@ -136,7 +138,7 @@ class Score(Record):
 
 
 class CaseError(Record):
-    """A case that got no answer, and why: nothing that the model did."""
+    """A case without an answer, and the reason. The model isn't to blame."""
 
     case_id: str
     category: str
@@ -146,8 +148,8 @@ class CaseError(Record):
 class CategoryScore(Record):
     """The mean score of a category's `n` answered cases; `solved` of them scored 1. `interval` is the mean's, at 95%.
 
-    `errors` more cases got no answer, which is no score. `reserve` is how many cases the suite keeps for a second look
-    at the category, asked by now or not.
+    `errors` counts the other cases, which got no answer and have no score. `reserve` counts the category's reserve
+    cases, whether they were asked or not.
     """
 
     category: str
@@ -160,9 +162,9 @@ class CategoryScore(Record):
 
 
 class FormatShare(Record):
-    """How many of the answers at a temperature call tools through execute_code alone, where a tool has to be called.
+    """How many answers at a temperature call tools through execute_code alone, of cases that need a tool.
 
-    `wrong` are the cases with an answer that doesn't, each once; `errors` more questions got no answer.
+    `wrong` lists each case with another answer once. `errors` counts the questions without an answer.
     """
 
     temperature: float
@@ -177,11 +179,11 @@ class FormatShare(Record):
 
 
 class EvalResult(Record):
-    """A model's scores on a suite. Categories are in the order of the suite; `errors` are cases without a score;
-    `formats` are there for the temperatures that the project asks about.
+    """A model's scores on a suite.
 
-    `reserve`: these are the answers to reserve cases alone, asked for a second look; they say nothing about the suite.
-    `engine` is the name of the one that answered, "" for a server or if it wasn't noted.
+    Categories are in the order of the suite. `errors` are cases without a score. `formats` has one entry for each
+    temperature that the project asks about. With `reserve`, the scores are those of reserve cases alone, and say
+    nothing about the suite. `engine` is the name of the engine that answered, "" for a server or if it wasn't noted.
     """
 
     version: Literal[1] = 1
@@ -205,10 +207,10 @@ class EvalResult(Record):
 class Evidence(Record):
     """What a category's paired cases say about a change (computed and explained in `suites.evidence.statistics`).
 
-    `changed` of the `families` scored differently. `p` is the paired test's, two-sided; `adjusted_p` is that after
-    Holm over the categories, and `level` the p at which this one is confirmed whatever the others show.
-    `detectable_drop` is the smallest fall of the mean that four of five evaluations would have confirmed; None if the
-    cases are too few to confirm any.
+    `changed` of the `families` scored differently. `p` is that of the paired two-sided test. `adjusted_p` is `p` after
+    Holm over the categories. `level` is the p that confirms this category whatever the others show. `call` is the
+    conclusion. `detectable_drop` is the smallest fall of the mean that four of five evaluations would confirm; None if
+    the cases are too few to confirm any.
     """
 
     category: str
@@ -244,7 +246,7 @@ class Validation(Record):
 
 
 class Trial(Record):
-    """One of several trainings of an attempt. `failure` says why it has no adapter."""
+    """One training of an attempt that has several. `failure` says why it has no adapter."""
 
     learning_rate: float
     seed: int
@@ -254,11 +256,11 @@ class Trial(Record):
 
 
 class TrainReport(Record):
-    """A finished training run. `trials` are those it was chosen from, if there were several.
+    """A finished training. `trials` are those it was chosen from, if there were several.
 
-    `adopted` is the folder of an adapter that was trained elsewhere: then there are no steps. `peak_memory` is what the
-    engine held at most, in bytes; 0 if it doesn't know. Of all `seconds`, `trunk_seconds` went into what is computed
-    once a row.
+    `adopted` is the folder of an adapter that was trained elsewhere; such a training has no steps. `peak_memory` is the
+    most that the engine held, in bytes; 0 if it doesn't know. `trunk_seconds` is the part of `seconds` that computed
+    the trunk.
     """
 
     version: Literal[1] = 1
@@ -277,17 +279,16 @@ class TrainReport(Record):
     @model_validator(mode="before")
     @classmethod
     def _as_earlier_versions_wrote_it(cls, data: object) -> object:
-        """Without `skipped`, a list that stayed empty."""
+        """Drop `skipped`, a list that was always empty."""
         return {key: value for key, value in data.items() if key != "skipped"} if isinstance(data, dict) else data
 
 
 class ModuleFuse(Record):
-    """What fusing did to one module. `survival` is the share of the intended delta present in the written weight.
+    """What fusing did to one module. `survival` is the share of the intended delta that the written weight contains.
 
-    Where roundings were compensated, it is that share of what the module puts out on the calibration rows.
-
-    `step` is the rms distance of neighbouring values on the written grid, `codes_changed` the share of codes that
-    differ from those of the weight without the delta at the same bits; both None if it is unquantized.
+    With compensated rounding, `survival` is measured in the module's outputs on the calibration rows. `step` is the rms
+    distance of neighbouring values on the written grid. `codes_changed` is the share of codes that differ from those of
+    the weight without the delta at the same bits. Both are None if the module is unquantized.
     """
 
     name: str
@@ -300,18 +301,18 @@ class ModuleFuse(Record):
 
 
 class Calibration(Record):
-    """The token ids of the rows on whose inputs roundings were compensated."""
+    """The token ids of the rows that compensated rounding uses."""
 
     version: Literal[1] = 1
     rows: list[list[int]]
 
 
 class FuseReport(Record):
-    """What fusing did to a model. `kl`: mean nats per token from base + adapter, on the validation completions.
+    """What fusing did to a model. `kl` is in mean nats per token from base + adapter, on the validation completions.
 
     `loss_adapter` and `loss_fused` are the mean losses there, in nats per token, before and after fusing.
-    `bytes_written` takes new disk; `size` is all of the model's weight files, in bytes. `computed` is how the engine
-    computed, "" if it has one way or it wasn't noted.
+    `bytes_written` is new disk space; `size` is that of all the model's weight files, in bytes. `computed` is the way
+    of computing, "" if the engine has only one or it wasn't noted.
     """
 
     version: Literal[1] = 1
@@ -333,9 +334,9 @@ class FuseReport(Record):
 
 
 class GateCheck(Record):
-    """One condition of the gate and how it came out, with what the cases say about a change in either direction.
+    """One condition of the gate and whether it is met, with the evidence for a change in either direction.
 
-    For the kind "format", `category` says at which temperature, and `n` counts answers.
+    For the kind "format", `category` is the temperature, and `n` counts answers.
     """
 
     category: str
@@ -350,13 +351,13 @@ class GateCheck(Record):
 
     @property
     def fell(self) -> bool:
-        """Whether the category fell by more than the gate tolerates, if that is what the check is about."""
+        """Whether the category fell by more than the gate tolerates. False for checks of other kinds."""
         measured = self.before is not None and self.after is not None
         return self.kind == "no_regression" and measured and (self.after or 0.0) < self.required - _EPSILON
 
 
 class Verdict(Record):
-    """The gate's decision on one attempt. `failure` is set if the attempt never got as far as its scores."""
+    """The gate's decision on one attempt. `failure` is set if the attempt ended before it had scores."""
 
     version: Literal[1] = 1
     passed: bool
@@ -365,18 +366,18 @@ class Verdict(Record):
 
     @property
     def reasons(self) -> list[str]:
-        """Why it failed, a line for each check that did not pass; empty if it passed."""
+        """The reasons of a failure, one line for each failed check. Empty if the attempt passed."""
         failed = [check.reason for check in self.checks if not check.passed]
         return [self.failure, *failed] if self.failure else failed
 
     @property
     def falls(self) -> list[str]:
-        """The categories that fell by more than the gate tolerates, whether or not that was blocked."""
+        """The categories that fell by more than the gate tolerates, blocked or not."""
         return [check.category for check in self.checks if check.fell]
 
 
 class AttemptResult(Record):
-    """One attempt of a phase, complete. What an attempt that failed on its way didn't reach is None."""
+    """The complete result of one attempt. The steps that a failed attempt didn't reach are None."""
 
     version: Literal[1] = 1
     phase: str

@@ -18,7 +18,7 @@ __all__ = ["Header", "read_header"]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the file says of its tensors, in the order of the file, and the byte where its data begins."""
+    """The file's tensors, in the order of the file, and the byte where its data begins."""
 
     tensors: dict[str, dict[str, Any]]
     metadata: dict[str, str] | None
@@ -26,7 +26,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a file that is whole. Raises StorageFault if it isn't, or can't be read."""
+    """The header of a complete file. Raises StorageFault if the file is incomplete or unreadable."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -1,6 +1,6 @@
-"""What another version of topcoat wrote: told from damage, and refused with what helps.
+"""Tells files of another version of topcoat from damaged ones, and refuses them with a helpful hint.
 
-A topcoat reads everything that an earlier one wrote. So what it doesn't know was written by a later one.
+Every version reads what earlier versions wrote. So unknown contents come from a later version.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _UPGRADE = "pip install --upgrade topcoat"
 
 
 def newer_topcoat(path: Path, evidence: str) -> Refused:
-    """The error for a file that only a newer topcoat can use. `evidence` is what shows it."""
+    """The error for a file that only a newer topcoat can use. `evidence` says how one can tell."""
     return Refused(f"{path} was written by a newer topcoat: {evidence}", where=Where(path), hint=_UPGRADE)
 
 
 def parse_record(
     path: Path, model: type[R], text: str | bytes, damaged: Callable[[str], StorageFault], *, subject: str = "it"
 ) -> R:
-    """The record that `text`, read from `path`, holds.
+    """The record in `text`, which was read from `path`.
 
-    Raises `Refused` if another version of topcoat wrote the record, else what `damaged` makes of the first mistake.
-    `subject` is what messages call the record.
+    Raises `Refused` if another version of topcoat wrote the record, and `damaged(first mistake)` for other mistakes.
+    Messages call the record `subject`.
     """
     try:
         return model.model_validate_json(text)
@@ -47,7 +47,7 @@ def parse_record(
 
 
 def _another_version(error: ValidationError) -> str | None:
-    """The version, or else the first key, that this topcoat doesn't know; None if there is neither."""
+    """The unknown version in the record, or its first unknown key. None if there is neither."""
     mistakes = error.errors(include_url=False)
     for mistake in mistakes:
         key, value = mistake["loc"][-1:], mistake["input"]
