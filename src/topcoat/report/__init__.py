@@ -1,1 +1,1 @@
-"""Pages that people read, made from records. Nothing here computes a score or loads a model."""
+"""Makes pages for people from records. Nothing here computes a score or loads a model."""

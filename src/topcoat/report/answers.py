@@ -1,4 +1,4 @@
-"""The part of a report that shows the answers: every case whose answer or score changed, side by side."""
+"""The answers in a report: every case whose answer or score changed, side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROUPS = (("worse", "Worse"), ("better", "Better"), ("same", "Same score, other
 
 
 def answers_section(comparison: Comparison, cases: Sequence[Case]) -> Html:
-    """The changed answers, grouped by what became of them: the worse ones first, since they are what to read."""
+    """The changed answers, grouped by their change. The worse ones come first, because they matter most."""
     questions = {case.id: case.text for case in cases}
     groups = []
     for kind, title in _GROUPS:

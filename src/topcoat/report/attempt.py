@@ -1,4 +1,4 @@
-"""The parts of a report that tell how an attempt was made: its losses, its fuse, and the attempts before it."""
+"""The making of an attempt in a report: its losses, its fuse, and the attempts before it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def attempts_table(attempts: Sequence[AttemptResult]) -> Html:
 
 
 def _attempt(attempt: AttemptResult) -> Iterator[Html]:
-    """The attempt's row, and one for the reasons if it was refused."""
+    """The attempt's row, and a second row with the reasons if the gate discarded it."""
     passed = attempt.verdict.passed
     headline = attempt.after.headline if attempt.after else None
     verdict = element("span", "✓ passed" if passed else "✗ refused", class_="good" if passed else "bad")
@@ -137,7 +137,7 @@ def _module(module: ModuleFuse, weakest: ModuleFuse) -> Html:
 
 
 def _trials(train: TrainReport) -> Html | None:
-    """Every training that this one was chosen from."""
+    """The table of trials, or None if there was only one."""
     if not train.trials:
         return None
     rows = [

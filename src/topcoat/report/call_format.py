@@ -1,4 +1,4 @@
-"""The part of a report that tells how firmly the model keeps to the format of calls."""
+"""The format of calls in a report: how many answers keep to it at each temperature."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["format_section"]
 
 
 def format_section(before: EvalResult, after: EvalResult) -> Html:
-    """The shares before and after, at each temperature, and the cases whose answers leave the format."""
+    """The shares before and after, at each temperature, and the cases with an answer in another format."""
     base = {found.temperature: found for found in before.formats}
     rows = [
         element(

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG. Lines stretch with the page; words stay HTML, so that they keep their size on a phone."""
+"""Small charts as inline SVG. Lines stretch with the page. Words are HTML, so they keep their size on a phone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_DOTS = 60
 
 
 def before_and_after(before: float | None, after: float | None, goal: float | None) -> Html:
-    """Two bars over 0..1, the base's thin one under the new model's; a mark at the gate's target."""
+    """Two bars over 0..1: the new model's, and under it a thin one of the base. A mark shows the gate's target."""
     shapes = [_rect(0, 0, 100, 13, "fill-track")]
     if after is not None:
         shapes.append(_rect(0, 0, 100 * after, 8, "fill-coat"))
@@ -34,7 +34,7 @@ def bar(share: float, *, bad: bool = False) -> Html:
 
 
 def curves(train: Sequence[Point], valid: Sequence[Point], best: Point | None, label: str) -> Html:
-    """Two curves of (update, loss), the validations as dots, and a line where the best checkpoint is."""
+    """Two curves of (update, loss), with validations as dots and a line at the best checkpoint."""
     train = thinned([p for p in train if math.isfinite(p[1])])
     valid = thinned([p for p in valid if math.isfinite(p[1])])
     points = [*train, *valid, *([best] if best else [])]
@@ -66,7 +66,7 @@ def curves(train: Sequence[Point], valid: Sequence[Point], best: Point | None, l
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
-    """At most 400 points: the means of equally many neighbours."""
+    """At most 400 points, each the mean of equally many neighbours."""
     width = math.ceil(len(points) / _MOST_POINTS) or 1
     groups = [points[i : i + width] for i in range(0, len(points), width)]
     return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]

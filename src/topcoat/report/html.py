@@ -1,4 +1,4 @@
-"""Builds HTML in which every text is escaped unless it was built here."""
+"""Builds HTML. Every text is escaped, except markup that was built here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Html", "data_table", "element", "legend", "section", "text"]
 
 
 class Html(str):
-    """Markup, as opposed to text that is still to be escaped."""
+    """Markup. Any other text still needs escaping."""
 
     __slots__ = ()
 
@@ -28,9 +28,9 @@ def text(value: str) -> Html:
 
 
 def element(tag: str, *content: Content, **attributes: str | float | bool | None) -> Html:
-    """`<tag ...>content</tag>`. A trailing underscore of a name is dropped, others are hyphens: class_, aria_label.
+    """`<tag ...>content</tag>`. In a name, a trailing underscore is dropped, and others become hyphens: aria_label.
 
-    Attributes that are None or False are left out, those that are True have no value.
+    Attributes that are None or False are left out. Attributes that are True have no value.
     """
     parts = [tag]
     for name, value in attributes.items():
@@ -48,9 +48,9 @@ def element(tag: str, *content: Content, **attributes: str | float | bool | None
 def data_table(
     caption: str, columns: Sequence[str], rows: Sequence[Html], words: tuple[int, ...] = (), label: str = ""
 ) -> Html:
-    """A table that scrolls where it is too wide. `words` are the columns that hold no figures.
+    """A table that scrolls where it is too wide. `words` are the columns with text instead of figures.
 
-    `label` names it to screen readers, which are told the caption otherwise.
+    Screen readers read `label`, or the caption if there is none.
     """
     heads = [element("th", name, scope="col", class_="words" if i in words else None) for i, name in enumerate(columns)]
     table = element(
@@ -65,6 +65,6 @@ def section(title: str, *content: Content) -> Html:
 
 
 def legend(**keys: str) -> Html:
-    """What each colour stands for: the words by the name of the colour."""
+    """The meaning of each colour. `keys` maps the name of a colour to the words."""
     shown = [element("span", element("span", class_=f"key {colour}"), words) for colour, words in keys.items()]
     return element("p", *shown, class_="legend")

@@ -1,4 +1,4 @@
-"""The report of a phase: one HTML page that needs nothing but itself. It loads nothing and runs no script."""
+"""The report of a phase: one self-contained HTML page. It loads no other file and has no script."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 
 @dataclass(frozen=True, slots=True)
 class PhaseReport:
-    """What a report is made from. The last of `attempts` (at least one) is the one that decided the phase.
+    """The contents of a report. There is at least one of `attempts`; the last one decided the phase.
 
-    `matrix` has the scores after each promoted phase up to this one, if it is known.
+    `matrix` has the scores after each promoted phase up to this one, if they are known.
     """
 
     phase: str
@@ -45,7 +45,7 @@ class PhaseReport:
 
 
 def render(report: PhaseReport) -> str:
-    """The page, as a whole document. Every text that a model or a user wrote is escaped."""
+    """The page as a complete document. Every text that a model or a user wrote is escaped."""
     last = report.attempts[-1]
     title = f"{report.phase}: {report.outcome}"
     head = element(
@@ -65,7 +65,7 @@ def render(report: PhaseReport) -> str:
 
 
 def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
-    """The sections in order, without those that the attempt never reached."""
+    """The sections in order, without those of steps that the attempt didn't reach."""
     comparison = compare(last.before, last.after, last.verdict.falls) if last.after else None
     if comparison:
         yield _categories(comparison, last.verdict)
@@ -156,7 +156,7 @@ def _interval(interval: Interval | None) -> Html | None:
 
 
 def _evidence(evidence: Evidence | None) -> Html:
-    """The call, and below it p and the fall that the cases could have shown."""
+    """What the evidence says, and below it p and the fall that the cases could have shown."""
     if evidence is None:
         return element("td", "–", class_="words")
     drop = evidence.detectable_drop

@@ -1,4 +1,4 @@
-"""The part of a report that looks back: every category after every promoted phase, and what was kept of it."""
+"""The history in a report: the score of every category after every promoted phase."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CAPTION = "Mean score of each category after each promoted phase; in bold: the 
 
 
 def matrix_section(matrix: ScoreMatrix) -> Html:
-    """The score matrix, and the four figures made from it."""
+    """The score matrix, and the four figures that follow from it."""
     rows = [
         element("tr", element("th", row.model, scope="row"), *_cells(matrix, index))
         for index, row in enumerate(matrix.rows)

@@ -1,6 +1,6 @@
-"""The look of a report: one style sheet, light and dark by the reader's own setting, legible from 320 px up.
+"""The style sheet of a report. It is light or dark by the reader's setting, and legible from 320 px up.
 
-Text on its background has a contrast of at least 4.5 to 1 in both schemes (WCAG 2.2, 1.4.3).
+Text has a contrast of at least 4.5 to 1 with its background in both schemes (WCAG 2.2, 1.4.3).
 """
 
 from __future__ import annotations
