@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: help install demo test test-fast coverage check bench lock clean
+.PHONY: help install demo test test-fast test-slow coverage check bench lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(STAMP) ## All tests
 
 test-fast: $(STAMP) ## The tests that take seconds
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
+
+test-slow: $(STAMP) ## The others, one after another: they train and serve real models
+	$(BIN)/python -m pytest -m slow
 
 coverage: $(STAMP) ## Which lines the fast tests run, in their own processes
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --cov
