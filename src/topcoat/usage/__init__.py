@@ -1,1 +1,1 @@
-"""Captured usage: events, the ways in which they come, and what is learned from them."""
+"""Captured usage: events, how they are captured, and the examples that are extracted from them."""

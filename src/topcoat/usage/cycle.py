@@ -1,7 +1,7 @@
-"""One turn of the flywheel: evaluate, plan, extract, perhaps review, run.
+"""One cycle of the Flywheel: evaluate, plan, extract, review if asked for, run.
 
-A turn is the phase `cycleN`. Its file is written when there is data for it; from then on a turn that was interrupted,
-or stopped for review, goes on with the run.
+A cycle is the phase `cycleN`. Its file is written when there is data for it. After that, a cycle that was interrupted,
+or stopped for review, continues with the run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["CycleOutcome", "turn_cycle"]
 
 @dataclass(frozen=True, slots=True)
 class CycleOutcome:
-    """How far a turn came. `stopped` says why it ended before the run, "" if the phase ran to its `outcome`."""
+    """How far a cycle came. `stopped` says why it ended before the run; "" if the phase ended with `outcome`."""
 
     phase: str
     stopped: str = ""
@@ -35,9 +35,11 @@ class CycleOutcome:
 def turn_cycle(
     session: Session, *, goal: float = GOAL, held_out: float = HELD_OUT, review: bool = False
 ) -> CycleOutcome:
-    """Turn once. Stops without a phase if nothing is weak, or no weak category has `LEAST` examples, or fewer than that
-    are new since a turn that was discarded; with `review`, before the run. Raises what planning, extraction and the
-    run raise.
+    """Do one cycle, or continue the last one.
+
+    It makes no phase if no category is weak, if no weak category has `LEAST` examples, or if fewer than `LEAST`
+    examples are new since a discarded cycle. With `review`, it stops before the run. Raises what planning, extraction
+    and the run raise.
     """
     name, discarded = _next_turn(session)
     path = session.paths.phase(name)
@@ -67,7 +69,7 @@ def turn_cycle(
 
 
 def _next_turn(session: Session) -> tuple[str, Path | None]:
-    """The phase to begin or to go on with, and the data of the one before it if that was discarded."""
+    """The phase to begin or to continue, and the data of the previous cycle if that was discarded."""
     number, discarded = 1, None
     while True:
         phase = session.lineage.latest_phase(f"cycle{number}")
@@ -83,7 +85,7 @@ def _lines(path: Path) -> set[str]:
 
 
 def _with_quota(plan: Plan, quota: dict[str, int]) -> Plan:
-    """The plan asking for what is there."""
+    """The plan with the quota reduced to the available examples."""
     assert plan.spec is not None  # weak categories were named
     data = plan.spec.data.model_copy(update={"quota": quota})
     return plan.model_copy(update={"spec": plan.spec.model_copy(update={"data": data})})

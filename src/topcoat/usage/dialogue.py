@@ -1,4 +1,4 @@
-"""Events back to dialogues: what was said, in order, as far as capture keeps it."""
+"""Rebuilds dialogues from events: what was said, in order, as far as capture stores it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Turn", "dialogues", "written_calls"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn and the event that it comes from. A tool turn's `text` is the outcome in words: contents aren't kept."""
+    """One turn and its event. A tool turn's `text` says in words whether the tool worked: contents aren't stored."""
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str
@@ -23,11 +23,11 @@ class Turn:
 
 
 def dialogues(events: Iterable[Event], markup: CallMarkup = "json") -> list[list[Turn]]:
-    """The dialogues of one session, each to its end; several if one was continued in several ways.
+    """The complete dialogues of one session. A dialogue that continues in several ways becomes several.
 
-    `events` are in the order in which they were kept. Structured calls of an answer are written behind its text in
-    `markup`, as the model would write them. Events without turns (outcomes, validations, ...) belong to none. What
-    goes on from a dialogue whose beginning is missing is left out.
+    `events` are in the order in which they were stored. An answer's structured calls are written after its text in
+    `markup`, as the model would write them. Events without turns (outcomes, validations, ...) are skipped, and so is
+    the rest of a dialogue whose beginning is missing.
     """
     reached: dict[str, list[Turn]] = {"": []}
     continued, last = {""}, ""

@@ -1,17 +1,17 @@
-"""One thing that happened while an agent used the model. Plain data, append-only: nothing is ever changed.
+"""Events: what happened while an agent used the model. Plain data, append-only: no event is ever changed.
 
-Capture writes what it saw and nothing that it concludes:
+Capture stores what it saw, without conclusions:
 
     request      a part of the dialogue with the model: a system prompt, a user's turn, the model's answer, each only if
                  it is new. `answer` and `calls` are what the client saw, byte for byte (streamed pieces joined).
-    tool_call    one call with its outcome, once the agent has sent it back: shape and success, never the contents.
+    tool_call    one call with its result, once the agent has sent it back: shape and success, never the contents.
 
-An agent that knows more says more (`topcoat.record`): `validation` (of code, before it ran), `retry`,
-`user_correction`, `user_confirmation`. How the work ended is `commit`, `merged`, `closed`, `accepted` or `rejected`.
+An agent can report more (`topcoat.record`): `validation` (of code, before its execution), `retry`, `user_correction`,
+`user_confirmation`. The outcome of the work is `commit`, `merged`, `closed`, `accepted` or `rejected`.
 
-`before` and `after` chain the events of a dialogue: opaque digests of all turns up to there. Events whose `before` is
-equal continue the same dialogue in different ways. They are taken before secrets are removed, so the next request finds
-its session by them. `topcoat.usage.dialogue` rebuilds dialogues.
+`before` and `after` chain the events of a dialogue. They are opaque digests of all turns up to that point. Events with
+the same `before` continue the same dialogue in different ways. The digests are taken before secrets are removed, so the
+next request finds its session by them. `topcoat.usage.dialogue` rebuilds dialogues.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class ToolCall(Record):
-    """A call in an answer that came as structure, not as text. `arguments` is the JSON text that the model wrote."""
+    """A call that an answer has as structure instead of text. `arguments` is the JSON text that the model wrote."""
 
     id: str = ""
     name: str
@@ -55,13 +55,13 @@ class ToolCall(Record):
 
     @classmethod
     def given(cls, call_id: object, name: object, arguments: object) -> ToolCall:
-        """A call as clients and logs tell it; arguments that aren't text already are written as JSON."""
+        """A call from the fields of a client or a log. Arguments that aren't text are written as JSON."""
         text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
         return cls(id=str(call_id or ""), name=str(name or ""), arguments=text)
 
     @property
     def meant(self) -> Any:
-        """What the arguments stand for; broken JSON stays the text that it is."""
+        """The parsed arguments, or their text if it isn't JSON."""
         try:
             return json.loads(self.arguments) if self.arguments.strip() else {}
         except (ValueError, RecursionError):
@@ -69,9 +69,9 @@ class ToolCall(Record):
 
 
 class ToolResult(Record):
-    """What came back from a tool, without its contents.
+    """A tool's result, without its contents.
 
-    `shape` is like "{count: int, symbols: [3 × {file: str}]}" or "text, 12 lines"; "" if nothing is known.
+    `shape` is like "{count: int, symbols: [3 × {file: str}]}" or "text, 12 lines"; "" if it is unknown.
     """
 
     success: bool
@@ -83,12 +83,12 @@ def _digest(fields: dict[str, Any]) -> str:
 
 
 class Event(Record):
-    """One event. Fields that its kind doesn't use are empty; the module's docstring says which do.
+    """One event. Fields that its kind doesn't use are empty; the module's docstring describes the kinds.
 
-    `code` is the program of an execute_code call; `fields_read` the result fields that it reads. `original` and
-    `corrected` are the two sides of a retry or a correction. `finish` is why an answer ended ("stop", "length",
-    "tool_calls"; "cut" if the connection broke); `reasoning` its thoughts, where the server parts them from the text.
-    `spec` names what was being worked on, `commit` is the hash of a commit. `source` says who captured it.
+    `code` is the program of an execute_code call, and `fields_read` the result fields that it reads. `original` and
+    `corrected` are the two sides of a retry or a correction. `finish` says why an answer ended ("stop", "length",
+    "tool_calls"; "cut" if the connection broke). `reasoning` is its thoughts, if the server separates them from the
+    text. `spec` names the task at hand, `commit` is the hash of a commit. `source` says who captured the event.
     """
 
     version: Literal[1] = 1
@@ -118,4 +118,4 @@ class Event(Record):
     spec: str = ""
     commit: str = ""
     id: str = Field(default_factory=_digest)
-    """A digest of everything above, unless whoever made the event knows it by another name. Equal ids, one event."""
+    """A digest of all fields above, or another id that its maker chose. Events with equal ids are one event."""

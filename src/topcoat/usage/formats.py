@@ -1,4 +1,4 @@
-"""Dialogues as other tools write them down. Knows the shapes of one JSON document, no files.
+"""Reads dialogues in other tools' formats. Knows the shape of one JSON document, no files.
 
 topcoat      an event, as `topcoat events export` prints it
 chat         {"messages": [{"role": "user", "content": "..."}, ...]}                       mlx-lm, OpenAI
@@ -28,7 +28,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """What a document tells: the turns, and what it calls its session, "" or None where it says nothing."""
+    """The turns of a document, and its name for the session. Fields are "" or None if the document lacks them."""
 
     turns: list[Spoken]
     session: str = ""
@@ -38,7 +38,7 @@ class Dialogue:
 
 
 def detect(document: object) -> Format | None:
-    """The format of a document, by its keys; None if they are those of no format."""
+    """The format of a document, by its keys. None if no format has such keys."""
     if isinstance(document, list):
         return detect(document[0]) if document else None
     if not isinstance(document, dict):
@@ -58,9 +58,9 @@ def detect(document: object) -> Format | None:
 def dialogues_in(
     document: object, form: Format, failed: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Dialogue]:
-    """The dialogues of a document, none if it holds nothing of the kind. Raises `ValueError` if it isn't of `form`.
+    """The dialogues of a document; it may have none. Raises `ValueError` if it isn't of `form`.
 
-    `failed` are `failed_calls` of the whole file.
+    `failed` is the `failed_calls` of the whole file.
     """
     if form == "otel":
         for span in _spans(document):
@@ -149,7 +149,7 @@ def _response(message: Json) -> Iterator[Spoken]:
 
 
 def failed_calls(document: object) -> dict[str, str]:
-    """The calls of tools whose spans ended in an error, by id, and the errors. Spans of models don't tell that."""
+    """The errors of tool calls whose spans failed, by the call's id. Spans of models don't contain them."""
     failed = {}
     try:
         for span in _spans(document):
@@ -160,7 +160,7 @@ def failed_calls(document: object) -> dict[str, str]:
                 texts = [str(event["exception.message"]) for event in events if event.get("exception.message")]
                 failed[str(attributes["gen_ai.tool.call.id"])] = texts[-1] if texts else "it failed"
     except (ValueError, TypeError, AttributeError):
-        return failed  # what is wrong with the document is said where its dialogues are read
+        return failed  # reading its dialogues reports the mistake
     return failed
 
 
@@ -186,7 +186,7 @@ def _dialogue_of(span: Json, failed: Mapping[str, str]) -> Iterator[Dialogue]:
     messages = [*_structured(attributes.get("gen_ai.input.messages")), *output]
     messages = messages or _structured(attributes.get("pydantic_ai.all_messages"))
     if not messages:
-        return  # a span of something else
+        return  # not a span of a tool call
     system = "".join(part.get("content", "") for part in _structured(attributes.get("gen_ai.system_instructions")))
     turns = [Spoken("system", system)] if system and messages[0].get("role") != "system" else []
     for message in messages:
@@ -202,7 +202,7 @@ def _dialogue_of(span: Json, failed: Mapping[str, str]) -> Iterator[Dialogue]:
 
 
 def _otel_turns(message: Json, failed: Mapping[str, str]) -> Iterator[Spoken]:
-    """The turns of a message: what tools returned stands in parts, each of which is a turn of its own."""
+    """The turns of a message. Results are parts of the message, and each becomes a turn of its own."""
     texts, thoughts, calls = [], [], []
     for part in _parts(message):
         kind = part.get("type")
@@ -223,7 +223,7 @@ def _otel_turns(message: Json, failed: Mapping[str, str]) -> Iterator[Spoken]:
 
 
 def _attributes(found: object) -> dict[str, Any]:
-    """Attributes by name, from an SDK's dictionary or OTLP's list of typed values."""
+    """Attributes by name, from an SDK's dictionary or from OTLP's list of typed values."""
     if isinstance(found, dict):
         return found
     pairs = found if isinstance(found, list) else []
@@ -231,7 +231,7 @@ def _attributes(found: object) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    """A typed value of OTLP's JSON as JSON itself."""
+    """A typed value of OTLP's JSON as plain JSON."""
     if not isinstance(value, dict):
         return value
     if "arrayValue" in value:
@@ -269,7 +269,7 @@ def _parts(message: Json) -> Sequence[Json]:
 
 
 def _time(value: object) -> datetime | None:
-    """A time written as ISO 8601, or as nanoseconds or seconds since 1970; None for anything else."""
+    """A time in ISO 8601, or in nanoseconds or seconds since 1970. None for anything else."""
     try:
         if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit()):
             seconds = float(value)

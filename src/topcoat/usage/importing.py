@@ -1,4 +1,4 @@
-"""Captured usage: brought in from files, written out, summed up."""
+"""Imports, exports and sums up captured usage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["EventSummary", "ImportedEvents", "export_events", "import_events", "
 
 
 class EventSummary(Record):
-    """What was captured so far: events by kind."""
+    """The number of captured events, by kind."""
 
     version: Literal[1] = 1
     path: str
@@ -36,7 +36,7 @@ class EventSummary(Record):
 
 
 class ImportedEvents(Record):
-    """A finished import: `known` events were here already, `problems` are the lines that couldn't be read."""
+    """A finished import. `known` counts events that were stored already, `problems` the lines that can't be read."""
 
     version: Literal[1] = 1
     format: str
@@ -68,10 +68,10 @@ def export_events(start: Path) -> Iterator[str]:
 
 
 def import_events(start: Path, source: Path, form: str | None = None) -> tuple[ImportedEvents, list[Mistake]]:
-    """Keep the events of a file; those that are here already aren't kept twice.
+    """Store the events of a file, except those that are stored already.
 
-    `form` is one of `FORMATS`, None to go by the keys. Gives back the figures, and a mistake for every place that
-    couldn't be read. Raises `InvalidInput` if the file can't be read at all.
+    `form` is one of `FORMATS`, or None to detect it by the keys. Returns the figures, and a mistake for every place
+    that can't be read. Raises `InvalidInput` if the file can't be read at all.
     """
     if form is not None and form not in FORMATS:
         raise InvalidInput(f'there is no format "{form}"', hint=f"--format {' or '.join(FORMATS)}")
@@ -103,9 +103,9 @@ def _detected(documents: Sequence[tuple[object, Where]]) -> Format | None:
 
 
 def _events_in(document: object, form: Format, sessions: Sessions, failed: Mapping[str, str]) -> list[Event]:
-    """The events of a document that those before it didn't tell. Raises `ValueError` and its like.
+    """The events of a document that earlier documents don't contain. Raises `ValueError` and its like.
 
-    Their ids say where in which dialogue they stand, not when: a file without times can be imported twice, too.
+    Their ids contain their place in the dialogue, not the time, so a file without times can be imported twice too.
     """
     if form == "topcoat":
         return [Event.model_validate(document)]

@@ -1,6 +1,6 @@
-"""Where events are kept: `.topcoat/events.db`, beside the lineage.
+"""The database of events: `.topcoat/events.db`, beside the lineage.
 
-A file of its own, so that capture neither waits for a run that writes the lineage nor makes it wait, and so that usage
+It is a file of its own, so that capture and a run that writes the lineage don't wait for each other, and so that usage
 can be deleted without the history of the models.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["EventLog"]
 
 
 def m001_events(connection: sqlite3.Connection) -> None:
-    """The events, with what they are looked up by beside them."""
+    """The table of events, with columns for looking them up."""
     create_append_only(
         connection,
         "events",
@@ -33,17 +33,17 @@ _MIGRATIONS: tuple[Migration, ...] = (m001_events,)
 
 
 class EventLog(DatabaseOwner):
-    """The captured events, in the order in which they came. For one thread; close it, or use it in a `with` block.
+    """The captured events, in the order of their arrival. For one thread. Close it, or use it in a `with` block.
 
-    Every method raises `StorageFault` if the file is damaged or the disk full, `Refused` if another program holds it
-    for longer than `busy_seconds` or another version of topcoat wrote it; then nothing was kept.
+    Every method raises `StorageFault` if the file is damaged or the disk is full, and `Refused` if another program
+    holds it for longer than `busy_seconds` or another version of topcoat wrote it. Nothing is stored then.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
         self._db = Database(path, _MIGRATIONS, busy_seconds=busy_seconds)
 
     def add(self, events: Iterable[Event]) -> int:
-        """Keep `events`, without their secrets, and say how many were new; none is kept twice."""
+        """Store `events` without their secrets, each only once, and return how many were new."""
         clean = [cleaned_event(event) for event in events]
         new = 0
         with self._db.transaction():
@@ -69,12 +69,12 @@ class EventLog(DatabaseOwner):
             yield self._db.record(Event, row["event"], "events", row["seq"])
 
     def sessions(self, branch: str | None = None) -> dict[str, int]:
-        """Every session, or those with an event on `branch`, and how many events it has; in order of their first."""
+        """The number of events by session, oldest session first: of all, or of those with an event on `branch`."""
         on_branch = "" if branch is None else " HAVING SUM(branch = ?)"
         query = f"SELECT session, COUNT(*) AS n FROM events GROUP BY session{on_branch} ORDER BY MIN(seq)"
         return {row["session"]: row["n"] for row in self._db.rows(query, *([] if branch is None else [branch]))}
 
     def ends(self, most: int) -> list[tuple[str, str]]:
-        """The last `most` pairs of `after` and session: where a later request may go on; oldest first."""
+        """The last `most` pairs of `after` and session, oldest first. A later request may continue any of them."""
         query = "SELECT after, session FROM events WHERE after != '' ORDER BY seq DESC LIMIT ?"
         return [(row["after"], row["session"]) for row in self._db.rows(query, most)][::-1]

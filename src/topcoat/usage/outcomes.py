@@ -1,4 +1,4 @@
-"""How captured work ended: said by a person or a script, or by git."""
+"""Records the outcomes of sessions, as a person, a script or git reports them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ENDS: tuple[Kind, ...] = ("merged", "closed")
 
 
 def record_outcome(start: Path, outcome: str, *, session: str = "", branch: str = "") -> list[str]:
-    """Record how a session ended, or every session on a branch that hasn't ended yet; gives those sessions.
+    """Record the outcome of a session, or of every session on a branch that has none yet. Return these sessions.
 
-    Raises `InvalidInput` for an outcome or a session that there isn't.
+    Raises `InvalidInput` for an unknown outcome or session.
     """
     kind = next((known for known in OUTCOMES if known == outcome), None)
     if kind is None:
@@ -49,10 +49,10 @@ def record_outcome(start: Path, outcome: str, *, session: str = "", branch: str 
 
 
 def install_hooks(start: Path, repository: Path) -> list[Path]:
-    """Write the git hooks that report commits and merges to the project around `start`; gives their files.
+    """Write the git hooks that report commits and merges to the project around `start`. Return their files.
 
-    Those that topcoat wrote before are written anew. Raises `InvalidInput` if `repository` isn't one, `Refused` if it
-    has other hooks of these names, and writes none then.
+    Hooks that topcoat wrote before are replaced. Raises `InvalidInput` if `repository` isn't a repository, and
+    `Refused` if it has other hooks of these names; no hook is written then.
     """
     folder = repository / _git(repository, "rev-parse", "--git-path", "hooks", required=True)
     project = find_project(start)
@@ -69,9 +69,9 @@ def install_hooks(start: Path, repository: Path) -> list[Path]:
 
 
 def run_hook(start: Path, hook: str, repository: Path) -> list[Event]:
-    """Report what git has just done: a commit to the sessions on its branch, a merge to those on the merged ones.
+    """Report what git has just done: a commit to the sessions on its branch, a merge to those on the merged branches.
 
-    A squash leaves no trace of the branch that it merges, so it can't be reported. Raises `InvalidInput`.
+    A squash merge can't be reported, because it leaves no trace of its branch. Raises `InvalidInput`.
     """
     if hook not in HOOKS:
         raise InvalidInput(f'"{hook}" is no hook of topcoat\'s', hint=" or ".join(HOOKS))
@@ -81,7 +81,7 @@ def run_hook(start: Path, hook: str, repository: Path) -> list[Event]:
         if hook == "post-commit":
             branch = _git(repository, "symbolic-ref", "--short", "-q", "HEAD")
             events = _each(log, _uncommitted(log, branch), "commit", branch, head)
-        # A merge that had conflicts ends in a commit; one that had none, or only moved the branch, left ORIG_HEAD.
+        # A merge with conflicts ends in a commit. A merge without any, or a fast-forward, leaves ORIG_HEAD.
         before = "ORIG_HEAD" if hook == "post-merge" else "HEAD^1"
         if hook == "post-merge" or _git(repository, "rev-parse", "-q", "--verify", "HEAD^2"):
             for branch in _merged(repository, before):
@@ -100,13 +100,13 @@ def _unended(log: EventLog, branch: str) -> list[str]:
 
 
 def _uncommitted(log: EventLog, branch: str) -> list[str]:
-    """Those of them in which something happened since the last commit."""
+    """The unended sessions on a branch with an event since their last commit."""
     last = {name: list(log.events(name))[-1].kind for name in (_unended(log, branch) if branch else [])}
     return [name for name, kind in last.items() if kind != "commit"]
 
 
 def _merged(repository: Path, before: str) -> list[str]:
-    """The branches whose commits are in HEAD and weren't in `before`; the one that is checked out is none of them."""
+    """The branches whose commits are in HEAD and weren't in `before`, without the one that is checked out."""
     refs = (
         "for-each-ref",
         "--format=%(refname)",
@@ -126,7 +126,7 @@ def _merged(repository: Path, before: str) -> list[str]:
 
 
 def _git(repository: Path, *arguments: str, required: bool = False) -> str:
-    """What git prints, "" if it fails. Raises `InvalidInput` if it fails and is `required`."""
+    """The output of git, "" if it fails. Raises `InvalidInput` if it fails and is `required`."""
     command = ["git", "-C", str(repository), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
@@ -141,6 +141,6 @@ _MARK = "# Written by topcoat events hook --install"
 
 
 def _script(project: Path, hook: str) -> str:
-    """The hook: whatever becomes of the report, git has nothing to do with it."""
+    """The hook's script. A failure of the report never makes git fail."""
     words = [sys.executable, "-m", "topcoat", "--project", str(project), "events", "hook", "--run", hook]
     return f"#!/bin/sh\n{_MARK}\n{shlex.join(words)} >/dev/null 2>&1 || :\nexit 0\n"

@@ -1,4 +1,4 @@
-"""Removes secrets and the names of home folders from events, before they are written anywhere."""
+"""Removes secrets and the names of home folders from events, before they are written."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NAMED = re.compile(
         (?= [^\s"'`,;()\[\]{}]{0,99} \d ) (?= [^\s"'`,;()\[\]{}]{0,99} [a-z] ) [^\s"'`,;()\[\]{}]{8,}+ ) (?! [(\[] )
     """
 )
-"""What a name gives away where the value has no form of its own: letters and digits, eight or more, no expression."""
+"""A value that its name marks as a secret: eight or more letters and digits, and not an expression."""
 _NAMES = ("secret", "passw", "passphrase", "token", "key", "authorization", "bearer")
-"""A quick test: the form has nothing fixed to look for, and one of these is in every text that it finds."""
+"""A quick test before the slow pattern: every text that matches the pattern contains one of these."""
 
 _HOME = re.compile(
     r"""(?x)
@@ -38,7 +38,7 @@ _PLACES = ("home/", "Users", "/root")
 def cleaned(text: str, home: str = "") -> str:
     """`text` with every secret replaced by its kind in brackets, and every home folder by `~`.
 
-    `home` is this machine's own, in case it lies elsewhere than home folders do.
+    `home` is this machine's home folder, in case it is in an unusual place.
     """
     text, lower = redacted(text), text.lower()
     if any(name in lower for name in _NAMES):
@@ -49,7 +49,7 @@ def cleaned(text: str, home: str = "") -> str:
 
 
 def cleaned_event(event: Event) -> Event:
-    """`event` with every text in it cleaned, wherever it stands. Its id stays: the same event is still the same."""
+    """`event` with all of its texts cleaned. It keeps its id, so it is still the same event."""
     home = str(Path.home())
     fields = event.model_dump(mode="json", exclude={"id", "version", "time", "kind", "calls"})
     calls = [{**call.model_dump(), "arguments": _arguments(call.arguments, home)} for call in event.calls]
@@ -76,7 +76,7 @@ def _cleaned_value(value: JsonValue, home: str) -> JsonValue:
 
 
 def _arguments(text: str, home: str) -> str:
-    """A call's arguments: escapes in JSON can hide a secret from a look at its text."""
+    """A call's arguments, cleaned after parsing, because JSON's escapes can hide a secret in the text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

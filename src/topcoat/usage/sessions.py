@@ -1,4 +1,4 @@
-"""Which session an exchange belongs to, and how much of its dialogue is known already."""
+"""Finds the session of an exchange, and how much of its dialogue is stored already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST = 50_000
 
 
 class Sessions:
-    """The boundaries that dialogues reached, and whose they are: the latest 50,000. For one thread."""
+    """The latest 50,000 boundaries that dialogues reached, and their sessions. For one thread."""
 
     def __init__(self, ends: Iterable[tuple[str, str]] = ()) -> None:
         """`ends` are pairs of a boundary and its session, oldest first."""
@@ -32,8 +32,9 @@ class Sessions:
     def place(self, reached: Sequence[str], named: str = "") -> tuple[str, int]:
         """The session of a dialogue with these boundaries, and how many of its turns are known.
 
-        A client that names its session is believed. Else the dialogue belongs to the session that it continues
-        furthest; of several that were alike so far, each is given in turn, the latest first. Else it is a new one.
+        If the client names its session, that is it. Otherwise the dialogue belongs to the session that it continues
+        furthest. Several sessions that are equal so far are taken in turn, the latest first. If it continues none, it
+        begins a new session.
         """
         for known in range(len(reached), 0, -1):
             sessions = self._of.get(reached[known - 1], []) if reached[known - 1] else []

@@ -1,4 +1,4 @@
-"""What a tool returned, in summary: whether it worked and what shape it has. The contents are looked at, never kept."""
+"""Summaries of results: whether the tool worked, and the result's shape. The contents are read, but never stored."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _LONGEST_ERROR = 500
 _FAILED = re.compile(r"\s*(?:error\b|traceback \(most recent call last\)|\w+(?:Error|Exception)\b\s*:)", re.IGNORECASE)
 _LAST_LINE = re.compile(r"^\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE)
 _RETRY = "Fix the errors and try again."
-"""The end of every message by which pydantic-ai asks for another try."""
+"""The end of each pydantic-ai message that asks for another try."""
 _NAMES = {str: "str", bool: "bool", int: "int", float: "float", type(None): "null"}
 
 
 def summary_of(content: object) -> tuple[ToolResult, list[str]]:
-    """The summary of what a tool returned, JSON or text, and the errors in it (the first 500 characters of each)."""
+    """The summary of a result, JSON or text, and the errors in it (the first 500 characters of each)."""
     value = _parsed(content)
     errors = [error[:_LONGEST_ERROR] for error in _errors(value)]
     return ToolResult(success=not errors, shape=_shape(value)), errors
 
 
 def fields_read(code: str) -> list[str]:
-    """The attributes and text keys that `code` reads from anything, each once, in order. Methods don't count."""
+    """The attributes and text keys that `code` reads, each once, in order. Methods don't count."""
     try:
         tree = parse_module(code)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -94,6 +94,6 @@ def _shape(value: object, depth: int = 0) -> str:
         return _NAMES.get(type(value), "value")
     if depth >= _DEEPEST:
         return "{}"
-    if len(value) > _MOST_KEYS or not all(str(key).isidentifier() for key in value):  # the keys are contents, too
+    if len(value) > _MOST_KEYS or not all(str(key).isidentifier() for key in value):  # such keys are contents too
         return f"{{{len(value)} × str: {_shape(next(iter(value.values())), depth + 1)}}}"
     return f"{{{', '.join(f'{key}: {_shape(item, depth + 1)}' for key, item in value.items())}}}"

@@ -1,4 +1,4 @@
-"""Dialogues to events: the turns of a request, as clients of every kind write them, and the events that they make."""
+"""Turns dialogues into events. Reads the turns of a request in every client's form."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
 }
 
 _RESULTS = re.compile(r"\s*<tool_response>(.*)</tool_response>\s*", re.DOTALL)
-"""A user's turn that holds what a tool returned and nothing else: how agents without tool turns send it back."""
+"""A user's turn that contains a result and nothing else. Agents without tool turns send results this way."""
 _BETWEEN = re.compile(r"\s*</tool_response>\s*<tool_response>\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """One turn as it was said. `content` is what a tool returned, of any type; text for the other roles.
+    """One turn. `content` is a result of any type for a tool's turn, and text for the other roles.
 
-    `failed` is the client's own word on a tool's outcome, if it gave one. `finish` is why an answer ended.
+    `failed` says whether the tool failed, if the client reported it. `finish` says why an answer ended.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -48,7 +48,7 @@ class Spoken:
 
 
 def spoken(message: Mapping[str, Any]) -> Spoken:
-    """A message in OpenAI's form; a user's may hold a tool's result, as <tool_response>. Raises `ValueError`."""
+    """The turn of a message in OpenAI's form. A user's may contain a result as <tool_response>. Raises `ValueError`."""
     role = _ROLES.get(str(message.get("role")))
     if role is None:
         raise ValueError(f"a message's role can't be {message.get('role')!r}")
@@ -71,10 +71,10 @@ def spoken(message: Mapping[str, Any]) -> Spoken:
 
 
 def boundaries(turns: Sequence[Spoken]) -> list[str]:
-    """The digest of everything up to each turn, the turn included: where a later dialogue may have gone on from.
+    """The digest of everything up to and including each turn. A later dialogue may continue from any of them.
 
-    The system prompt isn't counted (some agents write the time into it), nor ids, thoughts and the spaces around a
-    text, which clients don't send back as they came.
+    It leaves out the system prompt, because some agents write the time into it. It also leaves out ids, thoughts and
+    the spaces around a text, because clients don't send them back as they came.
     """
     chain, reached = "", []
     for turn in turns:
@@ -97,7 +97,7 @@ class _Walk:
     open_calls: list[ToolCall] = field(default_factory=list)
 
     def request(self, after: str, **fields: Any) -> Iterator[Event]:
-        """What was said since the last event, as one."""
+        """One event of everything that was said since the last event."""
         said = {**self.pending, **fields}
         if said:
             yield self.event("request", after, **said)
@@ -109,7 +109,7 @@ class _Walk:
         return made
 
     def called(self, turn: Spoken) -> ToolCall:
-        """The call that a tool turn answers: by its id, else the first that is open."""
+        """The call that a tool turn answers: the one with its id, or else the first open one."""
         by_id = (call for call in self.open_calls if turn.call_id and call.id == turn.call_id)
         found = next(by_id, None) or (self.open_calls[0] if self.open_calls else ToolCall(name=turn.tool))
         self.open_calls = [call for call in self.open_calls if call is not found]
@@ -117,7 +117,7 @@ class _Walk:
 
 
 def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Event]:
-    """The events of a dialogue whose first `known` turns were kept before; `common` are fields of each of them."""
+    """The events of a dialogue whose first `known` turns are stored already. `common` has fields for all of them."""
     reached = boundaries(turns)
     walk = _Walk(common, reached[known - 1] if known else "")
     events: list[Event] = []
@@ -169,7 +169,7 @@ def _outcome(call: ToolCall, turn: Spoken) -> dict[str, Any]:
 
 
 def _calls_in(text: str) -> list[ToolCall]:
-    """The calls that an answer makes in its text."""
+    """The calls in an answer's text."""
     calls = []
     for block in blocks(text):
         if isinstance(block, Code):
@@ -187,7 +187,7 @@ def _call(call: object) -> ToolCall:
 
 
 def _text(content: object) -> str | None:
-    """The text of a content; a part that is no text leaves its type."""
+    """The text of a content. A part of another type is replaced by the name of its type."""
     if content is None or isinstance(content, str):
         return content
     if not isinstance(content, list):

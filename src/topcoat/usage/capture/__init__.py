@@ -1,1 +1,1 @@
-"""Capturing what agents do: the server before the model, and the recorder."""
+"""Captures what agents do: the server in front of the model, and the recorder."""

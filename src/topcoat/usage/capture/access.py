@@ -1,4 +1,4 @@
-"""Who may talk to the front: programs on this machine, or whoever knows the token. No page of another host ever."""
+"""Decides who may talk to the front: programs on this machine and clients with the token, never another host's page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Access", "is_loopback"]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rules of one front, which listens on `host`; `token` is "" if none is asked for."""
+    """The rules of one front, which listens on `host`. `token` is "" if the front needs none."""
 
     host: str
     token: str = ""
 
     def refusal(self, *, host: str, origin: str | None, authorization: str) -> tuple[int, str] | None:
-        """The status and the reason to refuse a request with these headers, or None to let it in.
+        """The status and the reason to refuse a request with these headers, or None to accept it.
 
-        A page that was loaded from elsewhere can reach this machine under a name of its own (DNS rebinding), but can't
-        hide that name from `Host`, nor its source from `Origin`.
+        A page from another host can reach this machine under its own name (DNS rebinding). But `Host` shows that name,
+        and `Origin` shows the page's source.
         """
         name = _name(f"//{host}")
         if is_loopback(self.host) and not (is_loopback(name) or name == self.host):
@@ -34,7 +34,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine and nobody else can reach it: localhost, 127.*, ::1."""
+    """Whether only this machine can reach a host: localhost, 127.*, ::1."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""One exchange with an OpenAI-compatible server, from its bytes to turns. Knows the protocol; keeps nothing."""
+"""One exchange with an OpenAI-compatible server, parsed from bytes into turns. Knows the protocol; stores nothing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RECORDED = frozenset({"/v1/chat/completions", "/chat/completions", "/v1/completi
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What went over the wire. `whole` is False if the connection broke before the answer's end.
+    """A request and its answer as bytes. `whole` is False if the connection broke before the answer's end.
 
-    `session` and `branch` are what the client's headers say, "" if nothing.
+    `session` and `branch` come from the client's headers; "" if they say nothing.
     """
 
     time: datetime
@@ -46,7 +46,7 @@ class Exchange:
         return [Spoken("user", prompt if isinstance(prompt, str) else json.dumps(prompt))], session, branch
 
     def answers(self) -> list[Spoken]:
-        """The answers, one for each choice, as the client put them together. Raises `ValueError`."""
+        """The answers, one for each choice, as the client sees them. Raises `ValueError`."""
         choices = _joined(self.response) if self.streamed else json.loads(self.response).get("choices", [])
         return [self._answer(choice) for choice in choices]
 
@@ -58,7 +58,7 @@ class Exchange:
 
 
 def _joined(stream: bytes) -> list[dict[str, Any]]:
-    """The choices of a stream of server-sent events, their pieces joined."""
+    """The choices of a stream of server-sent events, with their pieces joined."""
     choices: dict[int, dict[str, Any]] = {}
     for document in _documents(stream):
         for piece in document.get("choices") or ():
@@ -85,7 +85,7 @@ def _add(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
 
 
 def _documents(stream: bytes) -> Iterator[dict[str, Any]]:
-    """The JSON documents of a stream; what is none (comments, the end mark, a line cut off) is passed over."""
+    """The JSON documents of a stream. Skips other lines: comments, the end mark, a line that was cut off."""
     for line in stream.splitlines():
         if line.startswith(b"data:"):
             try:

@@ -1,5 +1,6 @@
-"""The server that agents talk to: hands each request on to a model server, the answer back, and a copy of both to the
-recorder. Bytes pass unchanged, as they come; nothing waits for the recorder.
+"""The server that agents talk to. It forwards each request to a model server and returns the answer.
+
+Bytes are passed on unchanged and at once. The recorder gets a copy of both, and nothing waits for it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _NOT_HANDED_ON = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",  # so far: RFC 9110, 7.6.1
-        "accept-encoding",  # the recorder reads what passes
+        "accept-encoding",  # the recorder must be able to read the answer
         "content-length",
         "host",
         "origin",
@@ -45,9 +46,9 @@ _NOT_HANDED_ON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The server with the model. `headers` are added to each request; `model` is set if the server is our own.
+    """The server with the model. `headers` are added to each request. `model` is set if topcoat started the server.
 
-    Our own server would load whatever model a request names: then every request gets the model that is loaded.
+    Such a server would load any model that a request names, so the front names the loaded model in every request.
     """
 
     url: str
@@ -57,7 +58,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What a front needs. `record` takes an exchange and returns at once; `figures` says what became of them."""
+    """The front. `record` takes an exchange and returns at once; `figures` counts what was recorded and lost."""
 
     upstream: Upstream
     access: Access
@@ -112,13 +113,13 @@ class Front:
                     copy.chunks.append(chunk)
                 await response.write(chunk)
             if self.upstream.model and copy and copy.is_cut():
-                raise ConnectionResetError  # our own server died; without a length, its answer only seems to end
+                raise ConnectionResetError  # our server died; an answer without a length seems complete
             await response.write_eof()
             if copy:
                 copy.whole = True
-        except (ClientError, ConnectionError, TimeoutError):  # either side went away in the middle of the answer
+        except (ClientError, ConnectionError, TimeoutError):  # one side closed the connection during the answer
             if request.transport is not None:
-                request.transport.abort()  # an ending that the client can't take for the answer's own
+                request.transport.abort()  # so the client doesn't take the answer for complete
         finally:
             if copy:
                 self.record(copy.exchange())
@@ -135,7 +136,7 @@ class Front:
 
 
 class _Copy:
-    """What passes of one exchange."""
+    """The bytes of one exchange, copied as they pass."""
 
     def __init__(self, request: web.Request, body: bytes, started: datetime, answer: ClientResponse) -> None:
         self._body, self._started = body, started
@@ -167,7 +168,7 @@ def _begun(answer: ClientResponse) -> web.StreamResponse:
 
 @asynccontextmanager
 async def listening(front: Front, port: int) -> AsyncIterator[int]:
-    """Serve while the block runs; gives the port (a free one if `port` is 0). Raises `Refused` if it can't listen."""
+    """Serve during the block and yield the port (a free one if `port` is 0). Raises `Refused` if it can't listen."""
     connector = TCPConnector(limit=0)
     timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
     async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as client:
@@ -177,7 +178,7 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
 
         app = web.Application(client_max_size=_LARGEST_REQUEST)
         app.router.add_route("*", "/{path:.*}", handle)
-        # A client that goes away ends its request, and with it the model's work on it.
+        # A client that disconnects cancels its request, so that the model stops working on it.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         try:
@@ -195,7 +196,7 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
 
 
 def _for_our_model(body: bytes) -> bytes:
-    """The request, for the model that our own server has loaded. Raises `ValueError` if it is no JSON object."""
+    """The request with the name of the loaded model. Raises `ValueError` if it isn't a JSON object."""
     document: Any = json.loads(body)
     if not isinstance(document, dict):
         raise ValueError
@@ -206,5 +207,5 @@ def _for_our_model(body: bytes) -> bytes:
 
 
 def _error(status: int, message: str) -> web.Response:
-    """An error in the form that OpenAI's clients read."""
+    """An error in the format of OpenAI's clients."""
     return web.json_response({"error": {"message": message, "type": "topcoat", "code": status}}, status=status)

@@ -1,4 +1,4 @@
-"""A model server of our own: a process that serves one model on a loopback port, and ends when we do."""
+"""A model server in a process of its own. It serves one model on a loopback port, and ends with this process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _END_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ModelServer:
-    """The running process. What it prints is kept in memory only: it may hold what users said."""
+    """The running process. Its output stays in memory, because it may contain what users said."""
 
     process: Process
     url: str
@@ -35,7 +35,7 @@ class ModelServer:
     printed: deque[str]
 
     async def died(self) -> EngineFault:
-        """Wait until it ends by itself; gives the error to end with."""
+        """Wait until the process ends by itself, and return the error to raise."""
         code = await self.process.wait()
         await asyncio.sleep(_POLL_SECONDS)  # its last lines
         cause = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
@@ -44,7 +44,7 @@ class ModelServer:
 
 @asynccontextmanager
 async def model_server(engine: EngineEntry, model: Path, arguments: Sequence[str] = ()) -> AsyncIterator[ModelServer]:
-    """Serve `model` through the engine's server, with its `arguments`, while the block runs. Raises `EngineFault`."""
+    """Serve `model` with the engine's server and `arguments` during the block. Raises `EngineFault`."""
     port = _free_port()
     serving = engine.server(model, port, arguments)
     process = await asyncio.create_subprocess_exec(
@@ -53,7 +53,7 @@ async def model_server(engine: EngineEntry, model: Path, arguments: Sequence[str
         stdout=PIPE,
         stderr=STDOUT,
         env={**os.environ, **serving.environment},
-        start_new_session=True,  # Ctrl-C is for us; the server ends after the last answer
+        start_new_session=True,  # Ctrl-C stops this process only; the server ends after the last answer
     )
     server = ModelServer(process, f"http://127.0.0.1:{port}", dict(serving.headers), deque(maxlen=_LAST_LINES))
     reading = asyncio.create_task(_read(process, server.printed))

@@ -1,7 +1,7 @@
-"""Takes what is to be recorded off the caller's hands: a queue and one thread that writes. Never raises, never blocks.
+"""Records in the background: a queue, and one thread that writes. The caller never waits and never sees an error.
 
-While the database can't be written (locked, disk full) what came waits here, up to a limit; what is beyond the limit,
-or still waiting at the end, is lost and counted.
+While the database is locked or the disk is full, jobs wait in the queue, up to a limit. Jobs beyond the limit, and
+those that still wait at the end, are lost and counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from topcoat.usage.sessions import Sessions
 __all__ = ["Recorder", "RecordingFigures"]
 
 Job = Callable[[Sessions], Sequence[Event]]
-"""Makes the events of something recorded. Runs in the writing thread; a `ValueError` says what can't be read."""
+"""Makes events, in the writing thread. A `ValueError` says what can't be read."""
 
 _REMEMBERED = 20_000
 _BUSY_SECONDS = 1.0
@@ -30,7 +30,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class RecordingFigures(Record):
-    """What became of everything that was to be recorded. `problem` is the last one, "" if there was none."""
+    """How many jobs were recorded, wait or are lost. `problem` is the last one, "" if there was none."""
 
     version: Literal[1] = 1
     kept: int = 0
@@ -40,7 +40,7 @@ class RecordingFigures(Record):
 
 
 class Recorder:
-    """Writes to the events at `path` from a thread of its own. `close` it, from the thread that made it."""
+    """Writes events to `path` from a thread of its own. Call `close` from the thread that made it."""
 
     def __init__(self, path: Path, *, most_waiting_bytes: int = 256_000_000) -> None:
         self._path = path
@@ -55,7 +55,7 @@ class Recorder:
         self._thread.start()
 
     def put(self, job: Job, size: int) -> None:
-        """Have `job` recorded; `size` is about how many bytes it keeps in memory until then."""
+        """Add `job` to the queue. `size` is about how many bytes it keeps in memory until it is written."""
         with self._changed:
             if self._closing or self._bytes + size > self._limit:
                 self._lost += 1
@@ -70,7 +70,7 @@ class Recorder:
             return RecordingFigures(kept=self._kept, waiting=len(self._jobs), lost=self._lost, problem=self._problem)
 
     def close(self, patience: float = 10.0) -> RecordingFigures:
-        """Write what waits, for at most `patience` seconds; what isn't written by then is lost."""
+        """Write the waiting jobs for at most `patience` seconds. The rest is lost."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -91,12 +91,12 @@ class Recorder:
                     sessions = Sessions(log.ends(_REMEMBERED))
                 events = job(sessions)
                 log.add(events)
-            except TopcoatError as error:  # the file can't be written now: the same job again, after a while
+            except TopcoatError as error:  # the file can't be written now: try the same job again later
                 if self._wait(error.message, pause):
                     break
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
-            except Exception as error:  # a client may send anything; recording goes on with the next
+            except Exception as error:  # a client may send anything: continue with the next job
                 self._done(lost=f"{type(error).__name__}: {error}")
                 continue
             for event in events:
@@ -108,7 +108,7 @@ class Recorder:
             log.close()
 
     def _next(self) -> Job | None:
-        """The first job, which stays in the queue until it is done; None when there are no more to come."""
+        """The first job, which stays in the queue until it is written. None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closing)
             return self._jobs[0][0] if self._jobs else None
@@ -122,7 +122,7 @@ class Recorder:
             self._problem = lost or self._problem
 
     def _wait(self, problem: str, seconds: float) -> bool:
-        """Let some time pass; True if there is nothing left to write."""
+        """Wait for some time. True if nothing is left to write."""
         with self._changed:
             self._problem = problem
         time.sleep(seconds)

@@ -27,25 +27,25 @@ _lock = threading.Lock()
 
 
 def record(kind: str, *, session: str, project: Path | str | None = None, **fields: Any) -> bool:
-    """Have an event recorded; returns at once. `fields` are those of `topcoat.usage.events.Event`.
+    """Record an event in the background. `fields` are those of `topcoat.usage.events.Event`.
 
-    `project` is a folder in the project; if not given, the one in TOPCOAT_PROJECT, or this one. Never raises: an event
-    that can't be taken is logged (logger "topcoat") and gives False. What was taken is written by a thread, at the
-    latest when the program ends.
+    `project` is a folder in the project, by default the one in TOPCOAT_PROJECT, or the working folder. The function
+    never raises: it logs an event that it can't accept (logger "topcoat") and returns False. A thread writes accepted
+    events, at the latest when the program ends.
     """
     try:
         event = Event.model_validate({"source": "record", **fields, "session": session, "kind": kind})
         _recorder(Path(project or os.environ.get(PROJECT_VARIABLE) or ".")).put(lambda _: [event], 1_000)
-    except Exception as error:  # an agent's work is worth more than the record of it
+    except Exception as error:  # recording must never disturb an agent's work
         _LOGGER.warning("an event was not recorded: %s", error)
         return False
     return True
 
 
 def stop_recording(patience: float = 10.0) -> RecordingFigures:
-    """Write what waits and give what became of everything; called by itself when the program ends.
+    """Write the waiting events and return the figures. Called automatically when the program ends.
 
-    Recording starts anew with the next `record`.
+    The next `record` starts recording again.
     """
     with _lock:
         closed = [recorder.close(patience) for recorder in _recorders.values()]

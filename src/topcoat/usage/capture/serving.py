@@ -1,4 +1,4 @@
-"""Serving the production model, or another server, to agents, and recording what they do with it."""
+"""Serves the production model, or another server's, to agents, and records what they do with it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ __all__ = ["TOKEN_VARIABLE", "Serving", "exchange_events", "serve"]
 TOKEN_VARIABLE = "TOPCOAT_TOKEN"
 _SHOWN_SECONDS = 5.0
 _SWITCH_SECONDS = 0.0005
-"""How long the recording thread may keep the interpreter while an answer waits to pass; Python's own is 5 ms."""
+"""How long the recording thread may keep the interpreter while an answer waits. Python's default is 5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How to serve. `upstream` is the URL of a server that has the model, "" for the engine's own with `arguments`.
+    """How to serve. `upstream` is the URL of a server with the model; "" for the engine's own, with `arguments`.
 
-    `repository` is where the agents work: its branch is recorded with what they do.
+    `repository` is the agents' working folder. Its branch is recorded with each event.
     """
 
     host: str = "127.0.0.1"
@@ -56,7 +56,7 @@ class Serving:
 
 
 def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
-    """Serve until SIGINT or SIGTERM; gives what became of the recorded exchanges.
+    """Serve until SIGINT or SIGTERM, and return how many exchanges were recorded.
 
     Raises `InvalidInput` for a host that others can reach without a token, `Refused` if the port is taken,
     `EngineFault` when the model server ends by itself.
@@ -77,7 +77,7 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
 
 
 def exchange_events(exchange: Exchange, sessions: Sessions, *, model: str, repository: Path) -> list[Event]:
-    """The events of what is new in an exchange. Raises `ValueError` if it isn't one of dialogues."""
+    """The events of what is new in an exchange. Raises `ValueError` if it contains no dialogue."""
     turns, named, branch = exchange.question()
     session, known = sessions.place(boundaries(turns), named)
     common = {
@@ -119,7 +119,7 @@ async def _serve(project: Project, serving: Serving, sink: Sink, recorder: Recor
 async def _upstream(
     project: Project, serving: Serving, sink: Sink, stop: asyncio.Event
 ) -> AsyncIterator[tuple[Upstream | None, ModelServer | None]]:
-    """The server with the model: the one that was named, or one of our own. None if it was stopped while it started."""
+    """The server with the model: the given one, or a new one. None if the user stopped it while it started."""
     if serving.upstream:
         key = os.environ.get(KEY_VARIABLE, "")
         yield Upstream(_root(serving.upstream), {"Authorization": f"Bearer {key}"} if key else {}), None
@@ -145,9 +145,9 @@ async def _upstream(
 async def _until(
     stop: asyncio.Event, server: ModelServer | None, recorder: Recorder, lineage: Lineage, model: str, sink: Sink
 ) -> None:
-    """Wait for the end, and say meanwhile when recording fails and when another model than `model` is production.
+    """Wait for the end. Meanwhile, report if recording fails or if production is no longer `model`.
 
-    The models aren't exchanged: two may not fit into memory, and agents are at work. Raises `EngineFault`.
+    The served model stays: two models may not fit into memory, and agents are at work. Raises `EngineFault`.
     """
     stopped = asyncio.create_task(stop.wait())
     died: asyncio.Task[EngineFault] | None = asyncio.create_task(server.died()) if server else None
@@ -176,7 +176,7 @@ async def _until(
 
 
 def _production(lineage: Lineage) -> str | None:
-    """The production model; None if there is none, or the lineage can't be read now."""
+    """The production model. None if there is none, or if the lineage can't be read now."""
     with contextlib.suppress(StorageFault):
         return lineage.production()
     return None
@@ -189,7 +189,7 @@ def _say_what_became(figures: RecordingFigures, sink: Sink) -> None:
 
 
 def _root(url: str) -> str:
-    """The URL of a server without the /v1 that clients are given. Raises `InvalidInput`."""
+    """The URL of a server, without a trailing /v1. Raises `InvalidInput`."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidInput(f"{url} is not the URL of a server", hint="--upstream http://127.0.0.1:8081/v1")
@@ -198,7 +198,7 @@ def _root(url: str) -> str:
 
 @lru_cache(maxsize=1)
 def _branch(repository: Path, _second: int) -> str:
-    """The branch that is checked out in a folder, "" if there is none; asked for once a second."""
+    """The branch that is checked out in a folder, "" if there is none. Asks git once a second at most."""
     command = ["git", "-C", str(repository), "symbolic-ref", "--short", "-q", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=5).stdout.strip()

@@ -1,1 +1,1 @@
-"""From captured usage to examples and cases, and a person's word on them."""
+"""Extracts examples and cases from captured usage, and keeps people's decisions about them."""

@@ -1,4 +1,4 @@
-"""Extraction: from captured usage to a phase's examples and to evaluation cases, each with its provenance."""
+"""Extraction: makes a phase's examples and evaluation cases from captured usage, each with its provenance."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ REJECTIONS = {
     "same-question": "a surer example answers the same question",
     "review": "it was rejected in review",
 }
-"""Why a candidate is no example, beside the codes of `topcoat check` and of `usage.extraction.rules`."""
+"""Why a candidate is rejected. More reasons are the codes of `topcoat check` and of `usage.extraction.rules`."""
 
 
 class Extraction(Record):
-    """What extraction gave. `examples` counts those in `path` by category, `asked` what the quota wants of each.
+    """The result of an extraction. `examples` counts those in `path` by category; `asked` is the quota of each.
 
-    `kinds` counts them by kind, `rejected` everything that wasn't taken, by code; `cases` are in `suite`.
+    `kinds` counts the examples by kind, `rejected` the other candidates by code. `cases` counts those in `suite`.
     """
 
     version: Literal[1] = 1
@@ -68,7 +68,7 @@ class Extraction(Record):
 
 @dataclass(frozen=True, slots=True)
 class _Sorted:
-    """A candidate, its category, and the example that it would be."""
+    """A candidate, its category, and the example that it makes."""
 
     candidate: Candidate
     example: LocatedExample
@@ -84,9 +84,9 @@ def extract_examples(
 ) -> Extraction:
     """Write data/NAME.jsonl, and suites/captured.jsonl from the held-out share of the sessions.
 
-    `quota` is how many examples of each category are wanted, in the order in which they are written; empty: all of
-    every category. Raises InvalidInput if nothing was captured, Refused if one of the files was edited since it was
-    written, unless `overwrite`.
+    `quota` is the number of examples of each category, in the order in which they are written. If it is empty, all are
+    written. Raises InvalidInput if nothing was captured, Refused if one of the files was edited since it was written,
+    unless `overwrite`.
     """
     paths = session.paths
     if not 0 <= held_out < 1:
@@ -136,7 +136,7 @@ def extract_examples(
 
 
 def _markup(session: Session) -> CallMarkup:
-    """How the model writes a call: as its template says or, failing that, as it was trained to."""
+    """How the model writes a call: as its chat template says, or else as the training data does."""
     base = session.engine.locate(session.settings.base)
     said = session.engine.tokenizer(base).call_markup
     if said is not None:
@@ -145,7 +145,7 @@ def _markup(session: Session) -> CallMarkup:
 
 
 def _cases(project: Project, candidates: Sequence[Candidate]) -> list[Case]:
-    """The cases of held-out sessions: each question once, and none that the suite has."""
+    """The cases of held-out sessions: each question once, without those that the suite has."""
     asked = {same_words(case.text) for case in project.suite.cases}
     cases = []
     for candidate in candidates:
@@ -160,7 +160,7 @@ def _cases(project: Project, candidates: Sequence[Candidate]) -> list[Case]:
 def _sorted(
     project: Project, candidates: Sequence[Candidate], cases: Sequence[Case], rejected: Counter[str]
 ) -> list[_Sorted]:
-    """The candidates as examples of a category; what review rejected, a case asks or was learned before is left out."""
+    """The candidates as examples of a category, without those that review rejected, a case asks or a phase learned."""
     decisions = reviewed(project.paths)
     held = {same_words(case.text) for case in cases}
     items: list[_Sorted] = []
@@ -203,7 +203,7 @@ def _example(project: Project, candidate: Candidate, category: str, messages: Se
 
 
 def _checked(project: Project, items: Sequence[_Sorted], rejected: Counter[str]) -> list[_Sorted]:
-    """Those in which `topcoat check` would find nothing, alone and beside each other; the surest stay."""
+    """The items without a finding of `topcoat check`. Of several that conflict, the surest stays."""
     examples = [item.example for item in items]
     suite: Suite = project.suite
     codes: dict[str, str] = {str(examples[i].where): "eval-near" for i in near_cases(examples, suite)}

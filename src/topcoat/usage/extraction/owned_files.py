@@ -1,4 +1,4 @@
-"""Files that topcoat writes again and again into the user's folders, and never over what somebody else wrote there."""
+"""Files that topcoat rewrites in the user's folders. It never overwrites a file that somebody else wrote or edited."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["write_owned"]
 
 
 class _Written(Record):
-    """The digest of each file as extraction left it, by its path in the project."""
+    """The digest of each file as extraction wrote it, by its path in the project."""
 
     version: Literal[1] = 1
     files: dict[str, str] = Field(default_factory=dict)
 
 
 def write_owned(paths: ProjectPaths, files: Sequence[tuple[Path, str]], *, overwrite: bool = False) -> None:
-    """Write files that topcoat may write again later, as long as nobody else changes them: all of them, or none.
+    """Write `files`, all or none. topcoat may rewrite them later if nobody else changes them.
 
-    The caller holds `paths.review_lock`. Raises Refused for one that was edited, or that topcoat never wrote, unless
+    The caller holds `paths.review_lock`. Raises Refused for a file that was edited, or that topcoat never wrote, unless
     `overwrite`.
     """
     written = read_record(paths.extracted, _Written) if paths.extracted.exists() else _Written()

@@ -1,4 +1,4 @@
-"""Review: a person's word on extracted examples, kept in `.topcoat/reviews.json` and never asked for twice."""
+"""Review: people's decisions about extracted examples. `.topcoat/reviews.json` has them, so nobody is asked twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Decision", "decide", "dialogue_of", "pending", "reviewed"]
 
 
 class Decision(Record):
-    """What was decided on a candidate. `messages` are the edited turns, without a system prompt; empty if unchanged."""
+    """A decision about a candidate. `messages` are the edited turns, without a system prompt; empty if unchanged."""
 
     kind: Literal["accepted", "rejected"]
     messages: list[dict[str, str]] = Field(default_factory=list)
@@ -39,9 +39,9 @@ def reviewed(paths: ProjectPaths) -> dict[str, Decision]:
 
 
 def pending(paths: ProjectPaths, name: str) -> dict[str, Example]:
-    """The extracted examples of data/NAME.jsonl that nobody decided on, by their candidate's id, in order.
+    """The extracted examples of data/NAME.jsonl without a decision, by their candidate's id, in order.
 
-    Raises InvalidInput if the file isn't there.
+    Raises InvalidInput if the file doesn't exist.
     """
     path = paths.data(name)
     if not path.exists():
@@ -52,10 +52,10 @@ def pending(paths: ProjectPaths, name: str) -> dict[str, Example]:
 
 
 def decide(paths: ProjectPaths, name: str, decisions: Mapping[str, Decision]) -> None:
-    """Keep `decisions`, and take what was rejected out of data/NAME.jsonl and what was edited into it.
+    """Store `decisions`, and apply them to data/NAME.jsonl: remove rejected examples, replace edited ones.
 
-    Needs no Session, so that people can review while a phase runs: a lock of its own lasts for the moment of writing.
-    Raises Refused if somebody else changed the file; then nothing is kept.
+    It needs no Session, so that people can review while a phase runs. It holds a lock of its own while it writes.
+    Raises Refused if somebody else changed the file, and stores nothing then.
     """
     with write_lock(paths.review_lock):
         data = paths.data(name)
@@ -65,7 +65,7 @@ def decide(paths: ProjectPaths, name: str, decisions: Mapping[str, Decision]) ->
 
 
 def _decided(example: Example, decisions: Mapping[str, Decision]) -> str:
-    """The example's line after the decision on it, if there is one; "" if it was rejected."""
+    """The example's line after any decision about it; "" if it was rejected."""
     decision = decisions.get(_candidate(example))
     if decision is not None and decision.kind == "rejected":
         return ""
@@ -76,7 +76,7 @@ def _decided(example: Example, decisions: Mapping[str, Decision]) -> str:
 
 
 def dialogue_of(paths: ProjectPaths, example: Example) -> list[Turn]:
-    """The captured dialogue that an extracted example comes from; empty if its events are gone."""
+    """The captured dialogue that an extracted example comes from. Empty if its events were deleted."""
     extra = example.model_extra or {}
     with EventLog(paths.events) as log:
         talks = dialogues(log.events(str(extra.get("session"))))

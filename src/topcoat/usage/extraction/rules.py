@@ -1,25 +1,25 @@
-"""From a session's events to candidate examples. Pure rules; no clock, no model, no file.
+"""Finds candidate examples in a session's events. Pure rules; no clock, no model, no file.
 
-An **exchange** is a user's turn with the answers to it. Its **steps** are the answers that call tools, each with what
-became of the calls. Of an exchange the steps after its last failure are learned, as the first answer to the query:
+A **round** is a user's turn with the answers to it. Its **steps** are the answers that call tools, each with what its
+calls returned. The steps after the last failure of a round are learned, as the first answer to the query:
 
-    user_correction  2.0  the user corrected the exchange before ("no, I meant ..."), and this one worked; or an agent
+    user_correction  2.0  the user corrected the round before ("no, I meant ..."), and this one worked; or an agent
                           reported the code that the user wrote instead
     corrected_retry  1.5  a step failed and a later one worked; or an agent reported both sides of a retry
     chain            1.3  worked at once, with several calls
     clean            1.0  worked at once, with one call
 
-The weight is multiplied by `OUTCOMES` for how the session's work ended. A corrected query stands alone if it names
-everything that the answer is given; else the corrections follow it in the same turn.
+The weight is multiplied by `OUTCOMES` for the outcome of the session. A corrected query is used alone if it contains
+every name in the answer. Otherwise the corrections follow it in the same turn.
 
-**A wrong turn is never learned**: a step that failed, code that failed a validation, the original of a retry, an
-exchange that the user corrected. Whatever makes one of their calls again is left out, even where it worked.
+**A wrong turn is never learned**: a step that failed, code that failed a validation, the original of a retry, a round
+that the user corrected. A step that repeats one of their calls is left out, even if it worked.
 
-**What can't be seen isn't learned**: results aren't kept, so a text that a later step or a later exchange gives to a
-tool must stand in what the example says before. The words after the last call tell results, and are left out too.
+**Only visible names are learned**: results aren't stored, so every text that a later step or a later round gives to a
+tool must appear earlier in the example. The words after the last call describe results, and are left out too.
 
-**The score**, 0..1, is how sure that is: `SCORES` of the kind, `CONFIRMED` more if the user was content, `ENDED_WELL`
-more if the work was merged or accepted, half if it was closed or rejected.
+**The score**, 0..1, is the confidence in an example: `SCORES` of the kind, plus `CONFIRMED` if the user was content,
+plus `ENDED_WELL` if the work was merged or accepted, halved if it was closed or rejected.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ REASONS = {
     "no-outcome": "nothing tells whether the calls worked",
     "unseen": "it is given names that stand in results or earlier turns, which the example doesn't show",
 }
-"""Why an exchange gives no candidate."""
+"""Why a round gives no candidate."""
 
 _CORRECTION = re.compile(
     r"""(?ix) \W* (?: no\b (?!\W*(?:problem|worries|thanks|need|more)) | nope\b | wrong\b | not\s+(?:that|this|what)\b
@@ -72,9 +72,9 @@ _CONTENT = re.compile(
 
 
 class Candidate(Record):
-    """An example that might be learned, with where it comes from. `messages` are the turns without a system prompt.
+    """A possible example and its origin. `messages` are the turns without a system prompt.
 
-    `tools` are called in this order; `uses` are, for each call, the positions of those whose results it uses.
+    `tools` are called in this order. `uses` has, for each call, the positions of the calls whose results it uses.
     """
 
     id: str
@@ -91,7 +91,7 @@ class Candidate(Record):
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """The candidates of a session in order, and how many exchanges gave none, by the code of `REASONS`."""
+    """The candidates of a session in order, and the number of rounds without one, by the code of `REASONS`."""
 
     candidates: list[Candidate]
     left_out: Counter[str]
@@ -99,33 +99,33 @@ class Extracted:
 
 @dataclass(slots=True)
 class _Step:
-    """An answer that calls tools, and what came back."""
+    """An answer that calls tools, and the results."""
 
     turn: Turn
     outcomes: list[Event] = field(default_factory=list)
 
     @property
     def worked(self) -> bool | None:
-        """None if nothing tells."""
+        """Whether the calls worked; None if it is unknown."""
         if any(event.result is not None and not event.result.success for event in self.outcomes):
             return False
         return True if any(event.result for event in self.outcomes) else None
 
 
 @dataclass(slots=True)
-class _Exchange:
+class _Round:
     query: str
     first: int
     steps: list[_Step] = field(default_factory=list)
     corrected: bool = False
     settled: bool = False
-    """The agent reported what is right."""
+    """Whether the agent reported the right code."""
     confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What an example would hold, before it is judged. `follows`: its query may lean on earlier turns."""
+    """The contents of a possible example, before it is judged. `follows`: its query may depend on earlier turns."""
 
     kind: ExampleKind
     queries: list[str]
@@ -137,13 +137,13 @@ class _Found:
 
 
 def extract(events: Sequence[Event], tools: Collection[str], markup: CallMarkup = "json") -> Extracted:
-    """The candidates among the events of one session; of the same time, in the order in which they were kept.
+    """The candidates in the events of one session. Events of the same time are in the order in which they were stored.
 
-    `tools` are the catalog's names; calls that came as structure are written in `markup`.
+    `tools` are the catalog's names. Structured calls are written in `markup`.
     """
-    events = sorted(events, key=lambda event: event.time)  # those of the server and the agent come in any order
-    talks = _threads((_exchanges(turns, events) for turns in dialogues(events, markup)), events)
-    wrong = _wrong_calls(events, [exchange for talk in talks for exchange in talk], markup)
+    events = sorted(events, key=lambda event: event.time)  # the server's and the agent's arrive in any order
+    talks = _threads((_rounds(turns, events) for turns in dialogues(events, markup)), events)
+    wrong = _wrong_calls(events, [round_ for talk in talks for round_ in talk], markup)
     left_out: Counter[str] = Counter()
     found: dict[str, Candidate] = {}
     judged: set[str] = set()
@@ -158,33 +158,33 @@ def extract(events: Sequence[Event], tools: Collection[str], markup: CallMarkup 
             key, code = digest_of([item.queries, item.answers]), candidate
         else:
             key, code = f"{item[0]} {item[1]}", item[1]
-        if key not in judged:  # dialogues continued in several ways share their beginnings
+        if key not in judged:  # dialogues that continue in several ways share a beginning
             judged.add(key)
             left_out[code] += 1
     return Extracted(list(found.values()), left_out)
 
 
-def _exchanges(turns: Iterable[Turn], events: Sequence[Event]) -> list[_Exchange]:
-    """The exchanges of a dialogue."""
+def _rounds(turns: Iterable[Turn], events: Sequence[Event]) -> list[_Round]:
+    """The rounds of a dialogue."""
     place = {event.id: index for index, event in enumerate(events)}
-    exchanges: list[_Exchange] = []
+    rounds: list[_Round] = []
     for turn in turns:
         if turn.role == "user":
-            exchanges.append(_Exchange(turn.text, place[turn.event.id]))
-        elif exchanges and turn.role == "assistant" and blocks(turn.text):
-            exchanges[-1].steps.append(_Step(turn))
-        elif exchanges and turn.role == "tool" and exchanges[-1].steps:
-            exchanges[-1].steps[-1].outcomes.append(turn.event)
-    return exchanges
+            rounds.append(_Round(turn.text, place[turn.event.id]))
+        elif rounds and turn.role == "assistant" and blocks(turn.text):
+            rounds[-1].steps.append(_Step(turn))
+        elif rounds and turn.role == "tool" and rounds[-1].steps:
+            rounds[-1].steps[-1].outcomes.append(turn.event)
+    return rounds
 
 
-def _threads(talks: Iterable[Sequence[_Exchange]], events: Sequence[Event]) -> list[list[_Exchange]]:
-    """The exchanges of a session's dialogues, each knowing whether what comes next corrects or confirms it.
+def _threads(talks: Iterable[Sequence[_Round]], events: Sequence[Event]) -> list[list[_Round]]:
+    """The rounds of a session's dialogues. Each is marked if the next one corrects or confirms it.
 
-    Some agents begin a new dialogue for each question. One that says again what went wrong in another, by its first
-    words or by the agent's report, stands behind it.
+    Some agents begin a new dialogue for each question. A dialogue that repeats a failed question is linked to the one
+    that it repeats. Its first words, or the agent's report, tell.
     """
-    threads: list[list[_Exchange]] = []
+    threads: list[list[_Round]] = []
     for talk in sorted(filter(None, talks), key=lambda talk: talk[0].first):
         begins = talk[0].first
         before = max((t for t in threads if t[-1].first < begins), key=lambda t: t[-1].first, default=None)
@@ -194,40 +194,40 @@ def _threads(talks: Iterable[Sequence[_Exchange]], events: Sequence[Event]) -> l
             before += talk
         else:
             threads.append(list(talk))
-    questions = sorted({exchange.first for thread in threads for exchange in thread})
+    questions = sorted({round_.first for thread in threads for round_ in thread})
     for thread in threads:
-        for exchange, follower in zip_longest(thread, thread[1:]):
-            next_question = next((first for first in questions if first > exchange.first), None)
-            since = events[exchange.first + 1 : next_question]
+        for round_, follower in zip_longest(thread, thread[1:]):
+            next_question = next((first for first in questions if first > round_.first), None)
+            since = events[round_.first + 1 : next_question]
             said = {event.kind for event in since}
             words = follower.query if follower else ""
-            exchange.corrected = "user_correction" in said or bool(_CORRECTION.match(words))
-            exchange.settled = any(event.kind == "user_correction" and event.corrected for event in since)
-            exchange.confirmed = "user_confirmation" in said or bool(_CONTENT.match(words))
+            round_.corrected = "user_correction" in said or bool(_CORRECTION.match(words))
+            round_.settled = any(event.kind == "user_correction" and event.corrected for event in since)
+            round_.confirmed = "user_confirmation" in said or bool(_CONTENT.match(words))
     return threads
 
 
-def _worked(talk: Sequence[_Exchange]) -> Iterator[_Found | tuple[str, str]]:
-    """For each exchange of a dialogue what it teaches, or the query and why it teaches nothing."""
+def _worked(talk: Sequence[_Round]) -> Iterator[_Found | tuple[str, str]]:
+    """For each round of a dialogue: what it teaches, or its query and why it teaches nothing."""
     queries: list[str] = []
     start = 0
-    for index, exchange in enumerate(talk):
+    for index, round_ in enumerate(talk):
         if not queries:
             start = index
-        queries.append(exchange.query)
-        if exchange.corrected:
-            yield exchange.query, "corrected"
-            queries = [] if exchange.settled else queries
+        queries.append(round_.query)
+        if round_.corrected:
+            yield round_.query, "corrected"
+            queries = [] if round_.settled else queries
             continue
         asked, queries = queries, []
-        steps = exchange.steps
+        steps = round_.steps
         failed = [place for place, step in enumerate(steps) if step.worked is False]
         if not steps:
-            yield exchange.query, "no-call"
+            yield round_.query, "no-call"
         elif steps[-1].worked is None:
-            yield exchange.query, "no-outcome"
+            yield round_.query, "no-outcome"
         elif failed and failed[-1] == len(steps) - 1:
-            yield exchange.query, "failed"
+            yield round_.query, "failed"
         else:
             good = steps[failed[-1] + 1 if failed else 0 :]
             kind: ExampleKind = "user_correction" if len(asked) > 1 else "corrected_retry" if failed else "clean"
@@ -235,7 +235,7 @@ def _worked(talk: Sequence[_Exchange]) -> Iterator[_Found | tuple[str, str]]:
                 "user_correction": f'the user corrected "{talk[start].query[:80]}", and this worked',
                 "corrected_retry": f"{len(failed)} of {len(steps)} answers failed, and this worked",
             }.get(kind, "it worked at once")
-            yield _Found(kind, asked, _turns_of(good), _ids(good), reason, exchange.confirmed, follows=start > 0)
+            yield _Found(kind, asked, _turns_of(good), _ids(good), reason, round_.confirmed, follows=start > 0)
 
 
 def _turns_of(steps: Sequence[_Step]) -> list[tuple[str, str]]:
@@ -254,9 +254,7 @@ def _ids(steps: Sequence[_Step]) -> list[str]:
 
 
 def _reported(events: Sequence[Event], markup: CallMarkup) -> Iterator[_Found]:
-    """What an agent's own `retry` and `user_correction` events teach: the answer to what the user asked first, before
-    saying it in other words.
-    """
+    """What an agent's `retry` and `user_correction` events teach: the answer to the user's first wording."""
     queries: list[str] = []
     written, again = "", False
     for event in events:
@@ -275,7 +273,7 @@ def _reported(events: Sequence[Event], markup: CallMarkup) -> Iterator[_Found]:
 
 
 def _as_answer(text: str, markup: CallMarkup, written: str = "") -> str:
-    """`text` as an answer: code alone becomes a call of execute_code, as in `written`, an answer of the model's own."""
+    """`text` as an answer. Code alone becomes a call of execute_code, in the form of the model's answer `written`."""
     if blocks(text):
         return text
     program = _program(written)
@@ -286,20 +284,15 @@ def _as_answer(text: str, markup: CallMarkup, written: str = "") -> str:
 
 
 def _program(answer: str) -> str:
-    """The program of an answer that is one call of execute_code as plain text, and nothing else; "" of any other."""
+    """The program of an answer that is one call of execute_code in plain text; "" for any other answer."""
     found = blocks(answer)
     alone = len(found) == 1 and answer.startswith("<tool_call>") and answer.endswith("</tool_call>")
     return found[0].text.strip() if alone and isinstance(found[0], Code) and "<function=" in answer else ""
 
 
-def _wrong_calls(events: Sequence[Event], exchanges: Iterable[_Exchange], markup: CallMarkup) -> set[str]:
-    """Every call that a wrong turn made."""
-    texts = [
-        step.turn.text
-        for exchange in exchanges
-        for step in exchange.steps
-        if exchange.corrected or step.worked is False
-    ]
+def _wrong_calls(events: Sequence[Event], rounds: Iterable[_Round], markup: CallMarkup) -> set[str]:
+    """The calls of all wrong turns."""
+    texts = [step.turn.text for round_ in rounds for step in round_.steps if round_.corrected or step.worked is False]
     for event in events:
         texts += [_as_answer(event.original, markup)] if event.original else []
         failed = bool(event.errors) if event.result is None else not event.result.success
@@ -316,7 +309,7 @@ def _wrong_calls(events: Sequence[Event], exchanges: Iterable[_Exchange], markup
 
 
 def _call_key(block: Block) -> str:
-    """Equal for the same call, however it was written."""
+    """A key that is equal for equal calls, however they are written."""
     if isinstance(block, Code):
         return block.text.strip()
     return block.problem if isinstance(block, Broken) else canonical_json([block.name, dict(block.arguments)])
@@ -325,7 +318,7 @@ def _call_key(block: Block) -> str:
 def _candidate(
     found: _Found, session: str, ended: str, tools: Collection[str], wrong: Collection[str]
 ) -> Candidate | str:
-    """The candidate, or the code of the reason why it is none."""
+    """The candidate, or the code of the reason for rejecting it."""
     answers = [text for role, text in found.answers if role == "assistant"]
     if any(_call_key(block) in wrong for text in answers for block in blocks(text)):
         return "known-wrong"
@@ -360,12 +353,12 @@ def _candidate(
 
 
 def _seen(answer: str, before: str) -> bool:
-    """Whether every name that `answer` gives to a tool stands in what was said before."""
+    """Whether every name that `answer` gives to a tool appears in `before`."""
     return all(name in before for block in blocks(answer) for name in names_given(block))
 
 
 def _flow(parsed: Sequence[Answer]) -> tuple[list[str], list[list[int]]]:
-    """All calls of several answers: their tools, and whose results each uses."""
+    """The tools of all calls in several answers, and the positions of the calls whose results each uses."""
     names: list[str] = []
     uses: list[list[int]] = []
     for answer in parsed:

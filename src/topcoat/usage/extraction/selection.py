@@ -1,14 +1,14 @@
-"""Which candidates are trained on, which become evaluation cases, and in which category. Pure.
+"""Chooses the candidates to train on and those that become evaluation cases, and their categories. Pure.
 
-**The category** of a candidate is the one with the most cases that expect just its tools, in its order. If no case
-expects this chain, it is the category with the most cases that expect several calls. Ties go to the category that comes
-first in the suite. A single tool that no case expects has no category.
+**The category** of a candidate is the one with the most cases that expect the same tools in the same order. If no case
+expects this chain, it is the category with the most cases that expect several calls. If two categories are equal, the
+first one in the suite is taken. A single tool that no case expects has no category.
 
-**Held out** is a session by the hash of its id: all of it becomes evaluation, none of it training, whatever else is
-captured before or after.
+**Held out** sessions are chosen by the hash of their id. All of such a session becomes cases, and none of it is trained
+on, whatever else is captured before or after.
 
-**Chosen** are, for each category up to its quota, the surest candidates of different templates first; a second of a
-template comes only after every template had its first. What is newest doesn't count.
+**Chosen** candidates fill the quota of each category, the surest first. Every template gives one candidate before any
+gives a second. Age doesn't count.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from topcoat.usage.extraction.rules import Candidate
 __all__ = ["HELD_OUT", "captured_case", "category_of", "choose", "is_held_out"]
 
 HELD_OUT = 0.2
-"""The share of captured sessions that are kept for evaluation."""
+"""The share of captured sessions that are held out."""
 
 T = TypeVar("T")
 
 
 def category_of(tools: Sequence[str], suite: Suite) -> str | None:
-    """The category of an answer that calls `tools` in this order (see the module); None if it has none."""
+    """The category of an answer that calls `tools` in this order (see the module). None if it has none."""
     same: Counter[str] = Counter()
     several: Counter[str] = Counter()
     for case in suite.cases:
@@ -44,12 +44,12 @@ def category_of(tools: Sequence[str], suite: Suite) -> str | None:
 
 
 def is_held_out(session: str, share: float) -> bool:
-    """Whether a session is kept for evaluation; of many sessions, about `share` (0..1) are."""
+    """Whether a session is held out. Of many sessions, about the `share` (0..1) is."""
     return int(hashlib.sha256(session.encode("utf-8", "replace")).hexdigest()[:16], 16) < share * 2**64
 
 
 def captured_case(candidate: Candidate, category: str) -> Case:
-    """The candidate as a question: what the user said, and the calls that a right answer makes."""
+    """The candidate as a case: the user's words, and the calls that a right answer makes."""
     calls = [ExpectedCall(tool=tool, uses=uses) for tool, uses in zip(candidate.tools, candidate.uses, strict=True)]
     return Case(
         id=f"captured-{candidate.id[:12]}",
@@ -64,9 +64,9 @@ def captured_case(candidate: Candidate, category: str) -> Case:
 def choose(
     items: Sequence[T], labels: Sequence[tuple[str, Hashable]], ranks: Sequence[float], quota: Mapping[str, int]
 ) -> list[T]:
-    """Up to `quota` of `items` for each of its categories, in its order; `labels` are (category, template) of each.
+    """Up to `quota` of `items` for each of its categories, in its order. `labels` has each item's (category, template).
 
-    Within a category one of each template comes before a second of any, the higher `ranks` first.
+    Within a category, one item of each template comes before a second of any, with higher `ranks` first.
     """
     order = sorted(range(len(items)), key=lambda index: -ranks[index])
     turns: Counter[tuple[str, Hashable]] = Counter()
