@@ -11,6 +11,7 @@ from mlx_lm.models import base, qwen3
 from mlx_lm.models.cache import KVCache
 
 from tests.support.mlx.models import MakeModel
+from tests.support.recorder import Recorder
 from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
@@ -22,7 +23,7 @@ from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.protocol import GenerateJob, Sampling
 from topcoat.errors import InvalidInput
-from topcoat.progress import Silent
+from topcoat.progress import Note, Silent
 
 SHARED = random.Random(0).sample(range(5, 2000), 40)
 PROMPTS = [[*SHARED, *range(10 + i, 10 + i + 1 + 3 * (i % 5))] for i in range(11)]
@@ -30,6 +31,24 @@ KINDS: dict[str, dict[str, object]] = {
     "qwen3": {"num_attention_heads": 4, "num_key_value_heads": 2},
     "qwen3_moe": {},
     "gemma3_text": {"sliding_window": 16, "sliding_window_pattern": 2, "query_pre_attn_scalar": 32},
+    "gemma2": {"query_pre_attn_scalar": 32},
+    "deepseek_v3": {
+        "moe_intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "n_shared_experts": 1,
+        "n_group": 1,
+        "topk_group": 1,
+        "q_lora_rank": 32,
+        "kv_lora_rank": 32,
+        "qk_rope_head_dim": 16,
+        "qk_nope_head_dim": 16,
+        "v_head_dim": 32,
+        "first_k_dense_replace": 1,
+        "head_dim": 32,
+    },
     "mamba": {"state_size": 8, "conv_kernel": 4, "use_bias": False, "use_conv_bias": True, "time_step_rank": 4},
 }
 
@@ -101,6 +120,41 @@ def test_attention_in_two_parts_is_attention_over_all_keys(
     whole = mx.fast.scaled_dot_product_attention(*(x.astype(mx.float32) for x in (q, k, v)), scale=0.25, mask=seen)
     assert parts.dtype == dtype
     assert scalar(mx.abs(parts.astype(mx.float32) - whole).max()) < {mx.float32: 1e-5}.get(dtype, 3e-2)
+
+
+@pytest.mark.parametrize(("kind", "way"), [("qwen3", "apart"), ("gemma3_text", "copies"), ("gemma2", "alone")])
+def test_the_quickest_way_that_gives_the_same_is_taken_and_the_slowest_is_said(
+    engine: MlxEngine, make_model: MakeModel, kind: str, way: str
+) -> None:
+    folder, sink = model_of(make_model, kind), Recorder()
+    engine.generate(GenerateJob(folder, PROMPTS, [2] * len(PROMPTS)), sink)
+    said = [event.text for event in sink.events if isinstance(event, Note)]
+    assert len(said) == (way == "alone")
+    model = load(folder, Compute.DEQUANTIZED).model
+    with shared_attention(model):
+        assert module.Prefix(model, PROMPTS).way == way
+
+
+@pytest.mark.parametrize("broken", ["raises", "wrong"])
+def test_a_batch_that_fails_or_answers_otherwise_is_not_trusted(
+    engine: MlxEngine, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    folder = model_of(make_model, "qwen3")
+    expected = engine.generate(GenerateJob(folder, PROMPTS, [3] * len(PROMPTS)), Silent())
+    fresh = module.Prefix._fresh
+
+    def spoiled(self: module.Prefix, rows: int) -> module.Caches:
+        if broken == "raises":
+            raise AttributeError("no merge")
+        caches = fresh(self, rows)
+        for cache in caches:
+            cache.offset = cache.offset + 5
+        return caches
+
+    monkeypatch.setattr(module.Prefix, "_fresh", spoiled)
+    sink = Recorder()
+    assert engine.generate(GenerateJob(folder, PROMPTS, [3] * len(PROMPTS)), sink) == expected
+    assert any("one after another" in event.text for event in sink.events if isinstance(event, Note))
 
 
 def test_prompts_may_share_nothing_or_all_but_the_last_token(engine: MlxEngine, make_model: MakeModel) -> None:

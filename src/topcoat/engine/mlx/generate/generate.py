@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -19,7 +20,7 @@ from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.protocol import GenerateJob, Sampling
 from topcoat.errors import EngineFault, InvalidInput
-from topcoat.progress import Sink, task
+from topcoat.progress import Note, Sink, task
 from topcoat.store.records import Completion
 
 __all__ = ["generate"]
@@ -78,6 +79,8 @@ def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: 
             task(sink, "answers", total=len(answers), unit="case") as progress,
         ):
             prefix = Prefix(model, job.prompts)
+            if prefix.way == "alone" and len(job.prompts) > 1:
+                sink.emit(Note(f"answers are drawn one after another: in a batch, {prefix.problem}"))
             start = 0
             while start < len(order):
                 chosen = order[start : start + prefix.batch(job.prompts[order[start]])]
@@ -130,19 +133,35 @@ def _answer(
             yield len(answers) - len(live)
 
 
+Way = Literal["apart", "copies", "alone"]
+"""How a batch reads the prefix: its keys once for all rows, a copy for each row, or one prompt after another."""
+
+
 class Prefix:
-    """The `length` tokens that all prompts begin with, none of them a prompt's last, and caches that have read them."""
+    """The `length` tokens that all prompts begin with, none of them a prompt's last, and caches that have read them.
+
+    `way` is the first one that gives the longest and the shortest prompt, as a batch, the logits that each has alone.
+    """
 
     def __init__(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
         self.model = model
         self.length = len(os.path.commonprefix([list(prompt[:-1]) for prompt in prompts]))  # noqa: RUF071 # no paths
         self._caches = make_prompt_cache(model)
         _read(model, mx.array([prompts[0][: self.length]]), self._caches)
-        self._apart = self.length > 0 and self._attends_apart(prompts[0])
+        self.way: Way = "alone"
+        self.problem = ""
+        pair = [max(prompts, key=len), *([min(prompts, key=len)] if len(prompts) > 1 else [])]
+        expected = mx.concatenate([self._logits([prompt]) for prompt in pair])
+        for way in self._ways():
+            if self._gives(way, pair, expected):
+                return
+        self.way = "alone"
 
     def batch(self, longest: Prompt) -> int:
         """How many prompts, none longer than `longest`, may be answered at a time."""
-        kept = len(longest) - self.length if self._apart else len(longest)
+        if self.way == "alone":
+            return 1
+        kept = len(longest) - self.length if self.way == "apart" else len(longest)
         return max(1, min(BATCH, KEPT // kept))
 
     def read(self, prompts: Sequence[Prompt]) -> Caches:
@@ -161,6 +180,11 @@ class Prefix:
         return caches
 
     def _read_group(self, rows: Sequence[Prompt]) -> Caches:
+        if self.way == "alone":
+            (row,) = rows
+            caches = copy.deepcopy(self._caches)
+            _read(self.model, mx.array(list(row), mx.int32)[None], caches)
+            return caches
         caches = self._fresh(len(rows))
         longest = max(map(len, rows))
         padding = [longest - len(row) for row in rows]
@@ -174,22 +198,31 @@ class Prefix:
 
     def _fresh(self, rows: int) -> Caches:
         """Caches of `rows` rows that have read the prefix."""
-        if self._apart:
+        if self.way == "apart":
             return [OwnKeys(cache, rows) for cache in self._caches]
         return [cache.merge([cache] * rows) for cache in self._caches]
 
-    def _attends_apart(self, prompt: Prompt) -> bool:
-        """Whether this model's layers take the prefix's keys apart from a row's own: tried on one prompt.
+    def _ways(self) -> list[Way]:
+        """What may work with the model's caches: rotating ones and recurrent states have no keys to keep apart."""
+        plain = self.length > 0 and all(type(cache) is KVCache for cache in self._caches)
+        return ["apart", "copies"] if plain else ["copies"]
 
-        Rotating caches and recurrent states don't, nor do architectures with an attention of their own.
-        """
-        if any(type(cache) is not KVCache for cache in self._caches):
+    def _gives(self, way: Way, prompts: Sequence[Prompt], expected: mx.array) -> bool:
+        """Whether a batch of `prompts` has the `expected` logits this way. If not, `problem` says why."""
+        self.way = way
+        try:
+            found = self._logits(prompts)
+            difference = scalar(mx.max(mx.abs(found - expected)) / mx.max(mx.abs(expected)))
+        except (ValueError, RuntimeError, AttributeError, TypeError, NotImplementedError, IndexError) as error:
+            self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             return False
-        rest = mx.array([prompt[self.length :]])
-        apart = self.model(rest, cache=[OwnKeys(cache, 1) for cache in self._caches])[:, -1]
-        whole = self.model(rest, cache=[cache.merge([cache]) for cache in self._caches])[:, -1]
-        difference = scalar(mx.max(mx.abs(apart - whole)) / mx.max(mx.abs(whole)))
-        return difference <= TOLERANCE.get(whole.dtype, 1e-4)
+        self.problem = f"logits differ by {difference:.1e} of the largest"
+        return difference <= TOLERANCE.get(expected.dtype, 1e-4)
+
+    def _logits(self, prompts: Sequence[Prompt]) -> mx.array:
+        """The logits (prompts, vocabulary) behind each prompt, read the present way."""
+        caches = self._read_group([prompt[self.length : -1] for prompt in prompts])
+        return self.model(mx.array([prompt[-1:] for prompt in prompts]), cache=caches)[:, -1]
 
 
 def _read(model: nn.Module, tokens: mx.array, caches: Caches) -> None:
