@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import mlx.core as mx
@@ -302,3 +304,23 @@ def test_weights_in_another_layout_are_refused_with_the_command_that_mends_it(
         fuse(engine, model, [adapter], tmp_path / "fused")
     assert caught.value.hint is not None
     assert "mlx_lm convert" in caught.value.hint
+
+
+def test_a_base_of_mlx_lm_s_mixed_recipes_names_no_group_size(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    """Its config has `group_size: null` for every module, which means MLX's default of 64."""
+    model = tmp_path / "mixed"
+    shutil.copytree(make_model(bits=4), model)
+    config = json.loads((model / "config.json").read_text())
+    names = {name.removesuffix(".scales") for name in Shard.open(next(model.glob("*.safetensors"))).tensors}
+    config["quantization"] |= {
+        name: {"group_size": None, "bits": 4, "mode": "affine"} for name in names if "proj" in name or "embed" in name
+    }
+    (model / "config.json").write_text(json.dumps(config))
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.3)
+    report = fuse(engine, model, [adapter], tmp_path / "fused", valid=rows(3))
+    plain = fuse(engine, make_model(bits=4), [adapter], tmp_path / "plain", valid=rows(3))
+    assert report.modules == plain.modules
+    assert report.bits_per_weight == pytest.approx(plain.bits_per_weight)
+    stock_load(str(tmp_path / "fused"))

@@ -17,6 +17,7 @@ from topcoat.engine.mlx.model.lora import attach
 from topcoat.engine.mlx.train import agreement
 from topcoat.engine.mlx.train.agreement import choose_forward
 from topcoat.engine.mlx.train.forward import Forward, SplitForward, WholeForward
+from topcoat.engine.protocol import Row
 from topcoat.progress import Note
 from topcoat.spec.phase import LoraSpec, TrainSpec
 from topcoat.store.cache import ArrayCache
@@ -30,11 +31,12 @@ def choose(
     prefix: int = 0,
     dropout: float = 0.0,
     compute: Compute = Compute.DEQUANTIZED,
+    data: list[Row] | None = None,
 ) -> tuple[Forward, str, nn.Module]:
     model = load(folder, compute, lazy=True).model
     attach(model, TrainSpec(num_layers=2, lora=LoraSpec(keys=keys, dropout=dropout)))
     sink = Recorder()
-    data = with_prefix(prefix) if prefix else rows(5)
+    data = data or (with_prefix(prefix) if prefix else rows(5))
     forward = choose_forward(model, folder, compute, data, ArrayCache(cache), sink, dropout=dropout, by="test")
     return forward, "; ".join(event.text for event in sink.events if isinstance(event, Note)), model
 
@@ -86,3 +88,21 @@ def test_a_head_of_its_own_lets_the_embedding_go(make_model: MakeModel, tmp_path
     _, _, model = choose(make_model(tie_word_embeddings=False), tmp_path)
     assert not any("embed_tokens" in name for name, _ in tree_flatten(model.parameters()))
     assert mx.isfinite(model.lm_head.weight).all()
+
+
+WINDOW = {"sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"] * 2}
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["short-first", "long-first"])
+def test_a_sliding_window_is_noticed_wherever_the_long_rows_are(
+    make_model: MakeModel, tmp_path: Path, order: list[int]
+) -> None:
+    short, long = (
+        Row(np.arange(5, 5 + length, dtype=np.int32), np.arange(length) >= length // 2) for length in (16, 60)
+    )
+    data = [(short, long)[index] for index in order]
+    forward, said, _ = choose(make_model("olmo3", **WINDOW), tmp_path, data=data)
+    assert isinstance(forward, WholeForward)
+    assert "differ by" in said
+    within, _, _ = choose(make_model("olmo3", **WINDOW), tmp_path, data=[short, short])
+    assert isinstance(within, SplitForward)

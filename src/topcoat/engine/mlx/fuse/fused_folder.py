@@ -92,7 +92,7 @@ def weight_sizes(folder: Path) -> tuple[int, float]:
         module, _, part = name.rpartition(".")
         if f"{module}.scales" not in tensors:
             weights += math.prod(tensor["shape"])
-        elif part == "scales":
+        elif part == "weight":  # words of 32 bits
             own = quantization.get(module)
-            weights += math.prod(tensor["shape"]) * (own if isinstance(own, dict) else quantization)["group_size"]
+            weights += math.prod(tensor["shape"]) * 32 // (own if isinstance(own, dict) else quantization)["bits"]
     return sum(path.stat().st_size for path in weight_files(folder)), 8 * stored / weights

@@ -45,7 +45,9 @@ def choose_forward(
     dropout: float,
     by: str,
 ) -> Forward:
-    """A split forward over stored activations if it agrees with the whole model on the first row, else the whole.
+    """A split forward over stored activations if it agrees with the whole model, else the whole.
+
+    The longest and the shortest row are compared: a sliding window hides nothing from a row that is shorter than it.
 
     `model` has fresh adapters (whose deltas are zero) and may not be in memory yet; of the layers below the lowest
     adapted one nothing is left in it if the forward is split. With `dropout` no prefix is shared: each row's own random
@@ -59,26 +61,30 @@ def choose_forward(
     try:
         prefix = shared_prefix(rows) if dropout == 0.0 else []
         trunk = Trunk(folder, compute, min(layers), prefix, cache, computed_by=by)
-        known = _known_difference(trunk, rows[0], cache)
-        if known is None:
+        judged = _extremes(rows)
+        known = [_known_difference(trunk, row, cache) for row in judged]
+        differences = [difference for difference in known if difference is not None]
+        if len(differences) < len(judged):
             exact = trunk
             if compute is Compute.AS_STORED:
                 exact = Trunk(folder, compute, min(layers), prefix, cache, computed_by=by, exact=True)
-            exact.compute(rows[:1], sink)
+            exact.compute(judged, sink)
             with _in_float32(model):
-                difference = _difference(folder, compute, SplitForward(model, exact), rows[0])
-        else:
-            difference = known
+                split = SplitForward(model, exact)
+                differences = [_difference(folder, compute, split, row) for row in judged]
     except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
         return _whole(
             model, compute, sink, f"this architecture's layers can't be called one by one ({error}): no trunk"
         )
-    if not difference <= TOLERANCE:
+    if not all(difference <= TOLERANCE for difference in differences):  # false for NaN
         return _whole(
-            model, compute, sink, f"split and whole model differ by {difference:.1e} of the largest logit: no trunk"
+            model,
+            compute,
+            sink,
+            f"split and whole model differ by {max(differences):.1e} of the largest logit: no trunk",
         )
-    if known is None:
-        cache.put(_agreement_key(trunk, rows[0]), np.array([difference], np.float32))
+    for row, found in zip(judged, differences, strict=True):
+        cache.put(_agreement_key(trunk, row), np.array([found], np.float32))
     _drop_trunk(model, trunk.split)
     require_room(model, compute, training=True)  # what doesn't fit is said before time is spent on the trunk
     trunk.compute(rows, sink)
@@ -89,6 +95,12 @@ def choose_forward(
         said += f"; a prefix of {counted(len(trunk.prefix), 'token')} shared by all {counted(len(rows), 'row')}"
     sink.emit(Note(said))
     return split
+
+
+def _extremes(rows: Sequence[Row]) -> list[Row]:
+    """The longest and the shortest of the rows that train something; one row if there is no other."""
+    trained = sorted((row for row in rows if row.trained[1:].any()), key=lambda row: len(row.tokens))
+    return [trained[-1]] if len(trained) == 1 else [trained[-1], trained[0]]
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:
