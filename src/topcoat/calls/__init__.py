@@ -1,1 +1,1 @@
-"""The tool-call language: finding calls in an answer, checking them against the catalog, and running them."""
+"""The tool-call language: finds calls in an answer, checks them against the catalog, and executes programs."""

@@ -1,4 +1,4 @@
-"""What is known of a model's answer: its tool calls, what else is in it, how its code ran. Knows no syntax."""
+"""A parsed answer: its tool calls, its other contents, and how its programs ended. Knows no syntax."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, Literal
 __all__ = ["NON_LITERAL", "Answer", "Call", "NonLiteral", "Place", "Route", "Run", "Scored", "upstream"]
 
 Route = Literal["code", "native"]
-"""How a call was written: as Python inside execute_code, or as a tool call of its own."""
+"""How a call is written: as Python inside execute_code, or as a tool call of its own."""
 
 Place = tuple[int, int, int]
 """Where a call begins: the index in `Answer.programs`, the line from 1, the column in UTF-8 bytes from 0."""
@@ -20,7 +20,7 @@ Scored = tuple[float, str]
 
 
 class NonLiteral(Enum):
-    """Stands for an argument whose value can't be read off the text. Equal to nothing a case can expect."""
+    """Stands for an argument whose value the text doesn't show. Differs from every value that a case can expect."""
 
     VALUE = "computed"
 
@@ -36,8 +36,8 @@ class Call:
     """One call of a tool.
 
     `uses` are the positions in `Answer.calls` of earlier calls whose results flow into this one's arguments without
-    passing through a third call. A call that stands in a loop, a branch or a function is one call. `place` is None for
-    a call that stands in no program.
+    passing through a third call. A call in a loop, a branch or a function is one call. `place` is None for a call
+    outside any program.
     """
 
     tool: str
@@ -50,10 +50,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What happened when an answer's programs ran.
+    """What happened when an answer's programs were executed.
 
-    `calls` are in the order in which they were made, each with the values it was given; a call in a loop is one call
-    each time round. `problem` says why the programs didn't finish, "" if they did.
+    `calls` are in the order in which they were made, each with its values. A call in a loop is one call each time.
+    `problem` says why the programs didn't finish, "" if they did.
     """
 
     calls: tuple[Call, ...] = ()
@@ -64,10 +64,10 @@ class Run:
 class Answer:
     """A parsed answer.
 
-    `calls` are in the order in which they run. `wrapped` tells whether execute_code was called, with whatever code.
-    `blocks` counts the tool calls that the markup holds, readable or not, of known tools or not: 0 is plain prose.
-    `problems` are notes for the person who reads the score. `text` is the answer without its thoughts, `programs` the
-    code of each execute_code, `run` how that code ran, where somebody ran it.
+    `calls` are in the order of execution. `wrapped` says whether the answer calls execute_code, with any code. `blocks`
+    counts the tool calls in the markup, readable or not, of known tools or not; 0 means plain prose. `problems` are
+    notes for the person who reads the score. `text` is the answer without its thoughts. `programs` is the code of each
+    execute_code. `run` says what happened to them, if they were executed.
     """
 
     calls: tuple[Call, ...] = ()
@@ -80,7 +80,7 @@ class Answer:
 
 
 def upstream(calls: Sequence[Call]) -> list[frozenset[int]]:
-    """For each of `calls`, the positions of every call whose result reaches it, through other calls too."""
+    """For each of `calls`, the positions of all calls whose results reach it, also through other calls."""
     reached: list[frozenset[int]] = []
     for call in calls:  # `uses` only points backwards, so what they reach is known
         reached.append(call.uses.union(*(reached[source] for source in call.uses)))

@@ -1,17 +1,17 @@
-"""Finds the tool calls of a Python program, and which results flow into which arguments, without running it.
+"""Finds the tool calls of a Python program, and which results flow into which arguments, without executing it.
 
-The program is walked in the order in which Python evaluates it, with a `Value` for every expression: a small abstract
-interpreter. Its rules:
+A small abstract interpreter walks the program in the order of Python's evaluation, with a `Value` for every expression.
+Its rules:
 
 - A call in a loop, a branch, a comprehension or a function counts once. Both sides of a branch count. A function's
-  body counts where the function is first called; a function that nothing calls, or code after a `return`, doesn't run
-  and doesn't count.
-- A tool is called by its bare name or by a variable that holds it. Whatever else binds that name (`def`, import,
-  assignment, parameter) hides the tool; `module.read_file()` is another function.
+  body counts where the function is first called. A function that is never called, or code after a `return`, doesn't
+  count.
+- A tool is called by its bare name or by a variable that holds it. Anything else that binds that name (`def`, import,
+  assignment, parameter) hides the tool. `module.read_file()` is another function.
 - Results flow through assignments, attributes, subscripts, calls, operators, containers, loops over them and function
   parameters. They don't flow through conditions: `if result.ok: read_file("x")` uses nothing.
 
-It errs on the side of flow: whatever is put into a container reaches everything that is read from it.
+In doubt, it assumes a flow: whatever is put into a container reaches everything that is read from it.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _LITERALS = (str, bytes, int, float, complex, bool, type(None))
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The calls of a program; `problem` says why they may not be all, "" if they are."""
+    """The calls of a program. `problem` says why some may be missing, "" if none is."""
 
     calls: tuple[Call, ...]
     problem: str = ""
 
 
 def trace(program: ast.Module, tools: Collection[str]) -> Trace:
-    """The calls of `tools` in `program`. Never raises: what is too long or too deep to follow is left out."""
+    """The calls of `tools` in `program`. Never raises; leaves out parts that are too long or too deep to follow."""
     tracer = _Tracer(frozenset(tools))
     problem = ""
     try:
@@ -56,7 +56,7 @@ def trace(program: ast.Module, tools: Collection[str]) -> Trace:
 
 
 class _TooMuch(Exception):
-    """The program is larger than any answer worth scoring."""
+    """The program is too large to follow."""
 
 
 class _Tracer:
@@ -79,7 +79,7 @@ class _Tracer:
     # Calls
 
     def record(self, node: ast.Call, tool: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
-        """Count the call of `tool` at `node`, once; its result."""
+        """Record the call of `tool` at `node`, once, and return its result."""
         taint = union([*args, *kwargs.values()]).taint
         index = self.seen.setdefault((node, tool), len(self.calls))
         plain, named = tuple(value.literal for value in args), {name: value.literal for name, value in kwargs.items()}
@@ -123,7 +123,7 @@ class _Tracer:
         return union([everything, *results])
 
     def enter(self, function: Function, args: list[Value], kwargs: dict[str, Value]) -> Value:
-        """Walk the body of `function`, called with these arguments; what it returns."""
+        """Walk the body of `function`, called with these arguments, and return its value."""
         node = function.node
         given = union([*args, *kwargs.values()])
         if node in self.active:
@@ -356,7 +356,7 @@ class _Tracer:
         return self.compound(node, scope)
 
     def compound(self, node: ast.expr, scope: Scope) -> Value:
-        """A value made of others by a literal, an operator or a comprehension."""
+        """The value of a literal, an operator or a comprehension with parts."""
         match node:
             case ast.Tuple() | ast.List():
                 return self.display(node, scope)
@@ -377,7 +377,7 @@ class _Tracer:
         return self.control(node, scope)
 
     def control(self, node: ast.expr, scope: Scope) -> Value:
-        """An expression that chooses, binds or makes a function; of any other, what its parts may be."""
+        """The value of an expression that chooses, binds or makes a function; of any other, the union of its parts."""
         match node:
             case ast.IfExp():
                 self.value(node.test, scope)
@@ -449,14 +449,14 @@ class _Tracer:
 
 
 def _agreed(one: object, other: object) -> object:
-    """The value of an argument that was seen twice."""
+    """The value of an argument that two visits saw."""
     return one if type(one) is type(other) and one == other else NON_LITERAL
 
 
 def _bind_parameters(
     parameters: ast.arguments, scope: Scope, defaults: Mapping[str, Value], args: list[Value], kwargs: dict[str, Value]
 ) -> None:
-    """Bind a function's parameters as a call would; `**` arguments may be any of them."""
+    """Bind a function's parameters as a call does. A `**` argument may be any parameter."""
     positional = [parameter.arg for parameter in [*parameters.posonlyargs, *parameters.args]]
     anything = kwargs.get("**", Value())
     for name in [*positional, *(parameter.arg for parameter in parameters.kwonlyargs)]:

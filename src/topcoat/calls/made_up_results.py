@@ -1,6 +1,6 @@
-"""Results that tools could have given, made up from the catalog. Knows the stubs; doesn't know who asks, or why.
+"""Makes up results of tools from the catalog. Knows the stubs; doesn't know who asks, or why.
 
-A value is made from the field's default in the stub where there is one, else from its type and name: `path: str` is
+A value is the field's default in the stub, if there is one. Otherwise its type and name decide: `path: str` is
 "src/example1.py", `exit_code: int` is 0. A list has two items, a bool is True, `X | None` is an X. The same catalog
 always gives the same results.
 """
@@ -21,7 +21,7 @@ from topcoat.spec.types import Type
 __all__ = ["Results"]
 
 _DEEPEST: Final = 5
-"""Results inside results: a class that holds itself ends here, with None or an empty list."""
+"""The most results inside results. A class that contains itself ends here, with None or an empty list."""
 
 _ITEMS: Final = 2
 _LISTS: Final = ("list", "List", "Sequence", "Iterable", "Iterator", "Collection", "set", "Set", "frozenset")
@@ -50,7 +50,7 @@ _TEXTS: Final[Mapping[str, str]] = {
 
 
 class Results:
-    """The results of a catalog's tools, as the sandbox takes them. `classes` are the result classes by name."""
+    """The results of a catalog's tools, in the sandbox's form. `classes` are the result classes by name."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -61,7 +61,7 @@ class Results:
         return self._value(tool.returns, tool.name, 1, 0)
 
     def _value(self, kind: Type, name: str, n: int, depth: int) -> object:
-        """A value of a type. `n` tells the items of a list apart."""
+        """A value of a type. `n` distinguishes the items of a list."""
         if kind.name == "|":
             full = [member for member in kind.inner if member.name != "None"]
             return self._value(full[0], name, n, depth) if full else None
@@ -108,7 +108,7 @@ class Results:
         return ClassInstance(made, eager_attrs=tuple(values), allowed_methods=tuple(result.methods))
 
     def _class(self, result: ResultClass) -> type[Any]:
-        """A Python class with the same fields, whose methods give what their stubs say."""
+        """A Python class with the same fields. Its methods return what their stubs say."""
         methods = {
             name: self._answering(name, returned)
             for name, returned in result.methods.items()
@@ -121,7 +121,7 @@ class Results:
 
 
 def _readable(result: ResultClass) -> dict[str, Type]:
-    """The fields without those that mean something to Python itself, like `__slots__`."""
+    """The fields, without those that have a meaning for Python itself, like `__slots__`."""
     return {name: kind for name, kind in result.fields.items() if not name.startswith("__")}
 
 

@@ -1,14 +1,14 @@
 """Finds the tool calls in a model's raw text. Knows the tags and JSON; doesn't know Python, nor which tools exist.
 
-Three forms are read, in any mixture:
+It reads three forms, in any mixture:
 
     <tool_call><function=execute_code><parameter=code>...</parameter></function></tool_call>
     <tool_call>{"name": "read_file", "arguments": {"path": "x"}}</tool_call>
     <function=read_file><parameter=path>x</parameter></function>
 
-The outer `<tool_call>` and any closing tag may be missing. JSON without tags counts only when it is the whole answer.
-Thoughts (`<think>`), fenced code and inline code are quotations: nothing in them is a call. Every pattern here is
-anchored or bounded, so that the time is linear in the text.
+The outer `<tool_call>` and any closing tag may be missing. JSON without tags counts only if it is the whole answer.
+Thoughts (`<think>`), fenced code and inline code are quotations: nothing in them is a call. Every pattern is anchored
+or bounded, so that the time is linear in the text.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _WRAPPER_END = re.compile(r"\s*</tool_call>")
 _WRAPPER_EDGE = re.compile(r"</?tool_call>")
 _SPACE = re.compile(r"\s*")
 _JSON = json.JSONDecoder(strict=False)
-"""Not strict: a raw newline inside a string is the commonest fault of models that write code into JSON."""
+"""Not strict: models that write code into JSON often put a raw newline inside a string."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A call of execute_code. `cut`: the text ended before the code's closing tag."""
+    """A call of execute_code. `cut` is True if the text ended before the code's closing tag."""
 
     text: str
     cut: bool = False
@@ -62,7 +62,7 @@ class Direct:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The start of a tool call that can't be read."""
+    """The start of an unreadable tool call."""
 
     problem: str
 
@@ -81,7 +81,7 @@ def blocks(text: str) -> list[Block]:
             if closing < 0:
                 return found
             position = after_thought = closing + len("</think>")
-        elif mark["thought"]:  # the chat template opened the thought: all so far was inside it
+        elif mark["thought"]:  # the chat template opened the thought: everything so far is inside it
             found.clear()
             after_thought = position
         elif mark["wrapper"]:
@@ -95,7 +95,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def spoken(text: str) -> str:
-    """`text` without its thoughts, closed or not. A `</think>` alone ends a thought that the chat template opened."""
+    """`text` without its thoughts, closed or not. A lone `</think>` ends a thought that the chat template opened."""
     parts, position = [], 0
     while (opening := text.find("<think>", position)) >= 0:
         parts.append(text[position:opening])
@@ -105,7 +105,7 @@ def spoken(text: str) -> str:
 
 
 def _wrapper(text: str, position: int, found: list[Block]) -> int:
-    """Read what follows `<tool_call>`; returns where to go on."""
+    """Read what follows `<tool_call>`. Return the position to continue from."""
     if function := _FUNCTION.match(text, position):
         return _function(text, function, found, bare=False)
     start = _after_space(text, position)
@@ -123,7 +123,7 @@ def _wrapper(text: str, position: int, found: list[Block]) -> int:
 
 
 def _function(text: str, opening: re.Match[str], found: list[Block], *, bare: bool) -> int:
-    """Read what follows `<function=NAME>`; returns where to go on. `bare`: no `<tool_call>` came before."""
+    """Read what follows `<function=NAME>`. Return the position to continue from. `bare`: without `<tool_call>`."""
     name, position, cut = opening["function"], opening.end(), False
     parameters: dict[str, str] = {}
     while parameter := _PARAMETER.match(text, position):
@@ -148,7 +148,7 @@ def _function(text: str, opening: re.Match[str], found: list[Block], *, bare: bo
 
 
 def _documents(text: str, position: int, found: list[Block]) -> int:
-    """Read the JSON documents inside one `<tool_call>`; returns where to go on."""
+    """Read the JSON documents inside one `<tool_call>`. Return the position to continue from."""
     while text[position : position + 1] in ("{", "["):
         try:
             document, position = _JSON.raw_decode(text, position)
@@ -163,7 +163,7 @@ def _documents(text: str, position: int, found: list[Block]) -> int:
 
 
 def _bare(text: str) -> list[Block]:
-    """The calls of an answer that is JSON from its first character to its last."""
+    """The calls of an answer that is JSON as a whole."""
     if text[:1] not in ("{", "["):
         return []
     try:
@@ -174,7 +174,7 @@ def _bare(text: str) -> list[Block]:
 
 
 def _calls(document: object) -> list[Block]:
-    """The calls that a JSON document stands for: itself, or the items of a list; none if it has another shape."""
+    """The calls in a JSON document: itself, or the items of a list. None if it has another shape."""
     items = document if isinstance(document, list) else [document]
     return [block for item in items for block in _call(item)]
 
@@ -198,7 +198,7 @@ def _call(item: object) -> Iterator[Block]:
 
 
 def _plain(value: str) -> object:
-    """A parameter's text without the newlines that set it off; as a number, list, ... where it is JSON."""
+    """A parameter's text without its surrounding newlines; as a number, list, ... if it is JSON."""
     value = value.removeprefix("\n").removesuffix("\n")
     try:
         decoded: object = json.loads(value)

@@ -1,7 +1,7 @@
-"""From a model's raw text to its tool calls. Pure: nothing is run, and no text makes it raise.
+"""Parses a model's raw text into its tool calls. Pure: it executes nothing, and no text makes it raise.
 
-`markup` finds the blocks, `flow` reads the Python inside them. Each execute_code block is a program of its own, since
-the sandbox starts afresh for each: a variable of one block isn't seen in the next.
+`markup` finds the blocks, `flow` reads the Python inside them. Each execute_code block is a program of its own, because
+the sandbox starts afresh for each: the next block doesn't see a variable of this one.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from topcoat.spec.python_source import parse_module
 __all__ = ["LONGEST_ANSWER", "parse"]
 
 LONGEST_ANSWER = 200_000
-"""Characters that are looked at: some twenty times what 2,048 tokens can spell."""
+"""The most characters that are read: some twenty times as many as 2,048 tokens can make."""
 
 _MOST_BLOCKS = 256
 _MOST_PARSED = 1_000_000
-"""Characters given to Python's parser while the end of a cut-off program is looked for: about a second."""
+"""The most characters given to Python's parser to find the end of a cut-off program: about a second."""
 
 
 def parse(text: str, tools: Collection[str]) -> Answer:
-    """The calls of `tools` (the catalog's names) in `text`. Calls of anything else are not calls."""
+    """The calls of `tools` (the catalog's names) in `text`. Calls of other functions don't count."""
     problems = []
     if len(text) > LONGEST_ANSWER:
         problems.append(f"only the first {LONGEST_ANSWER} of {len(text)} characters were read")
@@ -48,13 +48,13 @@ def parse(text: str, tools: Collection[str]) -> Answer:
 
 
 def _placed(call: Call, before: int, program: int) -> Call:
-    """`call` of one block as a call of the whole answer, where `before` calls come first."""
+    """`call` of one block as a call of the whole answer, in which `before` other calls come first."""
     place = None if call.place is None else (program, *call.place[1:])
     return replace(call, uses=frozenset(i + before for i in call.uses), place=place)
 
 
 def _read(block: Block, tools: Collection[str]) -> tuple[tuple[Call, ...], str]:
-    """The calls of one block, and what is wrong with it."""
+    """The calls of one block, and its problem, if any."""
     if isinstance(block, Code):
         program, problem = _program(block)
         if program is None:
@@ -69,7 +69,7 @@ def _read(block: Block, tools: Collection[str]) -> tuple[tuple[Call, ...], str]:
 
 
 def _program(block: Code) -> tuple[ast.Module | None, str]:
-    """The parsed code. Where the answer was cut off, the complete lines that parse."""
+    """The parsed code. If the answer was cut off, the complete lines that parse."""
     code = block.text.strip()
     if not code:
         return None, "execute_code holds no code"
@@ -79,7 +79,7 @@ def _program(block: Code) -> tuple[ast.Module | None, str]:
     lines = code.split("\n")
     kept, parsed = len(lines), 0
     while parsed < _MOST_PARSED:
-        # What Python can't read on some line it can't read in any longer prefix either.
+        # If Python can't parse a line, it can't parse a longer prefix either.
         kept = min(kept, line or kept) - 1
         if kept <= 0:
             break
@@ -92,7 +92,7 @@ def _program(block: Code) -> tuple[ast.Module | None, str]:
 
 
 def _python(code: str) -> tuple[ast.Module | None, int | None, str]:
-    """The syntax tree, or the line and the words of the error."""
+    """The syntax tree, or the line and the message of the error."""
     try:
         return parse_module(code), None, ""
     except SyntaxError as error:

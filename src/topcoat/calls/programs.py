@@ -1,7 +1,7 @@
-"""Reads a program against the catalog's stubs: calls that don't fit a signature, fields that a result doesn't have.
+"""Checks a program against the catalog's stubs: calls that don't fit a signature, fields that a result doesn't have.
 
-Types are followed through assignments, attributes, subscripts and loops. A name that may hold more than one type, or
-one that isn't known, is not judged: what is reported is wrong, what isn't may still be.
+It follows types through assignments, attributes, subscripts and loops. It doesn't judge a name with several types or an
+unknown one. So every reported problem is real, but some problems may not be reported.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ROUNDS = 12
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that would fail when the program runs: a code of the registry, what is wrong, and what to do."""
+    """A mistake that makes the program fail: a code of the registry, what is wrong, and what to do."""
 
     code: str
     message: str
@@ -44,9 +44,9 @@ class Problem:
 
 
 def problems_in_program(code: str, catalog: Catalog) -> list[Problem]:
-    """Everything that is wrong with the code of one execute_code call, each thing once, in the order of its lines.
+    """The problems in the code of one execute_code call, each once, in the order of its lines.
 
-    The one place where training code is judged: a stricter checker takes over here.
+    This is the one place that judges training code. A stricter checker would replace it here.
     """
     try:
         program = parse_module(code)
@@ -58,7 +58,7 @@ def problems_in_program(code: str, catalog: Catalog) -> list[Problem]:
 
 
 def argument_problems(tool: Tool, given: Mapping[str, object]) -> list[Problem]:
-    """What is wrong with the arguments, by name, of a tool call written as JSON."""
+    """The problems with the arguments, by name, of a tool call that is written as JSON."""
     problems = [_no_parameter(tool, name) for name in given if not tool.accepts(name)]
     missing = [p.name for p in tool.required if p.name not in given]
     problems += [_missing(tool, missing)] if missing else []
@@ -66,7 +66,7 @@ def argument_problems(tool: Tool, given: Mapping[str, object]) -> list[Problem]:
     for name, value in given.items():
         found = _type_of_value(value)
         wanted = types.get(name, UNKNOWN)
-        # A parameter written between tags is text, even where it was read as a number.
+        # A parameter between tags is text, even if it was read as a number.
         if not _fits(found, wanted, {}) and not _fits(plain("str"), wanted, {}):
             problems.append(_wrong_type(tool, name, types[name], found))
     return problems
@@ -86,7 +86,7 @@ class _Binding:
 
 
 class _Reader:
-    """One walk over one program, after the types of its names are settled."""
+    """One walk over one program, after the types of its names are known."""
 
     def __init__(self, program: ast.Module, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -171,7 +171,7 @@ class _Reader:
         return None if kind.inner else self.catalog.results.get(kind.name)
 
     def _settle(self, bindings: list[_Binding]) -> None:
-        """Give every name the one type that all its bindings have; names with several, or an unknown one, get none."""
+        """Give every name the type that all its bindings have. Names with several or unknown types get none."""
         for _ in range(_ROUNDS):
             found: dict[str, set[Type]] = {}
             for binding in bindings:
@@ -185,7 +185,7 @@ class _Reader:
         self.types = {}
 
     def _bound_type(self, binding: _Binding) -> Type | None:
-        """The type that a binding gives its name; None where it depends on a name that is not settled yet."""
+        """The type that a binding gives its name. None if it depends on a name whose type isn't known yet."""
         if binding.source is None:
             return UNKNOWN
         kind = self.infer(binding.source)
@@ -194,7 +194,7 @@ class _Reader:
         return _element(kind) if binding.looped else kind
 
     def infer(self, node: ast.expr) -> Type:
-        """An expression's type, `UNKNOWN` if it may be anything."""
+        """The type of an expression, or `UNKNOWN`."""
         match node:
             case ast.Constant():
                 return _type_of_value(node.value)
@@ -290,7 +290,7 @@ def _element(kind: Type) -> Type:
 
 
 def _fits(found: Type, wanted: Type, results: Mapping[str, ResultClass]) -> bool:
-    """Whether a value of type `found` may be given for `wanted`; only plain types and results are judged."""
+    """Whether a value of type `found` fits `wanted`. Only plain types and results are judged; others fit."""
     names = [member.name for member in (wanted.inner if wanted.name == "|" else (wanted,))]
     if not all(name in _PLAIN or name == "None" for name in names):
         return True
@@ -300,7 +300,7 @@ def _fits(found: Type, wanted: Type, results: Mapping[str, ResultClass]) -> bool
 
 
 def unknown_tool(name: str, catalog: Catalog) -> Problem:
-    """A call of something that is no tool."""
+    """The problem of a call that names no tool of the catalog."""
     return Problem("unknown-tool", f'calls "{name}", which is no tool', f"the tools are in {catalog.path.name}")
 
 
@@ -313,7 +313,7 @@ def _wrong(tool: Tool, message: str) -> Problem:
 
 
 def signature(tool: Tool) -> str:
-    """How a tool is called, as in `read_file(path: str)`."""
+    """A tool's signature, as in `read_file(path: str)`."""
     return f"{tool.name}({', '.join(_parameters(tool))})"
 
 

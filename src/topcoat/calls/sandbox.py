@@ -1,18 +1,18 @@
-"""Runs the code of an answer where it can do no harm: in Monty, a Python without files, network or processes.
+"""Executes the programs of an answer safely: in Monty, a Python without files, network or processes.
 
-Nothing else in topcoat runs code that a model wrote. Monty (pydantic-monty, its synchronous `Monty`) executes in worker
-processes: a worker that dies or hangs is replaced, and the next program runs as if nothing had happened. Before a
-program runs, its types are checked against the catalog's stubs, also on paths that it would not take; then each tool
-that it calls answers with a made-up result (`made_up_results`). Time stands still at 1 January 2026, sleeping takes
-none, and random numbers are the same in every run.
+Nothing else in topcoat executes code that a model wrote. Monty (pydantic-monty, its synchronous `Monty`) uses worker
+processes. A worker that dies or hangs is replaced, and the next program is executed as usual. Before a program starts,
+its types are checked against the catalog's stubs, also on paths that are never taken. Each tool that it calls returns a
+made-up result (`made_up_results`). The time is always 1 January 2026, sleeping takes no time, and random numbers are
+the same in every execution.
 
-What was tried against monty 1.4 (some 150 hostile programs) and what came of it: loops, huge lists and texts, deep
-nesting, recursion through special methods, `except BaseException` around a loop, endless printing and files end
-in an error inside the worker. Four kinds get past its own limits and kill or hang the worker, never this process:
-single operations on huge integers (`x*x` repeated, `math.gcd`) and long chains of partials hang it until it is killed a
-second after its time is up; one allocation above the limit, and type checking 50,000 `elif`s or `and`s, abort it. A
-worker that aborts writes one line to stderr. What monty doesn't bound is what reaches us, so the arguments of calls are
-measured here. It can't run generators (`yield`), inheritance, or tools handed to `map` and `sorted`.
+Some 150 hostile programs were tried against monty 1.4. Loops, huge lists and texts, deep nesting, recursion through
+special methods, `except BaseException` around a loop, endless printing and files end in an error inside the worker.
+Four kinds get past Monty's limits and kill or hang the worker, but never this process. Single operations on huge
+integers (`x*x` repeated, `math.gcd`) and long chains of partials hang it until it is killed a second after its time is
+up. One allocation above the limit, and type checking 50,000 `elif`s or `and`s, abort it. A worker that aborts writes
+one line to stderr. Monty doesn't limit the values that reach this process, so the arguments of calls are measured here.
+It can't execute generators (`yield`), inheritance, or tools passed to `map` and `sorted`.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ _OS_POLICY: Final[OSPolicy] = {
     "random_start": {"seed": 0},
 }
 _MOST_REQUESTS: Final = 1000
-"""Calls, look-ups and system calls of one program: the bound on what `Limits.calls` doesn't count."""
+"""The most requests of one program: calls, look-ups and system calls. `Limits.calls` counts tool calls only."""
 
 _LONGEST_PROBLEM: Final = 200
 _UNDEFINED: Final = re.compile("Name `(.+)` used when not defined")
 _Step = SyncSnapshot | str
-"""What a program asks for, or its end; a text says why it was stopped."""
+"""A program's next request, or its end. A text says why it was stopped."""
 
 _KINDS: Final[dict[ParameterKind, Any]] = {
     "positional_only": inspect.Parameter.POSITIONAL_ONLY,
@@ -77,8 +77,10 @@ _KINDS: Final[dict[ParameterKind, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the programs of one answer may take together: `seconds` and `calls`; and each: `memory` in bytes, and
-    `depth` of calls inside calls. `argument` is the most characters and items that one call may be given.
+    """The limits of programs. `seconds` and `calls` are for all programs of one answer together.
+
+    `memory` (in bytes) and `depth` (of calls inside calls) are for each program. `argument` is the most characters and
+    items in the arguments of one call.
     """
 
     seconds: float = 2.0
@@ -92,12 +94,12 @@ _LIMITS: Final = Limits()
 
 
 def sandbox_version() -> str:
-    """What ran the code: another version can give another score."""
+    """The version of the interpreter. Another version can give another score."""
     return f"pydantic-monty {version('pydantic-monty')}"
 
 
 class Sandbox:
-    """A place to run programs against the tools of `catalog`. A context manager; threads may share it.
+    """Executes programs with the tools of `catalog`. A context manager; threads may share it.
 
     Starting it takes some 50 ms, a program about 20 ms.
     """
@@ -108,7 +110,7 @@ class Sandbox:
         self._pool = Monty(min_processes=0)
 
     def __enter__(self) -> Sandbox:
-        """Raises `TopcoatError` if Monty doesn't work here: each answer would score 0 for it."""
+        """Start. Raises `TopcoatError` if Monty doesn't work here, because every answer would score 0."""
         self._pool.__enter__()
         try:
             with self._session(self._limits.seconds) as session:
@@ -123,7 +125,7 @@ class Sandbox:
         self._pool.__exit__(*reason)
 
     def run(self, programs: Sequence[str]) -> Run:
-        """Run `programs` one after the other, each in a fresh interpreter, up to the first that doesn't finish."""
+        """Execute `programs` in order, each in a fresh interpreter, up to the first that doesn't finish."""
         calls: list[Call] = []
         deadline = monotonic() + self._limits.seconds
         for index, text in enumerate(programs):
@@ -133,7 +135,7 @@ class Sandbox:
         return Run(tuple(calls))
 
     def _problem(self, program: _Program, seconds: float) -> str:
-        """Why `program` didn't finish in `seconds`, "" if it did."""
+        """Why `program` didn't finish within `seconds`, "" if it did."""
         if seconds <= 0:
             return _too_slow(self._limits)
         try:
@@ -143,7 +145,7 @@ class Sandbox:
             return _short(_problem(error, self._limits))
 
     def _session(self, seconds: float) -> MontySession:
-        """A fresh interpreter for a program that may take `seconds`."""
+        """A fresh interpreter for a program with a limit of `seconds`."""
         limits: ResourceLimits = {
             "max_feed_duration_secs": seconds,
             "max_memory": self._limits.memory,
@@ -160,7 +162,7 @@ class Sandbox:
 
 
 class _Tools:
-    """What a program finds outside itself: the tools and result classes of a catalog, by name."""
+    """The environment of a program: the tools and result classes of a catalog, by name."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -171,15 +173,15 @@ class _Tools:
 
 
 class _Program:
-    """One run of one program, the `index`th of its answer. `calls` are those of the answer so far, and grow."""
+    """One execution of a program, the `index`th of its answer. It appends to `calls`, those of the answer so far."""
 
     def __init__(self, text: str, index: int, tools: _Tools, limits: Limits, calls: list[Call]) -> None:
-        self.text = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+        self.text = text.encode("utf-8", "replace").decode()  # UTF-8 doesn't have half a surrogate pair
         self.index, self.tools, self.limits, self.calls = index, tools, limits, calls
         self.awaited: dict[int, object] = {}
 
     def run(self, session: MontySession) -> str:
-        """Why the program was stopped or not started, "" if it finished. Raises `MontyError` for all other ends."""
+        """Why the program was stopped or not started, "" if it finished. Raises `MontyError` if it failed."""
         try:
             return self.finish(session, check=True)
         except MontyTypingError as error:
@@ -196,7 +198,7 @@ class _Program:
         return ""
 
     def go_on(self, step: FunctionSnapshot | NameLookupSnapshot | FutureSnapshot) -> _Step:
-        """Give the program what it asks for; what it asks for next, or why it was stopped."""
+        """Answer the program's request. Return its next request, or why it was stopped."""
         if isinstance(step, FutureSnapshot):
             return step.resume({call: {"return_value": self.awaited[call]} for call in step.pending_call_ids})
         if isinstance(step, FunctionSnapshot) and not step.is_os_function and step.object_id is None:
@@ -229,9 +231,10 @@ class _Program:
 
 
 def _type_error(report: str) -> str:
-    """The first error of the type checker's report, "" if there is none that matters.
+    """The first relevant error in the type checker's report, "" if there is none.
 
-    Warnings don't, nor builtins that the checker doesn't know: it knows fewer than the interpreter (not `map`, `open`).
+    Warnings are irrelevant. So are unknown builtins, because the checker knows fewer than the interpreter (not `map`,
+    `open`).
     """
     for found in json.loads(report):
         name = _UNDEFINED.fullmatch(found["message"])
@@ -241,7 +244,7 @@ def _type_error(report: str) -> str:
 
 
 def _problem(error: MontyError, limits: Limits) -> str:
-    """Why a program ended in `error`."""
+    """What `error` says about the end of a program."""
     text = str(error)
     if isinstance(error, MontyCrashedError):
         return _too_slow(limits) if error.timed_out else "the code brought the sandbox down"
@@ -260,7 +263,7 @@ def _too_slow(limits: Limits) -> str:
 
 
 def _within(value: object, most: int) -> bool:
-    """Whether `value` holds at most `most` characters and items, counted without recursion."""
+    """Whether `value` has at most `most` characters and items, counted without recursion."""
     waiting, size = [value], 0
     while waiting and size <= most:
         here = waiting.pop()
@@ -286,7 +289,7 @@ def _signature(tool: Tool) -> inspect.Signature:
 
 
 def _stand_in(name: str) -> Callable[..., None]:
-    """A function called `name`: it stands for the tool where a program handles it as a value, and is never called."""
+    """A function with the name `name`. It stands for a tool that a program uses as a value. It is never called."""
 
     def tool() -> None: ...
 
@@ -295,7 +298,7 @@ def _stand_in(name: str) -> Callable[..., None]:
 
 
 def _unheard(stream: str, text: str) -> None:
-    """What a program prints goes nowhere."""
+    """Discard what a program prints."""
 
 
 def _short(text: str) -> str:

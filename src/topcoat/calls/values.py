@@ -1,4 +1,4 @@
-"""What is known of a Python value without running the program. The domain that `flow` computes in."""
+"""What is known of a Python value without executing the program. The domain that `flow` computes in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_TEXT = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Function:
-    """A function, lambda or class of the program, and the scope that it was made in."""
+    """A function, lambda or class of the program, and the scope that contains it."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
     scope: Scope
@@ -25,11 +25,11 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`taint` is a bit set: bit i is on if the result of call i may flow into the value.
+    """A value. `taint` is a bit set: bit i is on if the result of call i may flow into the value.
 
-    `literal` is the value itself where it is plain; `items` the parts of a list or tuple; `tools` the tools that the
-    value may be another name of; `function` what is entered when the value is called. `size` counts nested items and
-    keeps programs that double a list forty times from being followed.
+    `literal` is the value itself if it is plain. `items` are the parts of a list or tuple. `tools` are the tools that
+    the value may be another name of. `function` is entered when the value is called. `size` counts nested items, so
+    that a program that doubles a list forty times is given up.
     """
 
     taint: int = 0
@@ -42,14 +42,14 @@ class Value:
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """The names bound in a function or module. `outer` are those declared global or nonlocal."""
+    """The names that a function or module binds. `outer` are those declared global or nonlocal."""
 
     parent: Scope | None = None
     names: dict[str, Value] = field(default_factory=dict)
     outer: set[str] = field(default_factory=set)
 
     def owner(self, name: str) -> Scope | None:
-        """The scope that binds `name`, this one or one around it."""
+        """The scope that binds `name`: this one or one around it."""
         scope: Scope | None = self
         while scope is not None and name not in scope.names:
             scope = scope.parent
@@ -64,7 +64,7 @@ class Scope:
         scope.names[name] = value
 
     def pour(self, name: str, taint: int) -> None:
-        """Something with `taint` flows into the object that `name` stands for: what it holds is no longer known."""
+        """Let `taint` flow into the object that `name` refers to. Its contents are no longer known."""
         if owner := self.owner(name):
             before = owner.names[name]
             owner.names[name] = Value(before.taint | taint, tools=before.tools, function=before.function)
@@ -97,7 +97,7 @@ def join(one: Value, other: Value) -> Value:
 
 
 def sequence(values: list[Value], literal: object) -> Value:
-    """A list or tuple of `values`; `literal` is its plain value where all of them are plain."""
+    """A list or tuple of `values`. `literal` is its plain value if all of them are plain."""
     whole = union(values)
     size = 1 + sum(value.size for value in values)
     return whole if size > _MOST_ITEMS else replace(whole, items=tuple(values), literal=literal, size=size)
@@ -114,7 +114,7 @@ def element(value: Value) -> Value:
 
 
 def add(left: Value, right: Value) -> Value:
-    """`left + right`: kept as a literal where both are texts."""
+    """`left + right`, as a literal if both are texts."""
     a, b = left.literal, right.literal
     if isinstance(a, str) and isinstance(b, str) and len(a) + len(b) <= _LONGEST_TEXT:
         return Value(left.taint | right.taint, a + b)
@@ -122,7 +122,7 @@ def add(left: Value, right: Value) -> Value:
 
 
 def formatted(parts: list[Value]) -> Value:
-    """An f-string of `parts`: kept as a literal where all of them are texts or whole numbers."""
+    """An f-string of `parts`, as a literal if all of them are texts or whole numbers."""
     literals = [part.literal for part in parts]
     texts = [str(x) for x in literals if isinstance(x, str) or (isinstance(x, int) and abs(x) < 10**18)]
     known = len(texts) == len(literals) and sum(map(len, texts)) <= _LONGEST_TEXT

@@ -1,1 +1,1 @@
-"""What an answer is worth, beside what its case expects. Pure functions; nothing is run here."""
+"""Scorers: what an answer is worth, compared with what its case expects. Pure functions; nothing is executed here."""

@@ -1,6 +1,6 @@
-"""Looks for expected calls among those that an answer makes: names, arguments, order, and which uses which result.
+"""Finds the expected calls among those of an answer: names, arguments, order, and which call uses which result.
 
-Knows nothing of text or scores.
+Knows nothing of texts or scores.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ _MOST_STEPS = 10_000
 
 
 def missing_call(expected: Sequence[ExpectedCall], made: Sequence[Call], catalog: Catalog) -> str:
-    """What keeps `made` from holding all of `expected` in order, others between them or not; "" if nothing does.
+    """Why `made` doesn't contain all of `expected` in order; "" if it does. Other calls may come between them.
 
-    Each must be made through execute_code with its expected arguments, and use the results that it is expected to use,
-    directly or through other calls. Of several ways to match them, the reason is the one that came furthest.
+    Each call must go through execute_code, have the expected arguments, and use the results that it is expected to use,
+    directly or through other calls. If several ways to match them fail, the reason is that of the one that came
+    furthest.
     """
     return _Search(expected, made, catalog).missing()
 
 
 class _Search:
-    """Looks for the expected calls among those made, as a subsequence; remembers what the furthest attempt lacked."""
+    """Finds the expected calls as a subsequence of those made. Remembers what the furthest match lacked."""
 
     def __init__(self, expected: Sequence[ExpectedCall], made: Sequence[Call], catalog: Catalog) -> None:
         self.expected, self.made, self.catalog = expected, made, catalog
@@ -37,7 +38,7 @@ class _Search:
         self.reason = ""
 
     def missing(self) -> str:
-        """The first thing that is missing, "" if nothing is."""
+        """The first reason for a missing call; "" if no call is missing."""
         return "" if self._from(0, 0, []) else self.reason
 
     def _from(self, want: int, start: int, chosen: list[int]) -> bool:
@@ -81,7 +82,7 @@ class _Search:
 
 
 def _wrong_argument(expected: ExpectedCall, given: Mapping[str, object]) -> str:
-    """The first of `expected`'s arguments that isn't `given`, and what is given instead; "" if there is none."""
+    """The first argument of `expected` that differs from `given`, with both values; "" if none does."""
     for name, value in expected.args.items():
         if name not in given:
             return f"without {name}={_short(value)}"
@@ -106,7 +107,7 @@ def _equal(given: object, expected: object) -> bool:
 
 
 def _short(value: object) -> str:
-    """`value` for a reason: at most 60 characters. (A number can be too long for Python to spell.)"""
+    """`value` in at most 60 characters. (Python refuses to print numbers with too many digits.)"""
     try:
         text = repr(value)
     except (ValueError, RecursionError):

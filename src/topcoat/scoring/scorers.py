@@ -1,6 +1,6 @@
-"""Scores an answer against what its case expects. All scorers are here or in `texts`; none parses or runs anything.
+"""Scores an answer by what its case expects. All scorers are here or in `texts`. None parses or executes anything.
 
-`VERSION` is part of every evaluation's key: raise it when a change in scorers, parser or made-up results can change a
+`VERSION` is part of every evaluation's key. Raise it if a change of scorers, parser or made-up results can change a
 score.
 """
 
@@ -28,9 +28,10 @@ _IN_ORDER = "every expected call, in order"
 def tiered(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
     """Was the right tool chosen? Arguments don't count.
 
-    One tool expected: 1.0 called through execute_code; 0.5 called directly; 0.1 execute_code without it; else 0, which
-    is also what a wrong tool called directly gets. Several: the share of them that was called, in any order and either
-    way, plus 0.1 for execute_code, at most 1. None: 1.0 for an answer without any tool call.
+    If the case expects one tool: 1.0 if it is called through execute_code, 0.5 if it is called directly, 0.1 for
+    execute_code without it, else 0, also for a wrong tool that is called directly. If it expects several: the share of
+    them that is called, in any order and either way, plus 0.1 for execute_code, at most 1. If it expects none: 1.0 for
+    an answer without any call.
     """
     if len(expect.calls) > 1:
         return _several(expect, answer)
@@ -38,10 +39,10 @@ def tiered(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
 
 
 def calls(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
-    """Would it have worked? 1.0 if every expected call is there, else 0.
+    """Would the answer work? 1.0 if it makes every expected call, else 0.
 
-    They must come in order (others may come between), through execute_code, with the expected arguments, and each must
-    use the results it is expected to use, directly or through other calls.
+    The calls must be in order (others may come between) and go through execute_code with the expected arguments. Each
+    must use the results that it is expected to use, directly or through other calls.
     """
     if not expect.calls:
         return _silence(answer)
@@ -50,11 +51,11 @@ def calls(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
 
 
 def run(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
-    """Does it work? 1.0 if the code ran to its end and made every expected call, else 0.
+    """Does the answer work? 1.0 if its programs finished and made every expected call, else 0.
 
-    What `calls` asks of the text is asked of the calls that were really made, with the values that they were given:
-    loops and branches count as they ran. Which result a call uses is still read off the text. A field that no result
-    has keeps the code from running, also where it would not have been read.
+    The conditions are those of `calls`, applied to the calls that were really made and their values: loops and branches
+    count as they were executed. Which result a call uses is still read from the text. A program that reads a field that
+    no result has isn't executed at all, even if the field is in a branch that is never taken.
     """
     if not expect.calls:
         return _silence(answer)
@@ -78,7 +79,7 @@ SCORERS: Final[Mapping[str, Scorer]] = {
 }
 
 NEED_RUN: Final = frozenset({"run"})
-"""Scorers of answers that were run."""
+"""Scorers that need the answer's programs executed."""
 
 
 def _silence(answer: Answer) -> Scored:
@@ -109,7 +110,7 @@ def _several(expect: Expect, answer: Answer) -> Scored:
 
 
 def _matched(wanted: Sequence[tuple[str, ...]], made: Sequence[str]) -> set[int]:
-    """Which of `wanted` can be paired off with calls in `made`: a largest matching, by augmenting paths (Kuhn)."""
+    """Which of `wanted` can be paired with calls in `made`: a largest matching, by augmenting paths (Kuhn)."""
     owner: dict[int, int] = {}
 
     def place(want: int, tried: set[int]) -> bool:
@@ -132,12 +133,12 @@ def _named(made: Sequence[Call]) -> str:
 
 
 def _noted(reason: str, answer: Answer) -> str:
-    """The reason, with the parser's first problem: it often explains the score."""
+    """The reason with the parser's first problem, which often explains the score."""
     return f"{reason} ({answer.problems[0]})" if answer.problems else reason
 
 
 def _traced(made: Sequence[Call], read: Sequence[Call]) -> list[Call]:
-    """The calls that were made, with the results they use as `read` off the text at the same places."""
+    """The calls that were made, with the results that the calls `read` from the text at the same places use."""
     origins = [_origin(call, read) for call in made]
     return [
         replace(call, uses=frozenset(j for j in range(i) if origin is not None and origins[j] in read[origin].uses))
@@ -146,7 +147,7 @@ def _traced(made: Sequence[Call], read: Sequence[Call]) -> list[Call]:
 
 
 def _origin(call: Call, read: Sequence[Call]) -> int | None:
-    """Which of the calls that were read this one is: at its place or, inside an f-string, at least on its line.
+    """The position in `read` of the call at the same place or, inside an f-string, at least on the same line.
 
     (Before Python 3.12 the columns inside f-strings are wrong.)
     """

@@ -1,7 +1,7 @@
-"""Scores what an answer says, not what it calls: for cases that ask for words, a format or a document.
+"""Scores an answer's text instead of its calls, for cases that ask for words, a format or a document.
 
-Patterns are those of JSON Schema (ECMA 262, searched anywhere, `(?i)` allowed), in an engine that gives up on a pattern
-that would backtrack for ever; Python's own can't be stopped.
+Patterns are those of JSON Schema (ECMA 262, searched anywhere, `(?i)` allowed). Their engine gives up on a pattern that
+backtracks for ever; Python's own engine can't be stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*)\n```", re.DOTALL)
 
 
 def exact(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
-    """1.0 if the answer is the expected text, but for thoughts and for space around it; else 0."""
+    """1.0 if the answer without its thoughts and surrounding space is the expected text, else 0."""
     expected = expect.exact or ""
     if answer.text.strip() == expected.strip():
         return 1.0, "the expected text"
@@ -31,13 +31,13 @@ def exact(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
 
 
 def regex(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
-    """1.0 if the expected pattern is found in the answer without its thoughts; else 0."""
+    """1.0 if the answer without its thoughts contains the expected pattern, else 0."""
     pattern = expect.regex or ""
     return (1.0, "the pattern is found") if found_in(answer.text, pattern) else (0.0, f"nothing is like {pattern}")
 
 
 def json_schema(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
-    """1.0 if the answer is a JSON document, bare or in one fence, that the expected schema allows; else 0."""
+    """1.0 if the answer is a JSON document, bare or in one fence, that fits the expected schema, else 0."""
     fence = _FENCE.fullmatch(answer.text.strip())
     try:
         document = json.loads(fence[1] if fence else answer.text, parse_constant=_no_constant)
@@ -54,7 +54,7 @@ def json_schema(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
 
 
 def found_in(text: str, pattern: str) -> bool:
-    """Whether `pattern`, which the suite's loader has read, is found somewhere in `text`."""
+    """Whether `text` contains `pattern`, which the suite's loader has checked."""
     return _validator(canonical_json({"pattern": pattern})).is_valid(_plain(text))
 
 
@@ -68,7 +68,7 @@ def _no_constant(name: str) -> None:
 
 
 def _plain(text: str) -> str:
-    """`text` without halves of surrogate pairs, which are no characters."""
+    """`text` without halves of surrogate pairs, which aren't characters."""
     return text.encode("utf-8", "replace").decode()
 
 
