@@ -1,1 +1,1 @@
-"""What a user writes: project, phase, suite, catalog, example. Reading only; nothing here runs or stores anything."""
+"""What a user writes: project, phase, suite, catalog, example. Nothing here executes or stores anything."""

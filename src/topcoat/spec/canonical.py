@@ -9,9 +9,10 @@ __all__ = ["canonical_json", "digest_of"]
 
 
 def canonical_json(value: object) -> str:
-    """`value` as JSON with sorted keys, no spaces and no escapes: the same text on every machine and run.
+    """`value` as JSON with sorted keys, no spaces and no escapes: always the same text, on every machine.
 
-    Raises `ValueError` for NaN and the infinities, which JSON can't hold, and `TypeError` for what isn't JSON at all.
+    Raises `ValueError` for NaN and the infinities, which JSON doesn't have, and `TypeError` for other values that JSON
+    doesn't have.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 

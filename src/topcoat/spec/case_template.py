@@ -1,10 +1,10 @@
-"""Templates of cases: questions with slots, and the names that fill them. `topcoat suite expand` makes cases of them.
+"""Case templates: questions with slots, and the names that fill them. `topcoat suite expand` makes cases from them.
 
-[names]                                # new in every case of a template, and in no training data
+[names]                                # a new one in every case of a template, none from training data
 noun = ["abacus", "sundial", ...]
 file = ["{noun}.md", "docs/{noun}_{noun2}.md"]
 
-[choices]                              # anything goes
+[choices]                              # values may repeat
 count = [3, 5, 10]
 
 [[template]]
@@ -42,11 +42,11 @@ _KEPT = ("category", "scorer", "max_tokens")
 
 
 class CaseTemplate(Section):
-    """[[template]]: a case with slots; what the keys mean is said by `Case`. `name` becomes the family of its cases.
+    """[[template]]: a case with slots. `Case` documents the keys. `name` becomes the family of its cases.
 
-    Slots may stand in the texts of `prompt`, `messages`, `system` and `expect`, but for the names of tools. In a
-    pattern, a value stands for itself. An argument, or a value of a JSON schema, that is nothing but a slot keeps the
-    type of its choice.
+    The texts of `prompt`, `messages`, `system` and `expect` may have slots, except the names of tools. In a pattern, a
+    value is matched literally. If an argument, or a value of a JSON schema, is only a slot, it keeps the type of its
+    choice.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=['"read-file"'])]
@@ -65,12 +65,12 @@ class CaseTemplate(Section):
 
     @property
     def wording(self) -> str:
-        """The question with its slots left blank."""
+        """The question with blank slots."""
         blank = dict.fromkeys(self.asked_slots, "_")
         return str(_texts([self.system, self.prompt, *(self.messages or [])], blank))
 
     def filled(self, values: Mapping[str, Value]) -> dict[str, Any]:
-        """The keys of the case that these values make, as far as they are written. Raises `KeyError`."""
+        """The template's keys, filled with these values. Raises `KeyError`."""
         written = {key: getattr(self, key) for key in _KEPT if key in self.model_fields_set}
         asked = {key: _texts(getattr(self, key), values) for key in ("prompt", "messages", "system")}
         expect = {key: _expected(key, value, values) for key, value in self.expect.items()}
@@ -78,7 +78,7 @@ class CaseTemplate(Section):
 
 
 class TemplateFile(Section):
-    """A file of templates. `names` are values that must be new, or patterns of other lists; `choices` any values."""
+    """A file of templates. `names` are new values, or patterns of other lists. `choices` are any values."""
 
     names: dict[ListName, Annotated[list[Name], Field(min_length=1)]] = Field(default_factory=dict)
     choices: dict[ListName, Annotated[Choices, Field(min_length=1)]] = Field(default_factory=dict)
@@ -93,7 +93,7 @@ class TemplateFile(Section):
 
 @dataclass(frozen=True, slots=True)
 class CaseTemplates:
-    """A file of templates that fits its catalog; every slot has a list, and no list is made of itself."""
+    """A file of templates that fits its catalog. Every slot has a list, and no list contains itself."""
 
     source: TomlSource
     names: Mapping[str, list[str]]
@@ -101,11 +101,11 @@ class CaseTemplates:
     templates: tuple[CaseTemplate, ...]
 
     def where(self, template: CaseTemplate) -> Where:
-        """The line on which a template is named."""
+        """The line with a template's name."""
         return self.source.where("template", self.templates.index(template), "name")
 
     def case(self, template: CaseTemplate, values: Mapping[str, Value], **keys: object) -> Case:
-        """The case that these values make, with more `keys` of it. Raises `InvalidInput` if they make none."""
+        """The case with these values and further `keys`. Raises `InvalidInput` if they make no valid case."""
         data = {**keys, **template.filled(values)}
         try:
             return Case.model_validate(data)
@@ -118,7 +118,7 @@ class CaseTemplates:
 def load_templates(path: Path, catalog: Catalog) -> CaseTemplates:
     """The templates written in `path`, whose expected calls must be to tools of `catalog`.
 
-    Raises `InvalidInput` with every mistake of the file. What a template expects is checked with the first value of
+    Raises `InvalidInput` with every mistake of the file. A template's expectation is checked with the first value of
     each list.
     """
     source = parse_toml(path)
@@ -139,7 +139,7 @@ def load_templates(path: Path, catalog: Catalog) -> CaseTemplates:
 
 
 Lists = Mapping[str, list[Any]]
-"""The lists of a file by name, choices too, as far as they are lists at all."""
+"""The lists of a file by name, choices included. Values that aren't lists are left out."""
 
 
 def _lists(data: Mapping[str, Any]) -> Lists:
@@ -154,7 +154,7 @@ def _lists(data: Mapping[str, Any]) -> Lists:
 
 
 def _good_templates(data: Mapping[str, Any]) -> list[tuple[int, CaseTemplate]]:
-    """The templates that can be read, of a file that can't."""
+    """The valid templates of an invalid file."""
     rows = data.get("template")
     good = []
     for index, row in enumerate(rows if isinstance(rows, list) else ()):
@@ -164,7 +164,7 @@ def _good_templates(data: Mapping[str, Any]) -> list[tuple[int, CaseTemplate]]:
 
 
 def _repeated(source: TomlSource, key: Literal["name", "prompt"], good: list[tuple[int, str]]) -> list[Mistake]:
-    """Two templates of one name, or with one wording: their cases couldn't be told apart, or would not be new."""
+    """A mistake for each template that repeats another's name or wording: their cases would be alike."""
     first: dict[str, int] = {}
     mistakes = []
     for index, text in good:
@@ -177,7 +177,7 @@ def _repeated(source: TomlSource, key: Literal["name", "prompt"], good: list[tup
 
 
 def _list_mistakes(source: TomlSource, name: str, lists: Lists) -> Iterator[Mistake]:
-    """Slots in the patterns of a list that no list fills, or that lead back to it; slots in choices."""
+    """The mistakes of a list: slots without a list, slots that lead back to it, and slots in choices."""
     table = "names" if ("names", name) in source.lines else "choices"
     for index, pattern in enumerate(lists[name]):
         where = source.where(table, name, index)
@@ -192,7 +192,7 @@ def _list_mistakes(source: TomlSource, name: str, lists: Lists) -> Iterator[Mist
 
 
 def _reached(name: str, lists: Lists) -> set[str]:
-    """The lists that a list is made of, itself among them."""
+    """The lists that a list is made of, including itself."""
     found, left = {name}, [name]
     while left:
         inner = {list_of(slot) for slot in slots(lists.get(left.pop(), []))} - found
@@ -222,7 +222,7 @@ def _no_list(key: str, slot: str, where: Where, lists: Lists) -> Mistake:
 def _case_mistakes(
     source: TomlSource, index: int, template: CaseTemplate, lists: Lists, catalog: Catalog
 ) -> list[Mistake]:
-    """What is wrong with the case that a template makes of the first values."""
+    """The mistakes of the case that a template makes from the first values."""
     used = dict.fromkeys([*template.asked_slots, *slots(template.expect)])
     data = {"id": template.name, **template.filled({slot: _first(list_of(slot), lists) for slot in used})}
     try:
@@ -234,7 +234,7 @@ def _case_mistakes(
 
 
 def _first(name: str, lists: Lists, above: frozenset[str] = frozenset()) -> Value:
-    """The first value of a list; for one that is missing, broken or made of itself, its name."""
+    """The first value of a list. If the list is missing, broken or contains itself, its name."""
     values = lists.get(name)
     if not values or name in above or not isinstance(values[0], Value):
         return name
@@ -248,7 +248,7 @@ def _texts(value: JsonValue, values: Mapping[str, Value]) -> JsonValue:
 
 
 def _expected(key: str, value: JsonValue, values: Mapping[str, Value]) -> JsonValue:
-    """One key of `expect`, filled: each text as what it is there."""
+    """One key of `expect`, filled. Each text is filled as its place demands."""
     if key == "regex":
         return _mapped(value, lambda text: fill_pattern(text, values))
     if key == "json_schema":

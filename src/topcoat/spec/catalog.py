@@ -33,7 +33,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `returns` is its result's type; an `is_async` tool's result is awaited."""
+    """A function that the model may call. `returns` is its result's type. An `is_async` tool's result is awaited."""
 
     name: str
     parameters: tuple[Parameter, ...]
@@ -44,25 +44,25 @@ class Tool:
 
     @property
     def positional(self) -> list[str]:
-        """The parameters that can be given by position, in order."""
+        """The positional parameters, in order."""
         return [p.name for p in self.parameters if p.kind in ("positional_only", "positional_or_keyword")]
 
     @property
     def required(self) -> list[Parameter]:
-        """The parameters that every call gives."""
+        """The parameters that every call must give."""
         return [p for p in self.parameters if not p.has_default and p.kind not in ("var_positional", "var_keyword")]
 
     def accepts(self, name: str) -> bool:
-        """Whether the tool can be given a parameter called `name`."""
+        """Whether the tool takes an argument called `name`."""
         return any(p.kind == "var_keyword" or (p.name == name and p.kind != "var_positional") for p in self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class ResultClass:
-    """What a tool returns: field names and their types, inherited fields first.
+    """The class of a result: field names and their types, inherited fields first.
 
-    `methods` can be called on it; each has the type of what it returns. A property counts as a field. `defaults`
-    are the plain values that the stub gives to fields. An `is_dict` class is a TypedDict: its fields are keys.
+    `methods` has each method's return type. A property counts as a field. `defaults` are the plain values that the stub
+    gives to fields. An `is_dict` class is a TypedDict: its fields are keys.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Catalog:
 
     @property
     def digest(self) -> str:
-        """sha256 of what the stubs mean: moving lines or editing comments doesn't change it."""
+        """sha256 of the stubs' meaning. Moving lines or editing comments doesn't change it."""
         tools = [
             [
                 t.name,
@@ -108,7 +108,7 @@ def load_catalog(path: Path) -> Catalog:
 
 
 def parse_catalog(source: str, path: Path) -> Catalog:
-    """The catalog in `source`; `path` is only named in messages. Raises `InvalidInput`."""
+    """The catalog in `source`. Messages name `path`. Raises `InvalidInput`."""
     try:
         return _Reader(path).read(_parse(source, path), source)
     except (RecursionError, MemoryError):
@@ -126,7 +126,7 @@ def _parse(source: str, path: Path) -> ast.Module:
 
 
 class _Reader:
-    """Walks one module and gathers tools, results and mistakes."""
+    """Walks one module and collects tools, result classes and mistakes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -195,14 +195,14 @@ _ALLOWED = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Pass)
 
 
 def _is_constant(node: ast.stmt) -> bool:
-    """A docstring, `...`, or a type alias."""
+    """Whether the statement is a docstring, `...`, or a type alias."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     return type(node).__name__ == "TypeAlias"  # Python 3.12 and later
 
 
 def _members(node: ast.ClassDef) -> Iterator[tuple[str, Type, int, bool]]:
-    """Name, type, line, and whether it is a method, of everything that the class defines."""
+    """Each member of the class: name, type, line, and whether it is a method."""
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             yield item.target.id, type_of(item.annotation), item.lineno, False
@@ -217,7 +217,7 @@ def _members(node: ast.ClassDef) -> Iterator[tuple[str, Type, int, bool]]:
 
 
 def _defaults(node: ast.ClassDef) -> dict[str, object]:
-    """The values of the class's fields, where they are written as JSON could write them; `...` is none."""
+    """The values of the class's fields that are plain literals, without `...`."""
     values: dict[str, object] = {}
     for item in node.body:
         if not isinstance(item, ast.Assign | ast.AnnAssign) or item.value is None:
@@ -225,7 +225,7 @@ def _defaults(node: ast.ClassDef) -> dict[str, object]:
         try:
             value = ast.literal_eval(item.value)
             canonical_json(value)
-        except (ValueError, TypeError):  # `...`, or an expression: a stub isn't run
+        except (ValueError, TypeError):  # `...`, or an expression: stubs aren't executed
             continue
         targets = item.targets if isinstance(item, ast.Assign) else [item.target]
         values |= {target.id: value for target in targets if isinstance(target, ast.Name)}

@@ -1,4 +1,4 @@
-"""A training example: one dialogue a line, in mlx-lm's chat format with a few extra keys that mlx-lm ignores."""
+"""A training example: one dialogue a line, in mlx-lm's chat format, with a few extra keys that mlx-lm ignores."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Example", "LocatedExample", "Message", "load_examples"]
 
 
 class Example(BaseModel):
-    """One dialogue to learn from. `weight` multiplies the loss of its trained tokens, beside other new examples:
-    how much of the loss is replay doesn't depend on it.
+    """One dialogue to train on. `weight` multiplies the loss of its trained tokens, relative to other new examples.
 
-    Extra keys are kept, not refused: the file stays a data set that mlx-lm and other tools read.
+    Weights don't change the share of replay in the loss. Extra keys are kept, not refused, so that mlx-lm and other
+    tools can read the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
@@ -44,17 +44,17 @@ class Example(BaseModel):
 
     @property
     def digest(self) -> str:
-        """sha256 of the dialogue alone: examples that differ in category or weight only are the same example."""
+        """sha256 of the dialogue alone. Examples that differ only in category or weight are the same example."""
         return digest_of(self.dialogue())
 
     def dialogue(self) -> list[dict[str, Any]]:
-        """The turns as a chat template takes them."""
+        """The turns in a chat template's form."""
         return [message.as_dict() for message in self.messages]
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedExample:
-    """An example and the line it stands on."""
+    """An example and its line."""
 
     example: Example
     where: Where

@@ -1,4 +1,4 @@
-"""One turn of a dialogue, and the order that turns may come in. Shared by training examples and evaluation cases."""
+"""One turn of a dialogue, and the allowed order of turns. Examples and cases share it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Message(BaseModel):
-    """A turn in mlx-lm's chat format. Extra keys are kept: chat templates read keys of their own."""
+    """A turn in mlx-lm's chat format. Extra keys are kept, because chat templates read keys of their own."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
@@ -33,7 +33,7 @@ class Message(BaseModel):
         return self
 
     def as_dict(self) -> dict[str, Any]:
-        """The turn as a chat template takes it: only the keys that were written, extra ones included."""
+        """The turn in a chat template's form: only the keys that were written, extra ones included."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -47,9 +47,9 @@ _MAY_FOLLOW: dict[Role | None, tuple[Role, ...]] = {
 
 
 def order_problems(messages: Sequence[Message], *, last: tuple[Role, ...]) -> list[tuple[str, str]]:
-    """What is wrong with the order of `messages`, as (key, message) pairs; a dialogue must end with a role of `last`.
+    """The mistakes in the order of `messages`, as (key, message) pairs. A dialogue must end with a role of `last`.
 
-    An optional system turn comes first; then user and assistant turns alternate; tool turns may come between an
+    An optional system turn comes first. Then user and assistant turns alternate. Tool turns may come between an
     assistant turn and the next one.
     """
     if not messages:

@@ -1,4 +1,4 @@
-"""A phase: what to train on, how, how to fuse, and what the gate asks for. Written by hand or by `topcoat plan`."""
+"""A phase: its data, training, fuse and gate. A person or `topcoat plan` writes it."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class PhaseSection(Section):
 
 
 class DataSpec(Section):
-    """[data]: `train` files, relative to the project; `valid` is a percentage of them ("10%") or a file.
+    """[data]: `train` are files, relative to the project. `valid` is a percentage of them ("10%") or a file.
 
-    `replay` is the share of each epoch drawn from earlier phases' data. `quota` is how many examples of a category the
-    plan asked for.
+    `replay` is the share of each epoch that is drawn from earlier phases' data. `quota` is the number of examples that
+    the plan asked for, by category.
     """
 
     train: list[Name] = Field(min_length=1, examples=['["data/NAME.jsonl"]'])
@@ -79,13 +79,13 @@ class DataSpec(Section):
 
     @property
     def valid_share(self) -> float | None:
-        """The share of the training data to hold out, in 0..1; None if `valid` is a file."""
+        """The share of the training data for validation, in 0..1. None if `valid` is a file."""
         match = _PERCENT.fullmatch(self.valid.strip())
         return float(match[1]) / 100 if match else None
 
     @property
     def valid_file(self) -> str | None:
-        """The validation file as written; None if `valid` is a percentage."""
+        """The validation file as written. None if `valid` is a percentage."""
         return self.valid if self.valid_share is None else None
 
 
@@ -101,13 +101,13 @@ class LoraSpec(Section):
 class TrainSpec(Section):
     """[train]: mlx-lm's names and meanings.
 
-    `iters`, `steps_per_eval` and `save_every` count iterations (micro-batches); `warmup` counts updates, of which
-    there is one every `grad_accumulation_steps` iterations. `num_layers` and `val_batches` are -1 for all. `patience`
-    counts validations without improvement; 0 never stops early. `mask` says which assistant turns are trained when
-    `mask_prompt` is on. `max_grad_norm` clips the global norm; None leaves it.
+    `iters`, `steps_per_eval` and `save_every` count iterations (micro-batches). `warmup` counts updates; there is one
+    every `grad_accumulation_steps` iterations. `num_layers` and `val_batches` are -1 for all. `patience` counts
+    validations without improvement; 0 never stops early. `mask` says which assistant turns are trained if `mask_prompt`
+    is on. `max_grad_norm` clips the global norm; None doesn't clip.
 
     With several learning rates, or several `seeds` (in place of `seed`), an attempt trains an adapter with each of them
-    and goes on with the one whose validation loss is lowest.
+    and continues with the one with the lowest validation loss.
     """
 
     iters: AtLeastOne = 300
@@ -158,21 +158,21 @@ class TrainSpec(Section):
 
     @property
     def updates(self) -> int:
-        """How many optimizer updates `iters` iterations make."""
+        """The number of optimizer updates in `iters` iterations."""
         return self.iters // self.grad_accumulation_steps
 
 
 Packing = Literal["auto", "none", 2, 3, 4, 5, 6, 8]
 Bits = int | None
-"""Bits per weight of a packed module; None is unquantized."""
+"""Bits per weight of a packed module. None is unquantized."""
 
 
 class FuseSpec(Section):
     """[fuse]: `bits` of the adapted modules in the fused model; "none" leaves them unquantized.
 
     "auto" takes the fewest bits that keep `min_survival` (share of the delta) and `max_kl` (nats per token). `modules`
-    sets the bits of some: {"mlp.down_proj" = 8} for every module whose name ends so. `rounding = "compensated"` lets
-    the roundings of a linear module make up for each other on what the training rows put into it.
+    sets the bits of some modules: {"mlp.down_proj" = 8} for every module whose name ends so. With `rounding =
+    "compensated"`, a linear module's rounding errors compensate each other on the inputs of the training rows.
     """
 
     bits: Packing = "auto"
@@ -182,17 +182,17 @@ class FuseSpec(Section):
     rounding: Literal["nearest", "compensated"] = "nearest"
 
     def modules_bits(self, module: str) -> Literal["auto", "none"] | int:
-        """The bits asked for the module with this full name; of several that fit, the longest name decides."""
+        """The bits for the module with this full name. If several keys of `modules` fit, the longest one decides."""
         fitting = [name for name in self.modules if module == name or module.endswith(f".{name}")]
         return self.modules[max(fitting, key=len)] if fitting else self.bits
 
 
 class GateSpec(Section):
-    """[gate]: the scores to reach by category, and the categories that may not fall by more than `tolerance`.
+    """[gate]: the target scores by category, and the categories that may not fall by more than `tolerance`.
 
-    `evidence` is what a fall beyond the tolerance needs to block: "any" takes it as it is, "confirmed" asks that the
-    paired test also calls the category confirmed worse. `min_format` is the share of answers that must call tools
-    through execute_code alone, at each of the project's [eval] temperatures.
+    `evidence` says when a larger fall blocks: with "any" always, with "confirmed" only if the paired test also finds
+    the category confirmed worse. `min_format` is the share of answers that must call tools through execute_code alone,
+    at each of the project's [eval] temperatures.
     """
 
     target: dict[Name, Share] = Field(default_factory=dict)
@@ -215,14 +215,14 @@ class GateSpec(Section):
 
 
 class RetrySpec(Section):
-    """[retry]: how often to try, and what the learning rate is multiplied with after a discarded attempt."""
+    """[retry]: the most attempts, and the factor of the learning rate after a discarded attempt."""
 
     max_attempts: AtLeastOne = 3
     learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 class PhaseSpec(Section):
-    """A phase file, complete: every default is filled in."""
+    """A phase file with every default filled in."""
 
     phase: PhaseSection = PhaseSection()
     data: DataSpec
@@ -233,7 +233,7 @@ class PhaseSpec(Section):
 
     @property
     def digest(self) -> str:
-        """sha256 of everything that can change the outcome; `note` can't. Written-out defaults change nothing."""
+        """sha256 of everything that can change the result, so without `note`. Written-out defaults don't change it."""
         return digest_of(_comparable(self))
 
     def learning_rates(self, attempt: int) -> list[float]:
@@ -257,7 +257,7 @@ def diff(old: PhaseSpec, new: PhaseSpec) -> list[str]:
 
 
 def phase_name(path: Path) -> str:
-    """The phase's name: the file's name without its suffix. Raises `InvalidInput` if it can't name a folder."""
+    """The phase's name: the file's name without its suffix. Raises `InvalidInput` if no folder can have this name."""
     name = path.stem
     if not _NAME.fullmatch(name):
         raise InvalidInput(
@@ -269,7 +269,7 @@ def phase_name(path: Path) -> str:
 
 
 def load_phase(path: Path, root: Path | None = None) -> PhaseSpec:
-    """The phase written in `path`. With `root`, the project's folder, the data files it names must also exist there.
+    """The phase in the file `path`. With `root`, the project's folder, its data files must exist there.
 
     Raises `InvalidInput` with every mistake of the file.
     """

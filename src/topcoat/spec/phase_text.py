@@ -1,4 +1,4 @@
-"""A phase as the text of its file: the opposite of `load_phase`, for phases that a person goes on editing."""
+"""A phase as the text of its file, the opposite of `load_phase`. People continue to edit the text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALWAYS = {
     "gate": {"no_regression", "tolerance"},
     "retry": {"max_attempts", "learning_rate_factor"},
 }
-"""Keys that are written out even where they have their default: those that people change."""
+"""Keys that are written out even with their default value, because people change them."""
 _DEFAULTS: Mapping[str, type[Section]] = {
     "phase": PhaseSection,
     "data": DataSpec,
@@ -34,15 +34,16 @@ _DEFAULTS: Mapping[str, type[Section]] = {
 
 
 def phase_text(spec: PhaseSpec, remarks: Mapping[str, str] | None = None) -> str:
-    """The TOML of `spec`: what differs from the defaults, and what people change. `remarks` stand beside their keys,
-    written as "train.iters".
+    """The TOML of `spec`: the keys that differ from the defaults, and those that people change.
+
+    `remarks` are comments by key ("train.iters").
     """
     tables = _tables("", spec.model_dump(mode="json", exclude_none=True))
     return "\n".join(text for name, keys in tables.items() if (text := _table(name, keys, remarks or {})))
 
 
 def _tables(name: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every table by its name, with the keys that are no tables themselves."""
+    """Every table by its name, with the keys that aren't tables themselves."""
     inner = {key: value for key, value in keys.items() if isinstance(value, dict)}
     found = {name: {key: value for key, value in keys.items() if key not in inner}}
     for key, value in inner.items():
@@ -72,5 +73,5 @@ def _value(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    """A TOML basic string; DEL is the one character that JSON leaves as it is and TOML doesn't."""
+    """A TOML basic string. It differs from JSON in one character: TOML must escape DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -35,8 +35,8 @@ _MODEL_FOLDERS = ("models", "model", "weights", "checkpoints")
 class ProjectSection(Section):
     """[project]: paths are relative to the project's folder.
 
-    `base` is a model folder or a Hugging Face id; `system_prompt` is a file, or "" for none; `history` lists the data
-    that the root already learned from, which replay draws on.
+    `base` is a model folder or a Hugging Face id. `system_prompt` is a file, or "" for none. `history` lists the data
+    that the root was trained on, for replay.
     """
 
     name: Name = Field(examples=['"my-tools"'])
@@ -48,9 +48,9 @@ class ProjectSection(Section):
 
 
 class EvalSection(Section):
-    """[eval]: with more than `max_errors` questions that a server leaves unanswered, an evaluation is void.
+    """[eval]: if a server leaves more than `max_errors` questions unanswered, the evaluation is void.
 
-    `temperatures` are those at which the format of the answers is measured, with `samples` answers a case above 0.
+    The format of answers is measured at each of `temperatures`, with `samples` answers a case above 0.
     """
 
     max_errors: Annotated[int, Field(ge=0)] = 5
@@ -64,7 +64,7 @@ class EvalSection(Section):
 
 
 class ProjectSpec(Section):
-    """`topcoat.toml`, complete."""
+    """`topcoat.toml` with every default filled in."""
 
     project: ProjectSection
     eval: EvalSection = Field(default_factory=EvalSection)
@@ -72,10 +72,10 @@ class ProjectSpec(Section):
 
 @dataclass(frozen=True, slots=True)
 class ProjectSettings:
-    """A project whose files are all there. Paths are absolute.
+    """A project whose files all exist. Paths are absolute.
 
-    `base` is a folder, or text if it is a Hugging Face id. `system_prompt` is the text itself, with `\\n` line ends and
-    none at the end.
+    `base` is a folder, or text if it is a Hugging Face id. `system_prompt` is the text itself, with `\\n` between lines
+    and no line end at its end.
     """
 
     root: Path
@@ -94,7 +94,7 @@ class ProjectSettings:
 def find_project(start: Path) -> Path:
     """The nearest folder with a `topcoat.toml`, from `start` upwards. Raises `InvalidInput` if there is none.
 
-    A `start` that doesn't exist is refused too: a mistyped one would find the project that it was meant to leave.
+    It also refuses a `start` that doesn't exist: a mistyped folder would silently find the project around it.
     """
     begin = start.absolute()
     if not begin.exists():
@@ -129,9 +129,9 @@ def load_settings(folder: Path) -> ProjectSettings:
 
 
 class _Files:
-    """Resolves the paths of `topcoat.toml` and gathers what is wrong with them.
+    """Resolves the paths of `topcoat.toml` and collects their mistakes.
 
-    With `os.path`, whose checks are false for names that no file can have, where `Path`'s raise.
+    It uses `os.path`: for impossible file names, its checks return False where those of `Path` raise.
     """
 
     def __init__(self, root: Path, source: TomlSource) -> None:
@@ -182,7 +182,7 @@ class _Files:
 
 
 def is_hub_id(value: str, root: Path) -> bool:
-    """Whether `value` reads as OWNER/NAME on the Hugging Face hub, and not as a path from `root`."""
+    """Whether `value` is an OWNER/NAME on the Hugging Face hub instead of a path from `root`."""
     return "/" in value and bool(_HUB_ID.fullmatch(value)) and not _looks_like_a_path(value, root)
 
 

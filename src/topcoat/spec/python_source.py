@@ -6,8 +6,8 @@ import ast
 import threading
 import warnings
 
-# Before Python 3.13 all threads share one count of how deep a tree is. Where a garbage collection lets another
-# thread parse half-way, a sound source ends in `SystemError: AST constructor recursion depth mismatch`.
+# Before Python 3.13, all threads share one counter of the tree's depth. If a garbage collection lets another thread
+# parse in between, a correct source ends in `SystemError: AST constructor recursion depth mismatch`.
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -18,7 +18,7 @@ def parse_module(source: str) -> ast.Module:
     `MemoryError` (nested too deeply).
     """
     with _ONE_AT_A_TIME, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a stray escape in a text is no business of ours
+        warnings.simplefilter("ignore")  # such as for an invalid escape in a text
         return ast.parse(source)
 
 

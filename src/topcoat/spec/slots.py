@@ -1,6 +1,6 @@
-"""The slots of a template's texts: `{file}` stands for a value of the list `file`, `{file2}` for another one of it.
+"""The slots in a template's texts: `{file}` stands for a value of the list `file`, `{file2}` for another one.
 
-`{{file}}` is the text `{file}`. Other braces are braces: `\\d{2,3}` and `{"a": 1}` hold no slot.
+`{{file}}` is the text `{file}`. Other braces are braces: `\\d{2,3}` and `{"a": 1}` have no slot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PATTERN_SYNTAX = re.compile(r"[\^$\\.*+?()\[\]{}|/]")
 
 
 def slots(value: JsonValue) -> Iterator[str]:
-    """The slots in every text of `value`, keys included, in order, as often as they are there."""
+    """The slots in all texts of `value`, keys included, in order and with repetitions."""
     if isinstance(value, str):
         yield from (match[2] for match in _SLOT.finditer(value) if match[2])
     elif isinstance(value, list):
@@ -37,17 +37,17 @@ def list_of(slot: str) -> str:
 
 
 def fill(text: str, values: Mapping[str, Value]) -> str:
-    """`text` with the values of its slots. Raises `KeyError` for a slot that has none."""
+    """`text` with the values of its slots. Raises `KeyError` for a slot without a value."""
     return _fill(text, values, _written)
 
 
 def fill_pattern(text: str, values: Mapping[str, Value]) -> str:
-    """`fill` for a pattern (ECMA 262): a value in it is found as it is, whatever signs it has."""
+    """`fill` for a pattern (ECMA 262). It matches values literally, whatever characters they have."""
     return _fill(text, values, lambda value: _PATTERN_SYNTAX.sub(r"\\\g<0>", _written(value)))
 
 
 def fill_typed(text: str, values: Mapping[str, Value]) -> Value:
-    """`fill`, but a text that is nothing but one slot becomes its value: a number stays a number."""
+    """`fill`, but a text that is only a slot becomes its value: a number stays a number."""
     match = _SLOT.fullmatch(text)
     return values[match[2]] if match and match[2] else fill(text, values)
 
@@ -57,5 +57,5 @@ def _fill(text: str, values: Mapping[str, Value], written: Callable[[Value], str
 
 
 def _written(value: Value) -> str:
-    """A value as a user would say it; true and false as in TOML."""
+    """A value as a user writes it; true and false as in TOML."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""A suite: the cases that a model is evaluated on, one a line, and what each expects."""
+"""A suite: the cases that models are evaluated on, one a line, and their expectations."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite", "
 class ExpectedCall(Section):
     """A tool call that a right answer makes.
 
-    `tool` is a name or a list of names that are all right. `args` are exact values by parameter name, `match` patterns
-    that must be found in texts; parameters not named may be anything. `uses` are the indices of earlier expected calls
-    whose result this call must use.
+    `tool` is a name, or a list of names that are all right. `args` are exact values by parameter name. `match` are
+    patterns for texts by parameter name. Other parameters may have any value. `uses` are the indices of earlier
+    expected calls whose results this call must use.
     """
 
     tool: Name | Annotated[list[Name], Field(min_length=1)]
@@ -47,11 +47,11 @@ class ExpectedCall(Section):
 
 
 class Expect(Section):
-    """What a right answer is. Each scorer reads one key, which must be there, alone.
+    """What a right answer is. Each scorer needs exactly one key.
 
-    `calls`, for tiered, calls and run: these calls, in this order; none at all: the answer calls no tool. `exact`: this
-    text. `regex`: a text in which this pattern is found (JSON Schema's kind, ECMA 262). `json_schema`: a document that
-    this schema allows; it can't refer to other files.
+    `calls`, for tiered, calls and run: these calls, in this order. An empty list: the answer calls no tool. `exact`:
+    this text. `regex`: a text that contains this pattern (of JSON Schema's kind, ECMA 262). `json_schema`: a document
+    that fits this schema, which can't refer to other files.
     """
 
     calls: list[ExpectedCall] = Field(default_factory=list, examples=['[{"tool": "NAME"}]'])
@@ -83,7 +83,7 @@ class Case(Section):
     """One question of a suite. Exactly one of `prompt` and `messages` is set.
 
     `system` replaces the project's system prompt. `family` names the template that made the case: cases of a family
-    are not independent. `headline` cases make up the headline score; `reserve` cases are asked only where a category is
+    are not independent. `headline` cases count in the headline score. `reserve` cases are asked only where a change is
     suspected, before the verdict.
     """
 
@@ -124,10 +124,10 @@ class Case(Section):
         return self
 
     def dialogue(self, system_prompt: str) -> list[dict[str, Any]]:
-        """The turns to answer, as a chat template takes them.
+        """The turns to answer, in a chat template's form.
 
-        They begin with the dialogue's own system turn, or `system`, or the project's `system_prompt`: the first of
-        them that is there, and none if that text is empty.
+        The first one is the dialogue's own system turn, or else `system`, or else the project's `system_prompt`. An
+        empty text gives no system turn.
         """
         messages = self.messages or [Message(role="user", content=self.prompt)]
         turns = [message.as_dict() for message in messages]
@@ -138,7 +138,7 @@ class Case(Section):
 
     @property
     def text(self) -> str:
-        """Everything the user says, for comparison with training data."""
+        """All of the user's words, for comparison with training data."""
         if self.messages is None:
             return self.prompt or ""
         return "\n".join(m.content for m in self.messages if m.role == "user" and m.content)
@@ -146,7 +146,7 @@ class Case(Section):
 
 @dataclass(frozen=True)
 class Suite:
-    """The cases of a suite, in order; `lines` are their lines in `path`."""
+    """The cases of a suite, in order. `lines` are their lines in `path`."""
 
     path: Path
     cases: tuple[Case, ...]
@@ -154,21 +154,21 @@ class Suite:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the parsed cases: spaces, key order and written-out defaults don't change it."""
+        """sha256 of the parsed cases. Spaces, key order and written-out defaults don't change it."""
         return digest_of([case.model_dump(mode="json") for case in self.cases])
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The categories in the order in which they first appear."""
+        """The categories in order of their first case."""
         return tuple(dict.fromkeys(case.category for case in self.cases))
 
     def where(self, case_id: str) -> Where:
-        """The line of the case called `case_id`; the file alone if there is no such case."""
+        """The line of the case `case_id`, or the file alone if there is no such case."""
         lines = {case.id: line for case, line in zip(self.cases, self.lines, strict=False)}
         return Where(self.path, lines.get(case_id))
 
     def require(self, categories: Iterable[str], where: Where | None) -> None:
-        """Raise `InvalidInput` if one of `categories`, named at `where`, has no case: it could never be measured."""
+        """Raise `InvalidInput` if one of `categories`, which `where` names, has no case to measure it."""
         missing = [name for name in dict.fromkeys(categories) if name not in self.categories]
         mistakes = [
             Mistake(
@@ -185,7 +185,7 @@ class Suite:
 def load_suite(path: Path, catalog: Catalog) -> Suite:
     """The suite written in `path`, whose expected calls must be to tools of `catalog`.
 
-    Raises `InvalidInput` with every mistake of the file: also two cases with one id, and tools and parameters that the
+    Raises `InvalidInput` with every mistake of the file, including repeated ids, and tools and parameters that the
     catalog doesn't have.
     """
     lines, mistakes = read_jsonl(path, Case)
@@ -210,7 +210,7 @@ def _repeated_ids(lines: list[Line[Case]]) -> list[Mistake]:
 
 
 def unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[Mistake]:
-    """The tools and parameters of an expected call, written at `where`, that the catalog doesn't have."""
+    """The tools and parameters of an expected call at `where` that the catalog doesn't have."""
     mistakes = [
         Mistake(
             f'expect.calls: no tool is called "{name}"',
@@ -240,8 +240,8 @@ def _pattern_fault(pattern: str) -> str:
 
 
 def _schema_fault(schema: Mapping[str, JsonValue]) -> str:
-    """What is wrong with a JSON schema, "" if nothing is."""
-    from jsonschema_rs import ValidationError, validator_for  # takes 30 ms, and few suites have a schema
+    """The fault of a JSON schema, "" if it has none."""
+    from jsonschema_rs import ValidationError, validator_for  # takes 30 ms, and few suites need it
 
     try:
         validator_for(dict(schema), offline=True)

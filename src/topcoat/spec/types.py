@@ -1,4 +1,4 @@
-"""The types that a catalog's stubs write, parsed once."""
+"""The types in a catalog's stubs, parsed once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["UNKNOWN", "Type", "plain", "type_of"]
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A type. `text` is its source, "" where none is written.
+    """A type. `text` is its source, "" if there is none.
 
     `name` is the name without its module: "list" of `list[int]`, "|" of a union (also one written `Optional` or
-    `Union`), "..." of an ellipsis, "" where it can't be told. `inner` are the types in the brackets, or those that a
-    union joins. `literal` is the first value of a `Literal`.
+    `Union`), "..." of an ellipsis, "" if it is unknown. `inner` are the types in the brackets, or those that a union
+    joins. `literal` is the first value of a `Literal`.
     """
 
     text: str
@@ -37,12 +37,12 @@ UNKNOWN = Type("", "")
 
 
 def plain(name: str) -> Type:
-    """The type that is nothing but a name, such as `int`."""
+    """The type that consists of a name, such as `int`."""
     return Type(name, name)
 
 
 def type_of(node: ast.expr | None) -> Type:
-    """The type that an annotation writes; a quoted one loses its quotes. `UNKNOWN` if there is none."""
+    """The type of an annotation, without quotes around it. `UNKNOWN` if there is none."""
     match node:
         case None:
             return UNKNOWN

@@ -1,1 +1,1 @@
-"""Reading what a user wrote: every mistake at once, each with its file and line."""
+"""Reads what a user wrote, and reports every mistake at once, each with its file and line."""

@@ -1,4 +1,4 @@
-"""The JSON documents of a file: one a line, or written over several lines one after the other."""
+"""The JSON documents of a file: one a line, or each over several lines."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["content_after", "read_documents"]
 
 
 def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake]]:
-    """Every document and the line on which it begins, and a mistake for each place where there is none.
+    """Every document with its first line, and every mistake.
 
-    After a mistake, reading goes on at the next line that could begin a document. Raises `InvalidInput` if the file
-    can't be read as text.
+    After a mistake, reading continues at the next line that could begin a document. Raises `InvalidInput` if the file
+    isn't text.
     """
     text = read_text(path)
     decoder = json.JSONDecoder()
@@ -45,7 +45,7 @@ def content_after(text: str, position: int) -> int:
 
 
 def _next_line(text: str, position: int) -> int:
-    """Where the next line begins that starts with a bracket."""
+    """The position of the next line that starts with a bracket."""
     while (position := text.find("\n", position) + 1) > 0:
         if text[position : position + 1] in ("{", "["):
             return position

@@ -1,4 +1,4 @@
-"""Reads what a user wrote and says everything that is wrong with it at once, each mistake with its file and line."""
+"""Reads the files that a user wrote, and collects every mistake with its file and line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 M = TypeVar("M", bound=BaseModel)
 
 MAX_DEPTH = 100
-"""Levels of tables and lists in one document. Far above any honest file, far below Python's recursion limit."""
+"""The most levels of tables and lists in a document: far above any real file, far below Python's recursion limit."""
 
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONG_NUMBER = re.compile(r"\d{4000,}")
@@ -48,19 +48,19 @@ class TomlSource:
     lines: dict[KeyPath, int]
 
     def read(self, model: type[M]) -> tuple[M | None, list[Mistake]]:
-        """The `model` that is written here, or None and every mistake, by line."""
+        """The file as a `model`, or None and every mistake, by line."""
         try:
             return model.model_validate(self.data), []
         except ValidationError as error:
             return None, self.mistakes(error, self.data, model)
 
     def mistakes(self, error: ValidationError, data: object, model: type[BaseModel], *key: str | int) -> list[Mistake]:
-        """What `error` says of `data`, which stands under `key`, by line."""
+        """The mistakes in `data`, the value of `key`, that `error` describes, by line."""
         found = [Mistake(f.message, self.where(*key, *f.path), f.hint) for f in findings(error, data, model, "toml")]
         return sorted(found, key=_line_number)
 
     def where(self, *key: str | int) -> Where:
-        """The line of a key, or of the nearest table around it that is written out."""
+        """The line of a key, or of the nearest written table around it."""
         written = (self.lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.lines)
         return Where(self.path, next(written, None))
 
@@ -74,7 +74,7 @@ class Line(Generic[M]):
 
 
 def read_toml(path: Path, model: type[M]) -> tuple[M, TomlSource]:
-    """The `model` written in a TOML file, and the file itself. Raises `InvalidInput` with every mistake of the file."""
+    """A TOML file as a `model`, and its source. Raises `InvalidInput` with every mistake of the file."""
     source = parse_toml(path)
     value, mistakes = source.read(model)
     if value is None:
@@ -83,7 +83,7 @@ def read_toml(path: Path, model: type[M]) -> tuple[M, TomlSource]:
 
 
 def parse_toml(path: Path) -> TomlSource:
-    """A TOML file that isn't empty. Raises `InvalidInput` if it can't be read as such."""
+    """The source of a TOML file. Raises `InvalidInput` if it is empty or invalid."""
     source = read_text(path)
     try:
         data = tomllib.loads(source)
@@ -107,9 +107,9 @@ def load_jsonl(path: Path, model: type[M]) -> list[Line[M]]:
 
 
 def read_jsonl(path: Path, model: type[M]) -> tuple[list[Line[M]], list[Mistake]]:
-    """The good lines of a JSONL file and the mistakes in the others, for callers that check more before they raise.
+    """The valid lines of a JSONL file and the mistakes in the others, for callers that check more before they raise.
 
-    Empty lines are skipped; a file with nothing else is a mistake. Raises `InvalidInput` only if the file can't be
+    Empty lines are skipped. A file without other lines is a mistake. Raises `InvalidInput` only if the file can't be
     read at all.
     """
     rows = [(Where(path, number), raw) for number, raw in enumerate(_read_bytes(path).split(b"\n"), 1)]
@@ -138,7 +138,7 @@ def read_rows(rows: Iterable[tuple[Where, bytes]], path: Path, model: type[M]) -
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark. Raises `InvalidInput` if it can't be read as such."""
+    """The text of a UTF-8 file, without a byte order mark. Raises `InvalidInput` if it can't be read or decoded."""
     raw = _read_bytes(path)
     try:
         return raw.decode("utf-8")
@@ -163,7 +163,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _like_named(path: Path) -> str:
-    """A hint for a missing file: a neighbour with a similar name, or a look at the folder."""
+    """A hint for a missing file: a file with a similar name, or a command that lists the folder."""
     folder = path.parent
     try:
         names = sorted(entry.name for entry in folder.iterdir())
@@ -174,7 +174,7 @@ def _like_named(path: Path) -> str:
 
 
 class _Unreadable(Exception):
-    """A line that is no JSON object."""
+    """A line that isn't a JSON object."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -233,7 +233,7 @@ def _encodable(data: object) -> bool:
 
 
 def _depth(data: object) -> int:
-    """How many tables and lists lie inside each other at most."""
+    """The number of levels of tables and lists."""
     level: list[object] = [data]
     depth = 0
     while level := [item for item in level if isinstance(item, dict | list)]:
@@ -243,7 +243,7 @@ def _depth(data: object) -> int:
 
 
 def _toml_mistake(path: Path, source: str, error: ValueError) -> Mistake:
-    """A syntax error in plain words. `tomllib` stops at the first, so there is only ever one."""
+    """A syntax error in plain words. `tomllib` stops at the first one, so a file has one at most."""
     text = str(error)
     position = _POSITION.search(text)
     if position is None:

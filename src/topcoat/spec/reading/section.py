@@ -1,4 +1,4 @@
-"""The base of every table that a user writes, and how a check that spans several keys names the key at fault."""
+"""The base of every table that a user writes. A check of several keys can say which key is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Section(BaseModel):
 
 
 def refuse(problems: Iterable[tuple[str, str]]) -> None:
-    """Raise the error of a validator if there are `problems`, each a key (dotted; "" for the table) and what is wrong.
+    """Raise a validator's error if there are `problems`: pairs of a key (dotted; "" for the table) and a message.
 
     The loader turns each problem into a mistake with the line of its key.
     """
@@ -34,6 +34,6 @@ def refuse(problems: Iterable[tuple[str, str]]) -> None:
 
 
 def repeated(key: str, values: Sequence[str] | Sequence[float]) -> list[tuple[str, str]]:
-    """A problem for each of a list's values that is in it before."""
+    """A problem for each value of a list that repeats an earlier one."""
     names = [f'"{value}"' if isinstance(value, str) else f"{value:g}" for value in values]
     return [(f"{key}.{i}", f"{name} is listed twice") for i, name in enumerate(names) if values[i] in values[:i]]

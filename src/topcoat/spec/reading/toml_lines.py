@@ -1,6 +1,6 @@
-"""On which line of a TOML source each key stands: what `tomllib` knows and doesn't tell.
+"""Finds the line of each key in a TOML source, which `tomllib` doesn't tell.
 
-Only for sources that `tomllib` has accepted: nothing is checked a second time.
+Only for sources that `tomllib` has accepted: nothing is checked again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STRINGS = (
 def key_lines(source: str) -> dict[KeyPath, int]:
     """The line, from 1, of every table, key and array element of `source`.
 
-    A table that is only implied (`a` in `[a.b]`) stands where it is first mentioned.
+    An implied table (`a` in `[a.b]`) has the line of its first mention.
     """
     scanner = _Scanner(source)
     scanner.document()
@@ -37,9 +37,9 @@ def key_lines(source: str) -> dict[KeyPath, int]:
 
 
 def repeated_key(source: str) -> tuple[KeyPath, int, int] | None:
-    """The first key or table that is written twice, and both its lines; `source` is otherwise valid.
+    """The first key or table that is written twice, and its two lines. `source` is otherwise valid.
 
-    None if there is none, or if it can't be told.
+    None if there is none, or if it can't be found.
     """
     scanner = _Scanner(source)
     try:
@@ -50,13 +50,13 @@ def repeated_key(source: str) -> tuple[KeyPath, int, int] | None:
 
 
 class _Scanner:
-    """Walks the source once, from `at` on."""
+    """Walks the source once, from the position `at`."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.at = 0
         self.lines: dict[KeyPath, int] = {}
-        self.lengths: dict[KeyPath, int] = {}  # of the arrays of tables seen so far
+        self.lengths: dict[KeyPath, int] = {}  # lengths of the arrays of tables so far
         self.opened: set[KeyPath] = set()  # tables with a header of their own
         self.repeated: tuple[KeyPath, int, int] | None = None
         self.newlines = [i for i, char in enumerate(source) if char == "\n"]
@@ -74,7 +74,7 @@ class _Scanner:
             self.skip(_BLANK)
 
     def header(self, bracket: str) -> KeyPath:
-        """`[a.b]` or `[[a.b]]`; gives the path of the table that it opens."""
+        """Read `[a.b]` or `[[a.b]]`. Return the path of the table that it opens."""
         line = self.line()
         self.at += len(bracket)
         keys = self.key()
@@ -102,7 +102,7 @@ class _Scanner:
         return (*path, self.lengths[path] - 1) if path in self.lengths else path
 
     def pair(self, table: KeyPath) -> None:
-        """`a.b = value`"""
+        """Read `a.b = value`."""
         line = self.line()
         path = table
         keys = self.key()
@@ -116,7 +116,7 @@ class _Scanner:
         self.value(path)
 
     def key(self) -> list[str]:
-        """A key's parts; leaves the scanner after the spaces that follow it."""
+        """Read a key and the spaces after it. Return its parts."""
         parts: list[str] = []
         while True:
             self.skip(_SPACE)
@@ -176,7 +176,7 @@ class _Scanner:
         raise self.unexpected()
 
     def skip(self, pattern: re.Pattern[str]) -> str:
-        """Go past what `pattern` matches here, and give it back."""
+        """Skip the match of `pattern` at this position, and return it."""
         match = pattern.match(self.source, self.at)
         if match is None:
             raise self.unexpected()

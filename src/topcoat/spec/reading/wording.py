@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in plain words: which key, what it must be, what it is, and what was perhaps meant."""
+"""Puts pydantic's errors in plain words: the key, what it must be, what it is, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong at `path` of the data; `message` begins with the key as the user writes it."""
+    """An error at `path` of the data, in words. `message` begins with the key as the user writes it."""
 
     path: KeyPath
     message: str
@@ -48,7 +48,7 @@ class Finding:
 
 
 def findings(error: ValidationError, data: object, model: type[BaseModel], notation: Notation) -> list[Finding]:
-    """Everything that `error` says about `data`, which was to become a `model`, once each."""
+    """The errors of `data`, which isn't a valid `model`, in words and each once."""
     errors = [_Located.of(details, data) for details in error.errors(include_url=False)]
     found: dict[Finding, None] = {}
     for located in _without_lesser_branches(errors):
@@ -59,7 +59,7 @@ def findings(error: ValidationError, data: object, model: type[BaseModel], notat
 
 @dataclass(frozen=True, slots=True)
 class _Located:
-    """A pydantic error with its place in the data. `branch`: it speaks for one of several allowed types only."""
+    """A pydantic error with its place in the data. `branch`: the error concerns one of several allowed types only."""
 
     details: ErrorDetails
     path: KeyPath
@@ -67,7 +67,7 @@ class _Located:
 
     @classmethod
     def of(cls, details: ErrorDetails, data: object) -> _Located:
-        """Walk the data along pydantic's `loc`, leaving out the tags that name branches of a union."""
+        """Walk the data along pydantic's `loc`, without the tags of a union's branches."""
         path: KeyPath = ()
         branch = False
         here: object = data
@@ -88,7 +88,7 @@ def _holds(data: object, part: str | int) -> bool:
 
 
 def _without_lesser_branches(errors: list[_Located]) -> Iterator[_Located]:
-    """Of a union's branches, the one that got further, into the data or past its type, is the one that was meant."""
+    """Keep the errors of one branch of a union: the one that got furthest into the data is probably meant."""
     for error in errors:
         rivals = [e for e in errors if e.branch and e.path[: len(error.path)] == error.path]
         deeper = any(len(e.path) > len(error.path) for e in rivals)
@@ -183,7 +183,7 @@ def _unknown(path: KeyPath, value: object, model: type[BaseModel], notation: Not
 
 
 def _place(place: tuple[tuple[str, ...], str], value: object, notation: Notation, *, alone: bool = False) -> str:
-    """A key as the user would write it; `alone` leaves out the table that it is in."""
+    """A key as the user writes it. `alone` leaves out its table."""
     table, name = place
     if notation == "json":
         return f'"{name}"' if alone else f'"{".".join((*table, name))}"'
@@ -207,7 +207,7 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, alone, in a list or beside None."""
+    """The model in a field's type, alone, in a list or in a union with None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _inner_model(part))), None)
@@ -226,7 +226,7 @@ def _table(path: KeyPath) -> str:
 
 
 def _kind(name: str, notation: Notation) -> str:
-    """What a pydantic type error asks for: TOML's tables are JSON's objects."""
+    """The expected type of a pydantic error, in the words of TOML (table) or JSON (object)."""
     kind = _KINDS[name]
     return "an object" if notation == "json" and kind == "a table" else kind
 
@@ -236,7 +236,7 @@ def _number(value: float) -> str:
 
 
 def _shown(value: object, notation: Notation) -> str:
-    """A value, short enough for a message."""
+    """A value, shortened for a message."""
     if isinstance(value, Mapping):
         return _kind("dict_type", notation)
     if isinstance(value, list):
