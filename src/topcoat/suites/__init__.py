@@ -1,1 +1,1 @@
-"""Suites: cases are asked, answers scored, scores summed up and compared."""
+"""Suites: asks cases, scores answers, sums up and compares scores."""

@@ -1,7 +1,7 @@
-"""How firmly a model keeps to execute_code when answers are drawn at random, as most servers do by default.
+"""Measures how often a model keeps to execute_code if answers are sampled, as most servers do by default.
 
-A model can call every tool rightly at temperature 0 and still leave the format at 0.7, where its second choices show.
-Only cases whose right answer calls a tool say something about that.
+A model can call every tool correctly at temperature 0 and still leave the format at 0.7, where its second choices
+appear. Only cases whose right answer calls a tool are counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Draw", "format_shares", "in_format", "samples"]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One answer to `case`, drawn at `temperature`; None if there is none."""
+    """One answer to `case`, drawn at `temperature`. `answer` is None if there is none."""
 
     case: Case
     temperature: float
@@ -29,14 +29,14 @@ class Draw:
 
 
 def in_format(answer: Answer) -> bool:
-    """Whether the answer calls execute_code, and nothing else directly. What the code does is another question."""
+    """Whether the answer calls execute_code, and nothing else directly. The code itself doesn't matter."""
     return answer.blocks == len(answer.programs) > 0
 
 
 def samples(cases: Sequence[Case], system_prompt: str, spec: EvalSection) -> list[tuple[Case, Question]]:
-    """What to ask at every temperature above 0: each case `spec.samples` times.
+    """The questions at every temperature above 0: each case `spec.samples` times.
 
-    A question's seed comes from its case and its number alone: other cases of the suite don't change its answer.
+    A question's seed depends on its case and its number alone, so other cases of the suite don't change its answer.
     """
     return [
         (case, _sample(case, system_prompt, temperature, number))
@@ -49,7 +49,7 @@ def samples(cases: Sequence[Case], system_prompt: str, spec: EvalSection) -> lis
 
 
 def format_shares(draws: Sequence[Draw], spec: EvalSection) -> list[FormatShare]:
-    """The share of the answers in the format, at each temperature at which there was an answer."""
+    """The share of answers in the format, at each temperature with an answer."""
     shares = []
     for temperature in spec.temperatures:
         own = [draw for draw in draws if draw.temperature == temperature and draw.case.expect.calls]
@@ -69,6 +69,6 @@ def format_shares(draws: Sequence[Draw], spec: EvalSection) -> list[FormatShare]
 
 
 def _sample(case: Case, system_prompt: str, temperature: float, number: int) -> Question:
-    seed = zlib.crc32(f"{number} {case.id}".encode()) >> 1  # 31 bits: more is not a seed to every server
+    seed = zlib.crc32(f"{number} {case.id}".encode()) >> 1  # 31 bits: some servers refuse larger seeds
     name = f"{case.id} (sample {number} at temperature {temperature:g})"
     return Question(name, case.dialogue(system_prompt), case.max_tokens, temperature, seed)

@@ -1,7 +1,7 @@
 """Answers from a server that speaks OpenAI's chat completions: mlx_lm.server, Ollama, vLLM, LM Studio and others.
 
-What passes is tried again: dropped connections, 408, 425, 429 and 5xx, answers that aren't a chat completion. A request
-that fails in the end leaves its question unanswered. A request that ran out of time isn't repeated: it has cost enough.
+Temporary failures are tried again: dropped connections, 408, 425, 429 and 5xx, responses that aren't a chat completion.
+If the last try fails, the question stays unanswered. A request that ran out of time isn't repeated: it has cost enough.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from topcoat.suites.source import Question, Reply, Unanswered
 __all__ = ["CONCURRENCY", "KEY_VARIABLE", "TIMEOUT", "Endpoint"]
 
 KEY_VARIABLE = "TOPCOAT_API_KEY"
-"""The environment variable that holds the API key of a server that wants one."""
+"""The environment variable with the API key, for servers that want one."""
 CONCURRENCY = 8
 TIMEOUT = 120.0
 
@@ -36,10 +36,11 @@ _PASSING = {408, 425, 429}
 
 
 class Endpoint:
-    """The model called `model` on the server at `url`; a source of answers.
+    """A source of answers: the model called `model` on the server at `url`.
 
-    `concurrency` requests are open at a time, each for at most `timeout` seconds; `pause` seconds pass before a second
-    try, twice as many before each further one. With more than `max_errors` questions unanswered, the rest isn't asked.
+    `concurrency` requests are open at a time, each for at most `timeout` seconds. `pause` seconds pass before the
+    second try, twice as many before each further one. After more than `max_errors` unanswered questions, the rest
+    isn't asked.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Endpoint:
         max_errors: int = 0,
         pause: float = 0.5,
     ) -> None:
-        """Raises InvalidInput if `url` is no address of a server, or `key` can't be sent."""
+        """Raises InvalidInput if `url` isn't the address of a server, or if `key` can't be sent."""
         self.url = _chat_url(url)
         self.model = model
         if not (key.isascii() and key.isprintable()):
@@ -66,7 +67,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The model and the server, without a password that the URL may hold."""
+        """The model and the server, without a password in the URL."""
         return f"{self.model} at {self.url.netloc.decode()}"
 
     def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
@@ -77,7 +78,7 @@ class Endpoint:
         replies: dict[int, Reply] = {}
         failed: dict[str, str] = {}
         places = asyncio.Semaphore(self._concurrency)
-        timeout = httpx2.Timeout(None, connect=_CONNECT)  # the whole request has a limit of its own
+        timeout = httpx2.Timeout(None, connect=_CONNECT)  # `timeout` limits the whole request
         async with httpx2.AsyncClient(headers=self._headers, timeout=timeout) as client:
 
             async def one(index: int) -> int:
@@ -102,7 +103,7 @@ class Endpoint:
         return [replies[index] for index in range(len(questions))]
 
     async def _reply(self, client: httpx2.AsyncClient, question: Question) -> Reply:
-        """The answer, after as many tries as it is worth."""
+        """The reply, after several tries if necessary."""
         reason = ""
         for tried in range(1, _TRIES + 1):
             wait = min(_LONGEST_WAIT, self._pause * 2 ** (tried - 1) * random.uniform(0.5, 1.0))
@@ -131,7 +132,7 @@ class Endpoint:
         return Unanswered(f"{reason}, {_TRIES} times")
 
     def _body(self, question: Question) -> dict[str, object]:
-        """Every setting that servers have different defaults for is sent."""
+        """The request's body. It sets everything for which servers have different defaults."""
         return {
             "model": self.model,
             "messages": question.messages,
@@ -158,7 +159,7 @@ class Endpoint:
 
 
 def _chat_url(text: str) -> httpx2.URL:
-    """The address of the chat completions below a base URL, with or without its /v1."""
+    """The address of the chat completions under a base URL, which may end in /v1."""
     try:
         url = httpx2.URL(text.strip())
     except httpx2.InvalidURL as error:
@@ -195,16 +196,16 @@ class _Usage(BaseModel):
 
 
 class _ChatCompletion(BaseModel):
-    """What is read of a response."""
+    """The parts of a response that topcoat reads."""
 
     choices: list[_Choice] = Field(min_length=1)
     usage: _Usage | None = None
 
 
 def _completion(content: bytes) -> Completion:
-    """The answer in a response, as the text that the model would have written. Raises ValidationError.
+    """The answer in a response, as the text that the model wrote. Raises ValidationError.
 
-    A call that the server has taken out of the text is put back as JSON in its tag, where it is read as any other.
+    A call that the server took out of the text is put back as JSON in its tag, where the parser reads it.
     """
     response = _ChatCompletion.model_validate_json(content)
     choice = response.choices[0]
@@ -215,7 +216,7 @@ def _completion(content: bytes) -> Completion:
         for call in message.tool_calls or ()
     ]
     if choice.finish_reason == "tool_calls" and not calls:
-        calls = [""]  # mlx_lm.server drops a call that it can't read
+        calls = [""]  # mlx_lm.server drops a call that it can't parse
     parts = [f"<think>{thought}</think>"] if thought else []
     parts += [message.content] if message.content else []
     parts += [f"<tool_call>{call}</tool_call>" for call in calls]
@@ -227,13 +228,13 @@ def _completion(content: bytes) -> Completion:
 
 
 def _said(response: httpx2.Response) -> str:
-    """The first words of a response that is no success."""
+    """The first words of an error response."""
     words = " ".join(response.text.split())
     return f" ({words[:200]})" if words else ""
 
 
 def _retry_after(response: httpx2.Response) -> float:
-    """The seconds that the server asks to wait: a number or a date (RFC 9110, 10.2.3); 0 if it doesn't say."""
+    """The seconds that the server asks to wait: a number or a date (RFC 9110, 10.2.3); 0 if it doesn't ask."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)

@@ -1,4 +1,4 @@
-"""Evaluates a model on a suite: ask, parse, score, sum up. Knows no model; a source answers."""
+"""Evaluates a model on a suite: ask, parse, score, sum up. Knows no model; a source gives the answers."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def evaluate(
     model_name: str,
     spec: EvalSection = _GREEDY,
 ) -> EvalResult:
-    """The scores on every case of `suite` that isn't kept in reserve, averaged over the cases that were answered.
+    """The scores on every case of `suite` outside the reserve. Means are over the answered cases.
 
-    Scores are those of the greedy answers; at the temperatures of `spec`, only the format of the answers is looked at.
+    Scores are those of the greedy answers. At the temperatures of `spec`, only the format of answers is measured.
     Raises what the source raises, and EndpointFault if a category has no answered case.
     """
     start = perf_counter()
@@ -86,7 +86,7 @@ def evaluate(
 def evaluation_key(
     engine: Engine, model: Path, suite: Suite, catalog: Catalog, system_prompt: str, spec: EvalSection = _GREEDY
 ) -> str:
-    """A digest of everything that determines the scores: two evaluations with one key have the same result."""
+    """A digest of everything that determines the scores. Evaluations with the same key have the same result."""
     return digest_of(
         {
             "engine": engine.name,
@@ -102,13 +102,13 @@ def evaluation_key(
 
 
 def score_text(case: Case, text: str, catalog: Catalog) -> Score:
-    """The score of one answer to `case`; where its scorer needs it, the code in it is run."""
+    """The score of one answer to `case`. Its programs are executed if the scorer needs it."""
     (answer,) = _answers([case], [text], catalog)
     return _score(case, answer, text, catalog)
 
 
 def _answers(cases: Sequence[Case], texts: Sequence[str], catalog: Catalog) -> list[Answer]:
-    """What the texts hold; where a case's scorer needs it, also how the code in it runs."""
+    """The parsed texts. Their programs are executed if the case's scorer needs it."""
     answers = [parse(text, catalog.tools.keys()) for text in texts]
     if not any(case.scorer in NEED_RUN for case in cases):
         return answers
@@ -137,7 +137,7 @@ def _score(case: Case, answer: Answer, text: str, catalog: Catalog) -> Score:
 
 
 def _require_answers(answered: Sequence[tuple[Case, Completion]], failed: Sequence[tuple[Case, Unanswered]]) -> None:
-    """Raise EndpointFault for a category without any answer: it would be missing from the result."""
+    """Raise EndpointFault for a category without any answer, because the result would lack it."""
     known = {case.category for case, _ in answered}
     for case, reply in failed:
         if case.category not in known:

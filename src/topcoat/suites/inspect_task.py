@@ -1,4 +1,4 @@
-"""A suite as an Inspect AI task, for its model providers and its log viewer.
+"""A suite as a task of Inspect AI, for its model providers and its log viewer.
 
     inspect eval topcoat/suite -T project=DIR --model PROVIDER/MODEL
 
@@ -42,7 +42,7 @@ __all__ = ["suite"]
 def suite(project: str = ".") -> Task:
     """The suite of the project around the folder `project`, without its reserve cases.
 
-    Temperature is 0 unless the command line says otherwise. Raises what opening the project raises.
+    The temperature is 0 unless the command line sets it. Raises what opening the project raises.
     """
     with open_project(Path(project)) as opened:
         found, catalog, prompt = opened.suite, opened.catalog, opened.settings.system_prompt
@@ -68,7 +68,7 @@ def suite(project: str = ".") -> Task:
 
 @solver
 def answer(max_tokens: dict[str, int]) -> Solver:
-    """One answer, of as many tokens as the case with this id allows."""
+    """Asks for one answer, with the token limit of the case. `max_tokens` is by the case's id."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         return await generate(state, max_tokens=max_tokens[str(state.sample_id)])
@@ -78,7 +78,7 @@ def answer(max_tokens: dict[str, int]) -> Solver:
 
 @scorer(metrics=[grouped(mean(), "category", all_label="all cases"), stderr(cluster="family")])
 def score_of_case(cases: dict[str, Case], catalog: Catalog) -> Scorer:
-    """The score of topcoat's scorer for the case, and its reason as explanation."""
+    """Gives the score of topcoat's scorer for the case, with its reason as explanation."""
 
     async def score(state: TaskState, target: Target) -> Score:
         text = answer_text(state.output.message)
@@ -89,7 +89,7 @@ def score_of_case(cases: dict[str, Case], catalog: Catalog) -> Scorer:
 
 
 def answer_text(message: ChatMessageAssistant) -> str:
-    """What the model wrote, with thoughts and calls that a provider took apart put back where the parser finds them."""
+    """The model's text. Thoughts and calls that a provider took out are put back where the parser finds them."""
     content = message.content
     parts = [content] if isinstance(content, str) else [_part(part) for part in content]
     for call in message.tool_calls or ():
@@ -105,7 +105,7 @@ def _part(part: object) -> str:
 
 
 def _message(turn: dict[str, Any]) -> ChatMessage:
-    """A turn of a dialogue as Inspect has it."""
+    """A turn of a dialogue in Inspect's form."""
     text = turn.get("content") or ""
     if turn["role"] == "system":
         return ChatMessageSystem(content=text)

@@ -1,4 +1,4 @@
-"""Where answers come from: an engine that holds the model, or whatever else takes questions (`endpoint` is another)."""
+"""Sources of answers: an engine with the model, or anything else that takes questions, such as `endpoint`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["EngineSource", "Question", "Reply", "Source", "Unanswered"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A dialogue to answer in at most `max_tokens` tokens; greedily at temperature 0, else as `seed` draws.
+    """A dialogue to answer in at most `max_tokens` tokens: greedily at temperature 0, else sampled from `seed`.
 
     `id` is the case's, for messages.
     """
@@ -30,7 +30,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """There is no answer, and `reason` isn't the model's doing: such a case has no score."""
+    """A missing answer. The model isn't the `reason`, so the case has no score."""
 
     reason: str
 
@@ -42,7 +42,7 @@ class Source(Protocol):
     """Answers questions."""
 
     def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
-        """One reply a question, in order. Raises TopcoatError if there is no point in going on."""
+        """One reply a question, in order. Raises TopcoatError if continuing is pointless."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""What scores can show: statistics, comparisons, and scores over phases."""
+"""What scores show: statistics, comparisons, and scores over phases."""

@@ -1,4 +1,4 @@
-"""Compares two evaluations, case by case: the same questions were asked, so the differences are paired."""
+"""Compares two evaluations case by case. Both asked the same questions, so the differences are paired."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _EPSILON = 1e-9
 
 
 class CategoryChange(Record):
-    """A category's mean before and after, over `n` cases; None where an evaluation doesn't have it.
+    """A category's mean before and after, over `n` cases. A mean is None if its evaluation lacks the category.
 
-    The intervals are the means', at 95%. `evidence` is None for the headline, which repeats what the categories say,
-    and where the evaluations can't be paired.
+    The intervals are the means', at 95%. `evidence` is None for the headline, which repeats the categories' cases, and
+    if the evaluations can't be paired.
     """
 
     category: str
@@ -51,7 +51,7 @@ class Comparison(Record):
     """What changed between two evaluations.
 
     `changed` are the cases with another score or another answer, in the order of the suite. `unpaired` are ids that
-    only one of the two has: they count in no difference.
+    only one evaluation has; no difference counts them.
     """
 
     version: Literal[1] = 1
@@ -75,15 +75,15 @@ class Comparison(Record):
 
 
 def compare(before: EvalResult, after: EvalResult, blocked: Collection[str] = ()) -> Comparison:
-    """What changed from `before` to `after`, and what of it the cases can show.
+    """The changes from `before` to `after`, and the evidence for them.
 
-    `blocked` are categories whose fall a gate would block: such a fall is suspected at least.
+    `blocked` are categories whose fall a gate would block. Such a fall is at least suspected.
     """
     old = {score.case_id: score for score in before.scores}
     new = {score.case_id: score for score in after.scores}
     pairs = [_change(old[case_id], new[case_id]) for case_id in old if case_id in new]
     same_suite = before.suite_digest == after.suite_digest
-    # Under the same id, a case of another suite may ask something else.
+    # A case of another suite may have the same id and ask something else.
     evidence = weigh(_paired(pairs, after), blocked) if same_suite else {}
     names = dict.fromkeys(c.category for c in [*before.categories, *after.categories])
     return Comparison(
@@ -142,7 +142,7 @@ def _category(
     pairs: list[CaseChange],
     evidence: Evidence | None = None,
 ) -> CategoryChange:
-    """The change of a category, of which at least one side is there; each side is its score and its cases' scores."""
+    """The change of a category. Each side is its score and its cases' scores; at least one side exists."""
     old, new = before[0], after[0]
     known = new or old
     assert known is not None
@@ -162,5 +162,5 @@ def _category(
 
 
 def interval_of(scores: Sequence[Score]) -> Interval | None:
-    """The 95% interval of the scores' mean; None without scores."""
+    """The 95% interval of the scores' mean. None if there are no scores."""
     return interval([s.value for s in scores], [_family(s) for s in scores]) if scores else None

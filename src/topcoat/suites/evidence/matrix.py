@@ -1,4 +1,4 @@
-"""The scores of every category after every promoted phase, and what they say about learning and forgetting."""
+"""The score matrix: every category after every promoted phase, with figures of learning and forgetting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["MatrixRow", "ScoreMatrix", "Stage", "score_matrix"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A model on the way from the root: what its phase taught, and its evaluation if it has one."""
+    """A model between the root and production: what its phase taught, and its evaluation if it has one."""
 
     model: str
     phase: str | None
@@ -22,7 +22,7 @@ class Stage:
 
 
 class MatrixRow(Record):
-    """A model's mean of each column's category; None where it wasn't measured on the matrix's suite."""
+    """A model's mean of each column's category. None if it wasn't measured on the matrix's suite."""
 
     model: str
     phase: str | None
@@ -30,22 +30,22 @@ class MatrixRow(Record):
 
 
 class ScoreMatrix(Record):
-    """R[i, j]: the mean of category j after promoted phase i; row 0 is the root, before any phase. T is the last row.
+    """R[i, j]: the mean of category j after promoted phase i. Row 0 is the root, before any phase. T is the last row.
 
-    `taught` has, for each column, the last row whose phase taught the category, and 0 if none did: the root brought it.
-    Means over categories leave out those that lack a score they need; a figure is None if no category is left.
+    `taught` has, for each column, the last row whose phase taught the category, or 0 if only the root knew it. Means
+    over categories leave out those without a necessary score. A figure is None if no category is left.
 
     - `average` (ACC): the mean of R[T, j] over all j. Lopez-Paz and Ranzato (2017), Gradient episodic memory for
       continual learning, NeurIPS 30, equation 2.
-    - `backward_transfer` (BWT): the mean of R[T, j] - R[t_j, j], where t_j is `taught`, over the j with t_j < T: what
-      later phases did to what was known. Equation 3 there; a category counts from the last phase that taught it, as
-      one task may come again here.
+    - `backward_transfer` (BWT): the mean of R[T, j] - R[t_j, j], where t_j is `taught`, over the j with t_j < T: the
+      effect of later phases on known categories. Equation 3 there. A category counts from the last phase that taught
+      it, because phases may teach a category again.
     - `forward_transfer` (FWT): the mean of R[f_j - 1, j] - R[0, j], where f_j is the first row that taught j, over the
-      j with f_j >= 2: what earlier phases did for what was not yet taught. Equation 4 there, with the root's score in
-      place of a random model's.
+      j with f_j >= 2: the effect of earlier phases on categories not yet taught. Equation 4 there, with the root's
+      score instead of a random model's.
     - `forgetting`: the mean of max over i < T of R[i, j], less R[T, j], over the same j as backward transfer. Chaudhry,
-      Dokania, Ajanthan and Torr (2018), Riemannian walk for incremental learning, ECCV, equation 3. Negative if
-      everything is better than ever.
+      Dokania, Ajanthan and Torr (2018), Riemannian walk for incremental learning, ECCV, equation 3. Negative if every
+      category is better than ever.
     """
 
     version: Literal[1] = 1
@@ -59,10 +59,10 @@ class ScoreMatrix(Record):
 
 
 def score_matrix(stages: Sequence[Stage]) -> ScoreMatrix | None:
-    """The matrix of `stages`, from the root on; None if none of them has scores.
+    """The matrix of `stages`, beginning with the root. None if no stage has scores.
 
-    The columns are the categories of the last evaluation. What was measured on another suite is left out: its means
-    can't be compared.
+    The columns are the categories of the last evaluation. Evaluations on another suite are left out, because their
+    means can't be compared.
     """
     measured = [stage.scores for stage in stages if stage.scores]
     if not measured:

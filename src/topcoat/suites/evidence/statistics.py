@@ -1,6 +1,6 @@
-"""What scores can show: intervals, a paired test by family, and the drop that it could have found. Pure arithmetic.
+"""What scores show: intervals, a paired test by family, and the drop that the test can detect. Pure arithmetic.
 
-Everything here counts *families*, not cases: cases made from one template rise and fall together, so they are one
+Everything here counts *families*, not cases. Cases made from one template rise and fall together, so they are one
 observation. A case without a family is a family of its own. Knows neither suites nor evaluations.
 """
 
@@ -30,20 +30,20 @@ __all__ = [
 ]
 
 ALPHA = 0.05
-"""The chance of calling anything confirmed when nothing changed, over all categories together."""
+"""The chance of a false confirmation if nothing changed, over all categories together."""
 POWER = 0.8
-"""How often the detectable drop would be confirmed."""
+"""The chance that the detectable drop is confirmed."""
 MOST_ENUMERATED = 20
-"""Up to so many changed families every pattern of signs is looked at: 2**20 of them."""
+"""The most changed families for which every pattern of signs is counted: 2**20 patterns."""
 DRAWS = 19_999
-"""Random patterns of signs beyond that; the smallest p they can give is 1 / 20,000."""
+"""The number of random patterns of signs beyond that. The smallest p that they can give is 1 / 20,000."""
 
 _SEED = 20_170_626
 _ROWS = 1_000
 _Z = 1.959963984540054
 """The normal distribution's 97.5% point."""
 _UNIT = 1e-9
-"""Differences are counted in this unit, so that equal sums are equal; no real difference is this small."""
+"""The unit of differences, so that equal sums are equal. A real difference is larger."""
 _TINY = 1e-300
 
 Array = NDArray[np.float64]
@@ -52,10 +52,10 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A category's cases, answered by two models: `before` and `after` are scores in 0..1, of shape (cases,).
+    """A category's cases, answered by two models. `before` and `after` are scores in 0..1, of shape (cases,).
 
-    `families` has a name for each case. `looks` is how often the category may be looked at: twice if the suite keeps
-    cases in reserve for it.
+    `families` has a name for each case. `looks` is the number of looks at the category: two if the suite has reserve
+    cases for it.
     """
 
     before: Array
@@ -78,9 +78,9 @@ def by_family(values: Array, families: Sequence[str]) -> Array:
 def interval(values: Sequence[float], families: Sequence[str]) -> Interval:
     """A 95% interval for the mean of `values`, scores in 0..1 of cases that belong to `families`.
 
-    `wilson` over as many observations as the families are worth, n² / Σ size² (Kish 1965, Survey Sampling, section
-    11.7): their number if they are equally large, fewer if not, and the number of cases if every case stands alone.
-    Raises ValueError if there are no values.
+    `wilson` over the effective number of families, n² / Σ size² (Kish 1965, Survey Sampling, section 11.7). That is
+    their number if they are equally large, fewer if not, and the number of cases if no case has a family. Raises
+    ValueError if there are no values.
     """
     if not values:
         raise ValueError("no interval without values")
@@ -95,7 +95,8 @@ def wilson(mean: float, n: float) -> Interval:
     for small n by Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion, Statistical Science
     16, 101-133. Made for scores of 0 and 1, whose variance is m (1 - m). Graded scores in 0..1 with the same mean never
     vary more (Bhatia and Davis 2000, A better bound on the variance, American Mathematical Monthly 107, 353-357), so
-    for them it is wider than needed, never narrower. Unlike mean ± t s / sqrt(n) it has a width when all scores agree.
+    for them it is wider than needed, never narrower. Unlike mean ± t s / sqrt(n), it has a width even if all scores
+    agree.
     """
     weight = _Z**2 / n
     centre = (mean + weight / 2) / (1 + weight)
@@ -104,10 +105,10 @@ def wilson(mean: float, n: float) -> Interval:
 
 
 def sign_flip_p(differences: Array) -> float:
-    """Two-sided p of the hypothesis that each family's difference (families,) might as well have had the other sign.
+    """Two-sided p of the hypothesis that both signs of each family's difference (families,) are equally likely.
 
     The share of sign patterns whose sum is at least as far from 0 as the observed one. Fisher (1935), The Design of
-    Experiments, section 21. Exact for up to 20 differences that aren't 0 (those that are can't matter). Above, p is
+    Experiments, section 21. Exact for up to 20 differences that aren't 0; zeros don't matter. Above, p is
     (1 + hits) / (1 + draws) over random patterns with a fixed seed, which never understates it: Phipson and Smyth
     (2010), Permutation p-values should never be zero, SAGMB 9, article 39.
     """
@@ -127,7 +128,7 @@ def sign_flip_p(differences: Array) -> float:
 
 
 def _all_sums(sizes: Array) -> Array:
-    """The sums under every pattern of signs with the first one up; the other half are these with their signs turned."""
+    """The sums under every pattern of signs whose first sign is plus. The other half are the negatives of these."""
     sums = sizes[:1]
     for size in sizes[1:]:
         sums = np.concatenate([sums + size, sums - size])
@@ -135,7 +136,7 @@ def _all_sums(sizes: Array) -> Array:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """The p values adjusted for their number: to call those at most alpha keeps the chance of any false call at alpha.
+    """The p values adjusted for their number. Confirming those up to alpha keeps the chance of any error at alpha.
 
     Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 65-70.
     """
@@ -148,17 +149,17 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def weigh(categories: Mapping[str, Pairs], blocked: Collection[str] = ()) -> dict[str, Evidence]:
-    """What the pairs of each category show, by its name. `blocked` are those whose fall a gate would block.
+    """The evidence of each category's pairs, by its name. `blocked` are those whose fall a gate would block.
 
     - *confirmed better* or *worse*: the adjusted p is at most 0.05. If nothing changed anywhere, the chance that any
-      category is called so is at most 5%.
+      category is confirmed is at most 5%.
     - *suspected*: not confirmed, but p before adjustment is below 0.05, or the category is one of `blocked`.
-    - *indistinguishable*: everything else. That is no proof of equality; see the detectable drop.
+    - *indistinguishable*: everything else. This doesn't prove equality; see the detectable drop.
 
-    Adjusting: p is doubled where a second look with reserve cases is possible (each look gets half of the 5%), then
-    Holm over the categories in which any score changed. One without a change has p = 1 under every pattern of signs,
-    so it could never be called falsely and is not paid for: Tarone (1990), A modified Bonferroni method for discrete
-    data, Biometrics 46, 515-522.
+    Adjustment: p is doubled if a second look with reserve cases is possible (each look gets half of the 5%), then Holm
+    over the categories with any changed score. A category without a change has p = 1 under every pattern of signs, so
+    it can't be confirmed falsely and isn't counted: Tarone (1990), A modified Bonferroni method for discrete data,
+    Biometrics 46, 515-522.
     """
     differences = {name: pairs.differences for name, pairs in categories.items()}
     ps = {name: sign_flip_p(values) for name, values in differences.items()}
@@ -190,15 +191,15 @@ def _call(p: float, adjusted: float, change: float, blocked: bool) -> Call:
 
 
 def detectable_drop(pairs: Pairs, level: float) -> float | None:
-    """The smallest fall of the mean that would have had p <= `level` in four of five evaluations; None if no fall had.
+    """The smallest fall of the mean that has p <= `level` in four of five evaluations. None if no fall has.
 
-    Computed, not simulated, under this model. Every family falls with the same chance and then loses all that it had
-    before. One that doesn't fall goes up or down by noise, either way equally often, as often as families were seen to
-    change: had the changes seen been noise, this is what it would have hidden. The families count for as many as they
-    are worth, (Σ before)² / Σ before² (Kish 1965), rounded down. Ups and downs are then trinomial, and the test's power
-    is that of the exact sign test, which `sign_flip_p` is where all changes are equally large (Dixon and Mood 1946, The
-    statistical sign test, JASA 41, 557-566). The chance of falling that gives 80% is found by bisection, and the drop
-    is that chance times the mean before.
+    Computed, not simulated, under this model. Every family falls with the same chance, and then loses its whole score.
+    A family that doesn't fall goes up or down by noise, with equal chances, as often as families were observed to
+    change. So the result is the fall that noise of this size could hide. The effective number of families is
+    (Σ before)² / Σ before² (Kish 1965), rounded down. Ups and downs are then trinomial, and the test's power is that of
+    the exact sign test, which `sign_flip_p` equals if all changes are equally large (Dixon and Mood 1946, The
+    statistical sign test, JASA 41, 557-566). Bisection finds the chance of falling that gives 80%. The drop is that
+    chance times the mean before.
     """
     held = by_family(pairs.before, pairs.families)
     total = float(held.sum())
@@ -227,7 +228,7 @@ class _Rejections:
 
 @lru_cache(maxsize=64)
 def _rejections(n: int, level: float) -> _Rejections:
-    """The rejecting outcomes of `n` families: downs of k changes with 2 P(Binomial(k, 1/2) >= downs) <= level."""
+    """The rejected (downs, ups) of `n` families: downs of k changes with 2 P(Binomial(k, 1/2) >= downs) <= level."""
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
     downs: list[Counts] = []
     ups: list[Counts] = []
@@ -244,7 +245,7 @@ def _rejections(n: int, level: float) -> _Rejections:
 
 
 def _power(table: _Rejections, n: int, chance: float, noise: float) -> float:
-    """How often `n` families, each falling with `chance`, end among the rejected outcomes."""
+    """The chance that the test rejects, if each of `n` families falls with `chance`."""
     up = (1 - chance) * noise / 2
     down = chance + up
     still = 1 - down - up

@@ -1,1 +1,1 @@
-"""Cases at scale, from templates, with names that nothing trained on has."""
+"""Makes cases at scale from templates, with names that no training data contains."""

@@ -1,7 +1,7 @@
-"""Cases from templates: so many a category, with names that nothing trained on has. Pure.
+"""Makes a number of cases a category from templates, with names that no training data contains. Pure.
 
-What a template gives depends on the seed, its own text, the lists that it uses and what is known, not on the other
-templates nor on how many cases are wanted: more cases begin with the same ones.
+A template's cases depend on the seed, its own text, its lists and the known texts. They don't depend on other templates
+or on the number of cases: a larger number begins with the same ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from topcoat.suites.expansion.held_out import Draws, HeldOutNames, KnownTexts
 __all__ = ["Expansion", "NotMade", "expand"]
 
 MOST_LEFT_OUT = 50
-"""Cases of a template that are left out one after the other before it is given up: its words are what is trained on."""
+"""After so many rejected cases in a row, a template is given up: training data has its wording."""
 
 
 class NotMade(Record):
@@ -40,7 +40,7 @@ class NotMade(Record):
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Cases in the order of their categories, what was left out, and the names that training has, by list."""
+    """Cases in the order of their categories, those left out, and the names in the training data, by list."""
 
     cases: tuple[Case, ...]
     left_out: tuple[NotMade, ...]
@@ -56,11 +56,11 @@ def expand(
     suite: Suite,
     catalog: Catalog,
 ) -> Expansion:
-    """`count` cases of each category, its templates in turn; a case's `family` is its template.
+    """`count` cases of each category. Its templates take turns, and each is a case's `family`.
 
-    No name of a case stands in `examples` or in a case of `suite`, and none comes twice in a family. A case that asks
-    nearly what an example asks, or whose answer one gives, is left out. Raises `InvalidInput` if a category's templates
-    can't make so many.
+    A case's names appear neither in `examples` nor in a case of `suite`, and no name comes twice in a family. A case is
+    left out if it asks nearly what an example asks, or if an example gives its answer. Raises `InvalidInput` if a
+    category's templates can't make enough cases.
     """
     trained = _known(located.example.model_dump(mode="json", exclude={"category"}) for located in examples)
     keys = {"prompt", "messages", "system", "expect"}
@@ -91,7 +91,7 @@ def expand(
 
 
 class _Family:
-    """The cases of one template, until its names run out or everything it asks is trained on."""
+    """The cases of one template, until its names run out or training data has everything that it asks."""
 
     def __init__(
         self, template: CaseTemplate, templates: CaseTemplates, names: HeldOutNames, near: _Nearness, seed: int
@@ -105,7 +105,7 @@ class _Family:
         self._draws = Draws(names, f"{seed} {template.name}")
 
     def cases(self) -> Iterator[Case]:
-        """Numbered cases; after the last, `ended` says why it is the last."""
+        """Numbered cases. After the last one, `ended` says why it is the last."""
         in_a_row = 0
         for values in self._draws.fresh(self.template.asked_slots):
             keys = {"id": f"{self.template.name}-{self.made + 1:02d}", "family": self.template.name}
@@ -129,7 +129,7 @@ class _Family:
 
 
 class _Nearness:
-    """Why a case can't be one: training knows it, or the suite asks it already."""
+    """Finds cases to leave out: those that training data has, or that the suite asks already."""
 
     def __init__(self, examples: Sequence[LocatedExample], texts: KnownTexts, suite: Suite, catalog: Catalog) -> None:
         self._examples = examples
@@ -140,7 +140,7 @@ class _Nearness:
         self._catalog = catalog
 
     def reason(self, case: Case) -> tuple[str, str] | None:
-        """A code and the place of what the case is too near to; None for a good case."""
+        """A code, and the place of what the case is too near to. None for a good case."""
         asked = self._asked.get(same_words(case.text))
         if asked is not None:
             return "asked", str(self._suite.where(asked.id))
@@ -154,7 +154,7 @@ class _Nearness:
         return ("eval-answer", str(answer.where)) if answer else None
 
     def _answer(self, case: Case) -> LocatedExample | None:
-        """The first example whose calls solve the case; most cases expect names that no example has."""
+        """The first example whose calls solve the case. Rare, because most cases expect new names."""
         expected = [value for call in case.expect.calls for value in call.args.values() if isinstance(value, str)]
         if not all(map(self._texts.has, expected)):
             return None
@@ -163,7 +163,7 @@ class _Nearness:
 
 
 def _in_turn(families: Sequence[Iterator[Case]], count: int) -> list[Case]:
-    """One case of each family after the other until there are `count`, or no family has more."""
+    """`count` cases, one of each family in turn. Fewer if no family has more."""
     cases: list[Case] = []
     left = list(families)
     while left and len(cases) < count:
@@ -177,7 +177,7 @@ def _in_turn(families: Sequence[Iterator[Case]], count: int) -> list[Case]:
 
 
 def _known(documents: Iterable[JsonValue]) -> KnownTexts:
-    """Every text of some documents, whatever key it stands under."""
+    """Every text in `documents`, under any key."""
     return KnownTexts(text for document in documents for text in _strings(document))
 
 

@@ -1,4 +1,4 @@
-"""Names for cases that nothing trained on has: which there are, and drawing them, each at most once."""
+"""New names for cases: finds the names that no training data contains, and draws each at most once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Draws", "HeldOutNames", "KnownTexts", "shuffled"]
 
 
 class KnownTexts:
-    """Texts in which names are looked up, without regard to case."""
+    """Texts in which names are looked up, ignoring upper and lower case."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._text = "\n".join(texts).lower()
         self._words = set(words(self._text))
 
     def has(self, name: str) -> bool:
-        """Whether `name` stands in one of the texts, not as a part of a longer word."""
+        """Whether one of the texts contains `name`, not only as a part of a longer word."""
         if not self._words.issuperset(words(name)):
             return False
         before, after = (r"(?<!\w)" if name[:1].isalnum() else "", r"(?!\w)" if name[-1:].isalnum() else "")
@@ -32,7 +32,7 @@ class KnownTexts:
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """One entry of a list: a text whose slots are filled from other lists, in `size` ways."""
+    """One entry of a list: a text whose slots can be filled from other lists in `size` ways."""
 
     text: str
     slots: tuple[str, ...]
@@ -40,11 +40,11 @@ class _Pattern:
 
 
 class HeldOutNames:
-    """The lists of a file of templates, without the values that `trained` texts have (`dropped`, by list).
+    """The lists of a file of templates, without the values in `trained` texts (`dropped`, by list).
 
-    Neither does what is made of them stand there. What `asked` texts have isn't drawn as it is, but may be a part of
-    other names. A list is numbered through: every number below its size stands for one value. Raises `InvalidInput` if
-    nothing is left of a list.
+    Values derived from these never appear in `trained` either. A value found in `asked` isn't used on its own, but may
+    be part of a longer name. The values of a list are numbered from 0 to its size. Raises `InvalidInput` if a list has
+    no value left.
     """
 
     def __init__(self, templates: CaseTemplates, trained: KnownTexts, asked: KnownTexts) -> None:
@@ -83,11 +83,11 @@ class HeldOutNames:
         return self._patterns[name]
 
     def size(self, name: str) -> int:
-        """How many values a list has, counting those that turn out to be known or equal."""
+        """The number of values of a list, including those that turn out to be known or equal."""
         return sum(p.size for p in self._patterns[name]) if name in self._patterns else len(self._choices[name])
 
     def built(self, pattern: _Pattern, number: int) -> str | None:
-        """The value with this number of a pattern; None if it is no name of its own, or known."""
+        """The value of a pattern with this number. None if it is known, or if a name in it repeats."""
         values: dict[str, Value] = {}
         for slot in pattern.slots:
             number, rest = divmod(number, self.size(list_of(slot)))
@@ -99,7 +99,7 @@ class HeldOutNames:
         return None if self._trained.has(text) else text
 
     def value(self, name: str, number: int) -> Value | None:
-        """The value with this number of a list, names or choices."""
+        """The value of a list, of names or choices, with this number."""
         if name in self._choices:
             return self._choices[name][number]
         for pattern in self._patterns[name]:
@@ -109,7 +109,7 @@ class HeldOutNames:
         raise IndexError(number)
 
     def _count(self, name: str, kept: Mapping[str, list[str]]) -> int:
-        """Number the values of a list, those that it is made of first; returns how many there are."""
+        """Count the values of a list and, first, of the lists that it uses. Return its number."""
         if name in self._choices or name in self._patterns:
             return self.size(name)
         patterns = []
@@ -124,16 +124,16 @@ class HeldOutNames:
 
 
 class Draws:
-    """Values for the slots of one template, as a seed draws them. No name comes twice."""
+    """Draws values for the slots of one template from a seed. No name comes twice."""
 
     def __init__(self, names: HeldOutNames, seed: str) -> None:
         self._names = names
-        self._random = Random(seed)  # of which only random() is sure to stay the same over versions of Python
+        self._random = Random(seed)  # only its random() is the same in all versions of Python
         self._left: dict[str, list[tuple[_Pattern, Iterator[int]]]] = {}
         self._drawn: set[str] = set()
 
     def fresh(self, asked: Sequence[str]) -> Iterator[dict[str, Value]]:
-        """Values for these slots, again and again, until names run out; without names, until choices repeat."""
+        """Sets of values for these slots, until the names run out or, without names, until choices repeat."""
         if not any(map(self._names.is_name, asked)):
             yield from self._combinations(asked)
             return
@@ -149,7 +149,7 @@ class Draws:
 
     @property
     def ran_out(self) -> list[str]:
-        """The lists of which every name has been drawn."""
+        """The lists without an undrawn name."""
         return [name for name, left in self._left.items() if not left]
 
     def _combinations(self, asked: Sequence[str]) -> Iterator[dict[str, Value]]:
@@ -167,14 +167,14 @@ class Draws:
                 yield values
 
     def _choice(self, slot: str, values: Mapping[str, Value]) -> Value | None:
-        """Any value of a list of choices, but for those of the same list that stand beside it."""
+        """Any value of a list of choices, except those that other slots of the same list have."""
         name = list_of(slot)
         every = [self._names.value(name, number) for number in range(self._names.size(name))]
         free = [value for value in every if value not in _beside(slot, values)]
         return free[_below(len(free), self._random)] if free else None
 
     def _name(self, name: str) -> str | None:
-        """A name that was not drawn before: each pattern is as likely as another, whatever it could make."""
+        """A name that wasn't drawn before. All patterns are equally likely, however many names each can make."""
         if name not in self._left:
             self._left[name] = [(p, shuffled(p.size, self._random)) for p in self._names.patterns(name)]
         left = self._left[name]
@@ -197,7 +197,7 @@ def _beside(slot: str, values: Mapping[str, Value]) -> list[Value]:
 
 
 def shuffled(size: int, random: Random) -> Iterator[int]:
-    """The numbers below `size` in a random order, at a cost of those that are taken (Fisher and Yates)."""
+    """The numbers below `size` in random order. The cost depends on how many are taken (Fisher and Yates)."""
     moved: dict[int, int] = {}
     for last in range(size - 1, -1, -1):
         taken = _below(last + 1, random)

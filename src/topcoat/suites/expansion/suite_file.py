@@ -1,4 +1,4 @@
-"""Cases at scale: a file of templates becomes a suite, or the reserve cases of the project's suite."""
+"""Makes a suite, or reserve cases of the project's suite, from a file of templates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["ExpandedSuite", "expand_suite"]
 class ExpandedSuite(Record):
     """What was written to `path`: cases by category, from `families` templates, checked against `examples` examples.
 
-    `left_out` are cases that training knows, `trained_names` the values that it has, by list.
+    `left_out` are cases that training data has. `trained_names` are the values that it has, by list.
     """
 
     version: Literal[1] = 1
@@ -43,9 +43,9 @@ def expand_suite(
 ) -> ExpandedSuite:
     """Make `count` cases a category from the templates in `source`, and write them as the suite `to`.
 
-    Without `to` they become reserve cases of the project's suite, whose other lines stay as they are. Raises
-    InvalidInput with every mistake of the templates, or if they can't make so many; Refused if `to`, or reserve cases
-    of these templates, are there already, unless `overwrite`.
+    Without `to`, they become reserve cases of the project's suite, whose other lines stay as they are. Raises
+    InvalidInput with every mistake of the templates, or if they can't make enough cases. Raises Refused if `to`, or
+    reserve cases of these templates, exist already, unless `overwrite`.
     """
     templates = load_templates(source, project.catalog)
     suite, reserve = project.suite, to is None
@@ -77,12 +77,12 @@ def expand_suite(
 
 
 def _examples(paths: Iterable[Path], root: Path) -> list[LocatedExample]:
-    """The examples of all files. Lines that are none are left to `topcoat check`."""
+    """The examples of all files. Skips invalid lines, which `topcoat check` reports."""
     return [located for path in paths for located in read_examples(path, root)[0]]
 
 
 def _without(suite: Suite, templates: CaseTemplates, *, reserve: bool) -> Suite:
-    """The suite without the cases that these templates made before; with `reserve`, only its reserve cases can be."""
+    """The suite without the cases that these templates made before. With `reserve`, only reserve cases are removed."""
     families = {template.name for template in templates.templates}
     kept = [
         (case, line)
@@ -93,7 +93,7 @@ def _without(suite: Suite, templates: CaseTemplates, *, reserve: bool) -> Suite:
 
 
 def _require_measured(templates: CaseTemplates, suite: Suite) -> None:
-    """A category that has only reserve cases is never asked about."""
+    """Raise if a category has only reserve cases, because it would never be measured."""
     measured = dict.fromkeys(case.category for case in suite.cases if not case.reserve)
     mistakes = [
         Mistake(
@@ -121,7 +121,7 @@ def _require_new_ids(cases: Sequence[Case], suite: Suite, templates: CaseTemplat
 
 
 def _with_lines(suite: Suite, others: Suite, cases: Sequence[Case]) -> str:
-    """The suite's text: the lines of `others` as they are, then `cases`."""
+    """The suite's text: the unchanged lines of `others`, then `cases`."""
     dropped = {*suite.lines} - {*others.lines}
     lines = read_text(suite.path).split("\n")
     kept = "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped)
