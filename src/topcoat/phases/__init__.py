@@ -1,1 +1,1 @@
-"""A phase from its spec to its verdict: planned, prepared, trained, fused, evaluated and judged."""
+"""A phase from its spec to its verdict: plan, prepare, train, fuse, evaluate, judge."""

@@ -1,4 +1,4 @@
-"""An adapter that was trained elsewhere as an attempt of a phase: fused, evaluated and judged like any other."""
+"""Adopts an adapter that was trained elsewhere as an attempt of a phase: fuses, evaluates and judges it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from topcoat.store.records import TrainReport
 __all__ = ["adopt_adapter"]
 
 NO_RATE = 0.0
-"""Stands for the learning rate of an attempt that wasn't trained here."""
+"""The learning rate of an attempt that was trained elsewhere."""
 
 
 def adopt_adapter(session: Session, path: Path, source: Path) -> PhaseOutcome:
-    """Take the adapter in `source` (mlx-lm's or PEFT's format) as an attempt of the phase written in `path`.
+    """Make the adapter in `source` (mlx-lm's or PEFT's format) an attempt of the phase in the file `path`.
 
-    Of the phase's data only the validation rows are used, to compare the fused model, and the training rows for
-    compensated rounding. Raises Refused for a phase that has promoted a model, InvalidInput for an adapter that
-    doesn't fit the base.
+    The phase's validation rows are used to compare the fused model, its training rows for compensated rounding only.
+    Raises Refused for a phase that has promoted a model, InvalidInput for an adapter that doesn't fit the base.
     """
     lineage = session.lineage
     earlier = lineage.latest_phase(path.stem)
@@ -43,13 +42,13 @@ def adopt_adapter(session: Session, path: Path, source: Path) -> PhaseOutcome:
     base = session.model(prepared.base)
     with tempfile.TemporaryDirectory(dir=session.paths.state) as scratch:
         adapter = Path(scratch) / "adapter"
-        session.engine.adopt(base.path, source, adapter)  # what is no adapter doesn't begin an attempt
+        session.engine.adopt(base.path, source, adapter)  # raises before an attempt begins if it isn't an adapter
         phase = _open_phase(session, earlier if outcome is None else None, prepared)
         return _judge(session, phase, prepared, source, adapter)
 
 
 def _judge(session: Session, phase: PhaseRow, prepared: Prepared, source: Path, adapter: Path) -> PhaseOutcome:
-    """One attempt with `adapter`, which was `source` before it had mlx-lm's format."""
+    """One attempt with `adapter`, which was converted from `source`."""
     lineage = session.lineage
     base = session.model(phase.base)
     attempt = _open_attempt(session, phase)
@@ -90,7 +89,7 @@ def _open_phase(session: Session, begun: PhaseRow | None, prepared: Prepared) ->
 
 
 def _open_attempt(session: Session, phase: PhaseRow) -> AttemptRow:
-    """The attempt of an adoption that was interrupted, begun anew, or a new one."""
+    """The attempt of an interrupted adoption, begun again, or a new one."""
     for attempt in session.lineage.attempts(phase.id):
         if attempt.learning_rate == NO_RATE and session.lineage.result(attempt.id) is None:
             shutil.rmtree(session.paths.attempt(phase.name, attempt.number).folder, ignore_errors=True)

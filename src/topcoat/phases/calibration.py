@@ -1,6 +1,6 @@
-"""The rows on which compensated rounding weighs its errors: drawn from the training rows, kept beside the adapter.
+"""The calibration rows of compensated rounding: drawn from the training rows, stored beside the adapter.
 
-A model can only be rebuilt with the same rows, and the data of a phase may change after it.
+A model can only be rebuilt with the same rows, and the data of a phase may change later.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from topcoat.store.records import Calibration
 __all__ = ["calibration_rows", "choose_calibration"]
 
 MOST_TOKENS = 8192
-"""About as many: the rows are spread evenly over all."""
+"""The approximate number of tokens. The rows are spread evenly over the training rows."""
 
 
 def choose_calibration(path: Path, rows: Sequence[Row]) -> list[Row]:
-    """The attempt's rows, which `path` keeps; chosen from the training rows if they weren't yet."""
+    """The attempt's calibration rows in `path`. If there are none yet, choose them from `rows` and store them."""
     every = max(1, sum(len(row.tokens) for row in rows) // MOST_TOKENS)
     return _rows(stored(path, Calibration, lambda: Calibration(rows=[row.tokens.tolist() for row in rows[::every]])))
 
 
 def calibration_rows(path: Path) -> list[Row]:
-    """The attempt's rows as they were. Raises StorageFault if they are gone or damaged."""
+    """The attempt's stored calibration rows. Raises StorageFault if they are missing or damaged."""
     return _rows(read_record(path, Calibration))
 
 

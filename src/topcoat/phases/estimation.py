@@ -1,7 +1,7 @@
-"""What a phase will take on this machine: a few of its own updates are trained once, and what they took is remembered.
+"""Estimates the cost of a phase on this machine. It trains a few of the phase's updates once and stores their cost.
 
-Counted are the trunk, the updates and the validations of one attempt, and the evaluation of what comes out; not fusing,
-which is short, and not a second attempt. Time and disk are taken to be proportional to tokens.
+The estimate counts the trunk, the updates and the validations of one attempt, and the evaluation of its model. It
+doesn't count fusing, which is short, or a second attempt. Time and disk are assumed to be proportional to tokens.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from topcoat.store.records import Estimate, Record
 __all__ = ["estimate"]
 
 UPDATES = 5
-"""Updates that are measured: first the one with the most tokens, which warms up and needs the most memory."""
+"""The number of measured updates. The first one has the most tokens: it warms up and needs the most memory."""
 FORWARD = 1 / 3
-"""A validation's share of an update's work on the same tokens: it has no backward pass."""
+"""The work of a validation relative to an update on the same tokens. A validation has no backward pass."""
 
 
 class _Measured(Record):
-    """Per token: seconds of the trunk and of training, bytes of the trunk's cache. `fixed_seconds` are left over,
-    `folder_bytes` are adapter and checkpoints.
+    """Costs per token: seconds of the trunk and of training, bytes of the trunk's cache.
+
+    `fixed_seconds` is the remaining time. `folder_bytes` is the size of adapter and checkpoints.
     """
 
     version: Literal[1] = 1
@@ -44,8 +45,9 @@ class _Measured(Record):
 
 
 def estimate(session: Session, prepared: Prepared) -> Estimate:
-    """Time, memory and disk of one attempt. Trains `UPDATES` updates in a temporary folder if that wasn't done before
-    for this phase, model and engine; raises what the engine raises.
+    """Time, memory and disk of one attempt. Raises what the engine raises.
+
+    It trains `UPDATES` updates in a temporary folder, once for each phase, model and engine.
     """
     model = session.model(prepared.base)
     key = digest_of([session.engine.name, model.digest, prepared.digest])

@@ -1,4 +1,4 @@
-"""Evaluating models. What a folder's model scores is stored under what determines it, and never computed again."""
+"""Evaluates models. The scores of a folder are stored under the digest of their inputs, and computed only once."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ __all__ = ["compare_models", "evaluate_endpoint", "evaluate_folder", "evaluate_m
 
 
 def evaluate_model(session: Session, model: ModelRow) -> EvalResult:
-    """The model's scores on the project's suite: computed once, then read back.
+    """The model's scores on the project's suite. They are computed once, then read from the lineage.
 
-    Raises StorageFault if the model's files are no longer those that were recorded.
+    Raises StorageFault if the model's files have changed since they were recorded.
     """
     _require_unchanged(session, model)
     return _evaluate_once(session, _key(session, model.path, session.suite), model.name, model.path)
 
 
 def evaluate_folder(session: Session, folder: Path) -> EvalResult:
-    """The scores of a model that isn't of the lineage, and doesn't become so: they are stored under its path.
+    """The scores of a model outside the lineage. They are stored under its path; the model stays outside.
 
-    Raises InvalidInput if the engine loads no model from `folder`.
+    Raises InvalidInput if the engine can't load a model from `folder`.
     """
-    # A key of its own: an equal model that joins the lineage later is evaluated under its name.
+    # A separate key: if an equal model joins the lineage later, it is evaluated under its own name.
     key = f"folder {_key(session, folder, session.suite)}"
     return _evaluate_once(session, key, str(folder), folder).model_copy(update={"model": str(folder)})
 
 
 def evaluate_endpoint(project: Project, endpoint: Endpoint, sink: Sink) -> EvalResult:
-    """The scores of a model on a server. Nothing is stored: who knows what it serves tomorrow.
+    """The scores of a model on a server. Nothing is stored, because a server can change what it serves.
 
-    Raises EndpointFault if it leaves too many questions unanswered.
+    Raises EndpointFault if too many questions stay unanswered.
     """
     return _described(_ask(project, endpoint, endpoint.name, sink), project.suite.cases)
 
@@ -57,10 +57,10 @@ def compare_models(session: Session, before: ModelRow, after: ModelRow) -> Compa
 def judge_model(
     session: Session, gate: GateSpec, base: ModelRow, model: ModelRow, before: EvalResult
 ) -> tuple[EvalResult, EvalResult, Verdict]:
-    """Evaluate `model` and judge it against `before`, the base's scores. Gives back both evaluations as judged.
+    """Evaluate `model` and judge it against `before`, the base's scores. Return both evaluations as judged.
 
-    Categories in which a change is suspected get a second look: both models also answer the suite's reserve cases of
-    them, and these categories are compared over all their cases.
+    Categories with a suspected change get a second look: both models also answer their reserve cases, and these
+    categories are compared over all their cases.
     """
     after = evaluate_model(session, model)
     suspected = _suspected(gate, before, after)
@@ -81,7 +81,7 @@ def _suspected(gate: GateSpec, before: EvalResult, after: EvalResult) -> set[str
 
 
 def _evaluate_reserve(session: Session, model: ModelRow, cases: Sequence[Case]) -> EvalResult:
-    """The model's answers to `cases` of the reserve. They stay out of the headline, which has to keep its cases."""
+    """The model's scores on reserve `cases`. The headline leaves them out, so that its cases stay the same."""
     asked = [case.model_copy(update={"reserve": False, "headline": False}) for case in cases]
     suite = Suite(session.suite.path, tuple(asked))
     key = f"reserve {_key(session, model.path, suite)}"
@@ -126,7 +126,7 @@ def _ask(project: Project, source: Source, name: str, sink: Sink) -> EvalResult:
 
 
 def _described(result: EvalResult, cases: Sequence[Case]) -> EvalResult:
-    """`result` with what its suite says about its cases: their families, and how many are kept in reserve."""
+    """`result` with its cases' families and the number of reserve cases, as the suite has them."""
     families = {case.id: case.family or "" for case in cases}
     scores = [score.model_copy(update={"family": families[score.case_id]}) for score in result.scores]
     reserve = [case.category for case in cases if case.reserve]
@@ -147,7 +147,7 @@ def _described(result: EvalResult, cases: Sequence[Case]) -> EvalResult:
 
 
 def _pooled(result: EvalResult, extra: EvalResult) -> EvalResult:
-    """`result` with the answers of `extra`, which has more cases of some of its categories."""
+    """`result` with the answers of `extra`, which has more cases of some categories."""
     scores = [*result.scores, *extra.scores]
     return result.model_copy(
         update={

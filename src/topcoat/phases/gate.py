@@ -1,4 +1,4 @@
-"""The gate: does an attempt's evaluation meet what its phase asked for? Pure: records in, verdict out."""
+"""The gate decides whether an attempt's evaluation meets its phase's conditions. Pure: records in, verdict out."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from topcoat.store.records import CategoryScore, EvalResult, Evidence, GateCheck
 __all__ = ["judge"]
 
 _EPSILON = 1e-9
-"""Means are sums of floats: 0.1 + 0.7 over 1 isn't 0.8 to the last bit. No real difference is this small."""
+"""Means are sums of floats: 0.1 + 0.7 isn't 0.8 to the last bit. A difference smaller than this is rounding."""
 
 
 def judge(spec: GateSpec, before: EvalResult, after: EvalResult, evidence: Sequence[Evidence] = ()) -> Verdict:
-    """The verdict on `after`, measured against the base model's `before`.
+    """The verdict on `after`, compared with the base model's `before`.
 
-    A category that wasn't measured fails its check: what nobody looked at can't have passed. So does a comparison of
-    two different suites, whose means say nothing about each other. `evidence` is what the cases show, and stands beside
-    each check; it decides only if the spec asks for confirmed falls, and a category without evidence is then judged by
-    its means.
+    A category without a measurement fails its check. So does a comparison of two different suites, because their means
+    can't be compared. `evidence` is added to each check. It decides only if the spec asks for confirmed falls; a
+    category without evidence is then judged by its means.
     """
     same = before.suite_digest == after.suite_digest
     shown = {found.category: found for found in evidence} if same else {}
@@ -61,7 +60,7 @@ def _check(
 
 
 def _reached(name: str, required: float, after: CategoryScore | None) -> tuple[bool, str]:
-    """Whether a target is reached, and the reason."""
+    """Whether the category reaches its target, and the reason."""
     if after is None:
         return False, f"{name} was not measured, target {required:.3f}"
     passed = after.mean >= required - _EPSILON
@@ -94,7 +93,7 @@ def _kept(
 
 
 def _formats(spec: GateSpec, before: EvalResult, after: EvalResult) -> list[GateCheck]:
-    """A check for each temperature at which the format was measured; one that fails if there is none."""
+    """One check for each temperature at which the format was measured. A failed check if there is none."""
     if spec.min_format is None:
         return []
     required = spec.min_format
@@ -134,7 +133,7 @@ def _formats(spec: GateSpec, before: EvalResult, after: EvalResult) -> list[Gate
 
 
 def _weight(evidence: Evidence) -> str:
-    """What stands behind a fall, in a few words."""
+    """The evidence for a fall, in a few words."""
     drop = evidence.detectable_drop
     words = f"{evidence.call}, p = {evidence.p:.2g}, adjusted {evidence.adjusted_p:.2g}"
     if evidence.call == "confirmed worse":
@@ -143,6 +142,6 @@ def _weight(evidence: Evidence) -> str:
 
 
 def _apart(one: float, other: float) -> tuple[str, str]:
-    """Both to three digits, or to as many as it takes to tell them apart."""
+    """Both numbers to three digits, or to as many as make them differ."""
     digits = next((n for n in (3, 6, 9) if f"{one:.{n}f}" != f"{other:.{n}f}"), 3)
     return f"{one:.{digits}f}", f"{other:.{digits}f}"

@@ -1,4 +1,4 @@
-"""What a project is and how it came to be: the status, and the log of everything that happened."""
+"""A project's status, and the log of its history."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PhaseStatus(Record):
 
 
 class ProjectStatus(Record):
-    """What `topcoat status` shows. `matrix` follows the production model's line; None without any evaluation."""
+    """What `topcoat status` shows. `matrix` covers production and its ancestors; None if none was evaluated."""
 
     version: Literal[1] = 1
     project: str
@@ -44,7 +44,7 @@ class ProjectStatus(Record):
 
 
 class LogEntry(Record):
-    """One thing that happened, in UTC."""
+    """One entry of the log. Times are in UTC."""
 
     at: str
     what: str
@@ -52,7 +52,7 @@ class LogEntry(Record):
 
 
 def project_status(project: Project) -> ProjectStatus:
-    """Models, phases and production as they stand."""
+    """The current models, phases and production."""
     lineage = project.lineage
     production = lineage.production()
     latest_scores = _latest_scores(lineage)
@@ -89,14 +89,14 @@ def _phase_status(lineage: Lineage, phase: PhaseRow) -> PhaseStatus:
 
 
 def phase_matrix(lineage: Lineage, model: str) -> ScoreMatrix | None:
-    """The scores after each phase on the way from the root to `model`; None if none of these models was evaluated."""
+    """The scores after each phase from the root to `model`. None if none of these models was evaluated."""
     scores = _latest_scores(lineage)
     line = lineage.ancestry(model)
     return score_matrix([Stage(row.name, row.phase, _taught(lineage, row), scores.get(row.name)) for row in line])
 
 
 def _taught(lineage: Lineage, model: ModelRow) -> list[str]:
-    """The categories that the model's phase had a target or a quota for."""
+    """The categories with a target or a quota in the model's phase."""
     origin = lineage.origin(model)
     if origin is None:
         return []
@@ -105,12 +105,12 @@ def _taught(lineage: Lineage, model: ModelRow) -> list[str]:
 
 
 def _latest_scores(lineage: Lineage) -> dict[str, EvalResult]:
-    """Each model's latest evaluation on a whole suite."""
+    """Each model's latest evaluation on a complete suite."""
     return {row.model: row.result for row in lineage.evaluations() if not row.result.reserve}
 
 
 def history(lineage: Lineage) -> list[LogEntry]:
-    """Everything that happened, oldest first."""
+    """The whole log, oldest entry first."""
     entries = [
         LogEntry(at=entry.created, what=f"production is {entry.model}", detail=entry.reason)
         for entry in lineage.production_history()

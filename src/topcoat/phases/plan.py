@@ -1,28 +1,28 @@
-"""The next phase, proposed from an evaluation: what is weak, what it needs, how to train. Pure: records in, plan out.
+"""Plans the next phase from an evaluation: weak categories, their needs, the training. Pure: records in, plan out.
 
 **Weak** is a category whose 95% interval (by family, as `topcoat eval` shows it) ends below the goal, and which lost
-points in more than one family. So a category is called weak only on evidence that it is below the goal, and one case
-is never evidence enough; with few cases a category has to be far below it.
+points in more than one family. So a category is weak only on evidence, and one case is never enough evidence. A
+category with few cases must be far below the goal.
 
-**The quota**: every weak category gets `LEAST` examples, the rest is shared in proportion to the points that each lost.
-Within a category the examples go to the tools and chains whose cases failed. If there are more weak categories than
-the examples can serve, the weakest are served.
+**The quota**: every weak category gets `LEAST` examples. The rest is shared in proportion to the points that each lost.
+Within a category, the examples go to the tools and chains whose cases failed. If the examples don't suffice for all
+weak categories, the weakest get them.
 
-**The target** of each is a third of what it lacks, but no more than the goal: a coat is thin.
+**The target** of each category is a third of what it lacks, but no more than the goal, because a coat is thin.
 
-**No other category may fall** by more than one case, which can be chance; by none at all where one case is more than
-`MOST_TOLERATED` of its category.
+**No other category may fall** by more than one case, which can be chance. If one case is more than `MOST_TOLERATED` of
+the category, it may not fall at all.
 
-**The schedule**: updates of `ROWS` rows, at a rate that rises over a tenth of them and falls to nothing over the rest.
-At a constant rate, four rows an update, a run ends wherever the last few rows pushed it, and early stopping chooses
-among such places: the embedded model learned less and forgot more (docs/log.md).
+**The schedule**: updates of `ROWS` rows, at a rate that rises over a tenth of them and falls to zero over the rest. At
+a constant rate, with four rows an update, the result depends on the last few rows, and early stopping chooses among
+such results: the embedded model learned less and forgot more (docs/log.md).
 
-**What is adapted** is the MLP alone, at rank `RANK`, where a layer has a plain one: adapters in attention disturbed the
-copying of long names, which tool calls are full of (docs/log.md). Elsewhere it is what mlx-lm adapts.
+**The adapted modules** are the MLP's alone, at rank `RANK`, if a layer has a plain MLP. Adapters in attention disturbed
+the copying of long names, which are frequent in tool calls (docs/log.md). In other layers, mlx-lm's default is adapted.
 
 **The learning rate** of a first coat is `RATE` on a model `WIDTH` wide, and falls with the width (Yang et al. 2022,
-Tensor Programs V: Adam's rate goes with 1 / width); a base that has a coat already gets half of it. After a promoted
-phase, its settings and its rate are taken over, since they held.
+Tensor Programs V: Adam's rate is proportional to 1 / width). A base with a coat gets half of it. After a promoted
+phase, a plan takes over its settings and its rate, because they worked.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = ["EXAMPLES", "GOAL", "Chain", "Confusion", "Need", "Plan", "Settings",
 GOAL = 0.9
 EXAMPLES = 80
 LEAST = 10
-"""Examples below which a category is not worth a place in a phase."""
+"""The fewest examples with which a category gets a place in a phase."""
 STEP = 1 / 3
 RATE, WIDTH = 1e-4, 2048
 HIGHEST_RATE = 1e-3
@@ -52,17 +52,17 @@ LAYERED = 0.5
 TEXT_SCORERS = ("exact", "regex", "json_schema")
 REPLAY = 0.5
 HELD_OUT = 0.1
-"""The share that `[data] valid` holds out if it isn't written."""
+"""The default share of the validation set (`[data] valid`)."""
 MOST_TOLERATED = 0.05
 PASSES = 10
-"""How often each new example is seen."""
+"""How often each new example is used."""
 RANK = 16
 ROWS = 8
-"""Rows an update, in micro-batches of one: memory for one row at a time."""
+"""Rows an update, in micro-batches of one row to save memory."""
 
 
 class Confusion(Record):
-    """Cases that wanted one thing, a tool or a chain of tools, and got another."""
+    """Cases that expected one tool, or a chain of tools, and got another."""
 
     wanted: str
     called: str
@@ -70,7 +70,7 @@ class Confusion(Record):
 
 
 class Chain(Record):
-    """The tools that a category's cases expect: `failed` of its `cases` did, and `examples` should be written."""
+    """The tools that some of a category's cases expect. `failed` of these `cases` failed; `examples` are needed."""
 
     tools: str
     cases: int
@@ -79,7 +79,7 @@ class Chain(Record):
 
 
 class Need(Record):
-    """What a weak category needs: `examples` in all, to reach `target`. Chains with the most failures come first."""
+    """A weak category's need: `examples` in all, to reach `target`. Chains with the most failures come first."""
 
     category: str
     n: int
@@ -93,10 +93,10 @@ class Need(Record):
 
 
 class Plan(Record):
-    """The next phase. `spec` is None if nothing is weak.
+    """The next phase. `spec` is None if no category is weak.
 
-    `passes` is how often each of the `trained` examples is seen (the others are held out), `updates` how many steps the
-    optimizer takes. `layered`: the base has a coat already, so the rate is lower.
+    `passes` is how often each of the `trained` examples is used; the others are for validation. `updates` is the number
+    of the optimizer's steps. `layered`: the base has a coat already, so the rate is lower.
     """
 
     version: Literal[1] = 1
@@ -113,11 +113,11 @@ class Plan(Record):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a plan has to know of the base.
+    """What a plan needs to know about the base.
 
-    `hidden_size` is its width, `num_layers` its depth; `layered` whether it has a coat already. `earlier` is the phase
-    that made it, with the `rate` that was promoted, and `first_coat` whether that was on a bare model. `replayable`:
-    there is earlier data. `mlp` names the modules of a layer's dense MLP; empty if it has another kind.
+    `hidden_size` is its width, `num_layers` its depth. `layered` says whether it has a coat already. `earlier` is the
+    phase that made it, `rate` the promoted learning rate, and `first_coat` says whether that phase had a bare base.
+    `replayable`: there is earlier data. `mlp` names the modules of a layer's dense MLP; empty if it has another kind.
     """
 
     hidden_size: int
@@ -131,7 +131,7 @@ class Settings:
 
     @property
     def learning_rate(self) -> float:
-        """The rate to train at, of one significant digit where it is computed."""
+        """The learning rate. A computed one has one significant digit."""
         if self.rate is not None:
             return self.rate * (LAYERED if self.first_coat else 1.0)
         rate = min(HIGHEST_RATE, RATE * WIDTH / self.hidden_size) * (LAYERED if self.layered else 1.0)
@@ -139,7 +139,7 @@ class Settings:
 
 
 def weak_categories(result: EvalResult, goal: float = GOAL) -> list[CategoryScore]:
-    """The categories that are below the goal by their intervals, the weakest first (see the module)."""
+    """The categories whose intervals end below the goal, the weakest first (see the module)."""
     failing = defaultdict(set)
     for score in result.scores:
         if score.value < 1.0:
@@ -159,9 +159,9 @@ def make_plan(
     examples: int = EXAMPLES,
     targets: Mapping[str, float | None] | None = None,
 ) -> Plan:
-    """The phase `name`, for the weak categories of `result`, or for those of `targets` and the scores wanted there.
+    """The phase `name`, for the weak categories of `result`, or for the categories and scores in `targets`.
 
-    `result` is an evaluation on `suite`; every category of `targets` is in it.
+    `result` is an evaluation on `suite` that includes every category of `targets`.
     """
     chosen = [c for c in result.categories if c.category in targets] if targets else weak_categories(result, goal)
     chosen = chosen[: max(1, examples // LEAST)]
@@ -202,8 +202,9 @@ def make_plan(
 
 
 def _first_training(trained: int, replay: float, settings: Settings) -> TrainSpec:
-    """As the module says, with as many iterations as it takes to see `trained` examples `PASSES` times, and on at most
-    half of the model's layers: the others are the trunk, which is computed once.
+    """The training of a first coat, as the module says. Its iterations use `trained` examples `PASSES` times.
+
+    It adapts at most half of the model's layers. The others are the trunk, which is computed once.
     """
     plain = TrainSpec()
     updates = math.ceil(PASSES * trained / (1 - replay) / ROWS)
@@ -223,7 +224,7 @@ def _first_training(trained: int, replay: float, settings: Settings) -> TrainSpe
 
 
 def _one_case(guarded: Sequence[CategoryScore]) -> float:
-    """One case of the smallest category, rounded up to whole percent; 0 where that is more than `MOST_TOLERATED`."""
+    """One case of the smallest category, rounded up to whole percent. 0 if that is more than `MOST_TOLERATED`."""
     one = math.ceil(100 / min(c.n for c in guarded)) / 100 if guarded else 0.0
     return one if one <= MOST_TOLERATED else 0.0
 
@@ -266,13 +267,13 @@ def _need(
 
 
 def _next_step(mean: float, goal: float) -> float:
-    """`STEP` of the way from `mean` to 1, in whole percent, not beyond the goal unless the mean is there."""
+    """`STEP` of the way from `mean` to 1, in whole percent, and at most the goal unless `mean` is beyond it."""
     step = math.floor(100 * (mean + STEP * (1 - mean)) + 1e-9) / 100
     return max(min(step, goal), math.floor(100 * mean + 1e-9) / 100)
 
 
 def _shared(total: int, weights: Sequence[float], least: int) -> list[int]:
-    """`total` in whole parts: `least` for each while there is enough, the rest by `weights` (largest remainders)."""
+    """`total` in whole parts: `least` for each as far as possible, the rest by `weights` (largest remainders)."""
     if not weights:
         return []
     floor = min(least, total // len(weights))
@@ -286,14 +287,14 @@ def _shared(total: int, weights: Sequence[float], least: int) -> list[int]:
 
 
 def _wanted(case: Case) -> str:
-    """What a case expects, in a few words."""
+    """A case's expectation, in a few words."""
     if case.scorer in TEXT_SCORERS:
         return "text"
     return " → ".join(" or ".join(call.names) for call in case.expect.calls) or "no call"
 
 
 def _called(case: Case, score: Score, catalog: Catalog) -> str:
-    """What the model called instead or, where the tools aren't what is wrong, the reason of the score."""
+    """What the model called instead. If it called the right tools, the reason of the score."""
     answer = parse(score.answer, catalog.tools)
     made = [call.tool for call in answer.calls]
     expected = [call.names for call in case.expect.calls]

@@ -1,4 +1,4 @@
-"""Planning: from the last evaluation of production to the file of the next phase."""
+"""Plans from the last evaluation of production, and writes the file of the next phase."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ def plan_phase(
     examples: int = EXAMPLES,
     targets: Mapping[str, float | None] | None = None,
 ) -> Plan:
-    """The next phase on production, from its scores on the suite as it is now; evaluates it if that wasn't done yet.
+    """The next phase on production, from its scores on the current suite. Evaluates production if necessary.
 
-    `targets` names the categories to work on, with the scores to reach (None: what a plan would ask), in place of the
-    weak ones. Raises InvalidInput for a category without cases, a `goal` or score outside 0..1, or fewer than `LEAST`
-    examples.
+    `targets` replaces the weak categories. It maps categories to the scores to reach; None takes the plan's target.
+    Raises InvalidInput for a category without cases, a `goal` or score outside 0..1, or fewer than `LEAST` examples.
     """
     if not all(0 < share <= 1 for share in [goal, *(t for t in (targets or {}).values() if t is not None)]):
         raise InvalidInput("a goal is a score above 0 and up to 1", hint="topcoat plan --goal 0.9")
@@ -48,7 +47,7 @@ def plan_phase(
 
 
 def require_phase_file(path: Path) -> None:
-    """Raise `InvalidInput` unless a planned phase can be written to `path`: for asking before a plan is made."""
+    """Raise `InvalidInput` unless a planned phase can be written to `path`. Call it before making a plan."""
     if not is_stream(path) and path.suffix != ".toml":
         hint = f"topcoat plan --write {shlex.quote(str(path / 'next.toml' if path.is_dir() else f'{path}.toml'))}"
         raise InvalidInput("a phase's file ends in .toml", where=Where(path), hint=hint)
@@ -61,13 +60,13 @@ def require_phase_file(path: Path) -> None:
 
 
 def write_plan(plan: Plan, path: Path) -> None:
-    """Write the planned phase to `path`. Raises Refused if the file exists, InvalidInput if nothing is planned."""
+    """Write the planned phase to `path`. Raises Refused if the file exists, InvalidInput if the plan has no phase."""
     require_phase_file(path)
     write_text(path, plan_text(plan))
 
 
 def plan_text(plan: Plan) -> str:
-    """The phase file of a plan, with what its figures amount to. Raises InvalidInput if nothing is planned."""
+    """The phase file of a plan, with remarks on its figures. Raises InvalidInput if the plan has no phase."""
     spec = plan.spec
     if spec is None:
         raise InvalidInput(

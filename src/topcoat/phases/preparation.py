@@ -1,4 +1,4 @@
-"""From a phase's spec to what an engine trains on: examples, splits, replay, rows, batches, findings and the budget."""
+"""Prepares a phase from its spec: examples, splits, replay, rows, batches, findings and the budget."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Prepared:
 
 
 def prepare(session: Session, path: Path, *, base: str | None = None, allow: frozenset[str] = frozenset()) -> Prepared:
-    """Read a phase file and everything that it names, check it, and lay out its training.
+    """Read a phase file and the files that it names, check them, and lay out the training.
 
-    `base` overrides the spec's, for a phase that began on another one. Raises InvalidInput for what can't be read at
-    all; what was read and looks wrong is in `report`.
+    `base` overrides the spec's, for a phase that began on another one. Raises InvalidInput for files that can't be
+    read. Other mistakes are in `report`.
     """
     root = session.paths.root
     spec = load_phase(path, root)
@@ -89,7 +89,7 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
     )
     findings += _row_findings(spec, path, pool, encoded)
     _require_rows(spec, path, new, encoded)
-    # Each by itself: examples of weight 2 would leave replay with a third of the loss where it was to have half.
+    # Separately: otherwise new examples of weight 2 would leave replay a third of the loss instead of half.
     rows = with_mean_weight_one(encoded.new.rows) + with_mean_weight_one(encoded.pool.rows)
     plans = _plans(spec, rows, encoded)
     name = phase_name(path)
@@ -111,9 +111,9 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A phase's examples: `train` and `replayed` are trained, `valid` is validated on.
+    """A phase's examples: `train` and `replayed` are trained, `valid` is the validation set.
 
-    `apart` are those of `valid` that stand in a file of their own.
+    `apart` are those of `valid` that come from a file of their own.
     """
 
     train: Examples
@@ -125,7 +125,7 @@ class _Parts:
 
 @dataclass(frozen=True, slots=True)
 class _EncodedParts:
-    """The rows of what is new, of what is replayed, and of what is validated on."""
+    """The rows of new, of replayed and of validation examples."""
 
     new: Encoded
     pool: Encoded
@@ -133,7 +133,7 @@ class _EncodedParts:
 
 
 def _require_measured(project: Project, spec: PhaseSpec, path: Path) -> None:
-    """Everything that the gate names must be measured: a gate on nothing would always pass, or never."""
+    """Raise if the gate names something that isn't measured: such a gate would always pass, or never."""
     if spec.gate.min_format is not None and not project.settings.spec.eval.temperatures:
         raise InvalidInput(
             f"gate.min_format needs temperatures to measure at, and {PROJECT_FILE} has none",
@@ -154,9 +154,9 @@ def _require_measured(project: Project, spec: PhaseSpec, path: Path) -> None:
 
 
 def _load_all(root: Path, paths: list[Path], findings: list[Finding]) -> Examples:
-    """The examples of all files, their places relative to `root`; lines that are none are added to `findings`.
+    """The examples of all files, with places relative to `root`. Adds a finding for each invalid line.
 
-    Raises InvalidInput for files that can't be read at all, all together.
+    Raises one InvalidInput for all files that can't be read at all.
     """
     examples: Examples = []
     mistakes: list[Mistake] = []
@@ -174,7 +174,7 @@ def _load_all(root: Path, paths: list[Path], findings: list[Finding]) -> Example
 
 
 def _split(root: Path, spec: PhaseSpec, new: Examples, pool: Examples, findings: list[Finding]) -> _Parts:
-    """Hold out what is validated on, with as large a share of replay as in training."""
+    """Split off the validation set, with the same share of replay as in training."""
     if spec.data.valid_file is None:
         train, valid_new = hold_out(new, spec.data.valid_share or 0.0)
         apart: Examples = []
@@ -197,7 +197,7 @@ def _dialogue_findings(
     parts: _Parts,
     programs: Mapping[str, list[Where]],
 ) -> list[Finding]:
-    """What is wrong with the examples as dialogues, before any of them is encoded."""
+    """The findings in the examples as dialogues, before they are encoded."""
     suite, catalog = project.suite, project.catalog
     findings = check_examples([*new, *parts.apart, *pool], suite, catalog, project.settings.system_prompt)
     if programs:
@@ -212,7 +212,7 @@ def _dialogue_findings(
 
 
 def _row_findings(spec: PhaseSpec, path: Path, pool: Examples, encoded: _EncodedParts) -> list[Finding]:
-    """What is wrong with the examples as rows of tokens."""
+    """The findings in the examples as rows of tokens."""
     findings = check_replay(spec.data.replay, len(pool), Where(path))
     findings += check_held_out(len(encoded.valid.rows), Where(path))
     for part in (encoded.new, encoded.pool, encoded.valid):
@@ -221,7 +221,7 @@ def _row_findings(spec: PhaseSpec, path: Path, pool: Examples, encoded: _Encoded
 
 
 def _require_rows(spec: PhaseSpec, path: Path, new: Examples, encoded: _EncodedParts) -> None:
-    """There must be a row to train on, and one to validate on where trials are chosen from."""
+    """Raise unless there is a row to train on and, if there are several trials, one to validate on."""
     if not encoded.new.rows:
         raise InvalidInput(
             f"none of {counted(len(new), 'example')} fits max_seq_length = {spec.train.max_seq_length}",
@@ -274,7 +274,7 @@ def _budget(
 
 
 def _replay_pool(project: Project, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> Examples:
-    """What was learned from earlier, without copies of what is new now."""
+    """The examples of earlier phases and the history, without copies of the new ones."""
     if spec.data.replay == 0.0:
         return []
     root = project.paths.root

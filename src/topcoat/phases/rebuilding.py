@@ -1,4 +1,4 @@
-"""Fused models as something that can be made again: rebuild them from the root and the adapters, or delete them."""
+"""Rebuilds fused models from the root and the adapters, and deletes those that can be rebuilt."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["Freed", "collect_garbage", "rebuild"]
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What a collection deleted: folders relative to the project, and the bytes of disk that it gave back."""
+    """What a collection deleted: folders relative to the project, and the freed bytes of disk."""
 
     folders: list[str]
     bytes: int
 
 
 def rebuild(session: Session, name: str) -> ModelRow:
-    """Make a fused model's folder again if it is gone, and its parents' where they are gone too.
+    """Make a fused model's folder again if it is missing, and those of its ancestors that are missing too.
 
-    Raises Refused for a root, StorageFault if an adapter or the root itself is gone or changed, EngineFault if other
-    bytes come out: another version of the engine may round differently.
+    Raises Refused for a root, StorageFault if an adapter or the root itself is missing or changed, EngineFault if the
+    bytes differ: another version of the engine may round differently.
     """
     model = session.lineage.require_model(_resolved(session, name))
     if model.parent is None:
@@ -47,9 +47,9 @@ def rebuild(session: Session, name: str) -> ModelRow:
 
 
 def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
-    """Delete fused models that `rebuild` can make again, and checkpoints of trainings that ended.
+    """Delete fused models that `rebuild` can make again, and checkpoints of finished trainings.
 
-    Never production, never a root, never the base of a phase that isn't decided yet. `dry_run` only says what would go.
+    Production, roots and the bases of unfinished phases stay. `dry_run` only reports what would be deleted.
     """
     lineage, root = session.lineage, session.paths.root
     kept = {lineage.production()}
@@ -78,7 +78,7 @@ def _resolved(session: Session, name: str) -> str:
 
 
 def _require(session: Session, model: ModelRow) -> None:
-    """Raise StorageFault unless the model's folder holds the bytes that were recorded."""
+    """Raise StorageFault unless the model's folder has the recorded bytes."""
     if not model.path.is_dir():
         raise StorageFault(
             f"the folder of {model.name} is gone, and nothing can be made without it", where=Where(model.path)
@@ -92,7 +92,7 @@ def _require(session: Session, model: ModelRow) -> None:
 
 
 def _make_again(session: Session, ancestry: list[ModelRow]) -> None:
-    """Fuse the last model of `ancestry`; those before it exist."""
+    """Fuse the last model of `ancestry`. Those before it exist."""
     *_, parent, model = ancestry
     session.sink.emit(Note(f"making {model.name} again from {parent.name}"))
     report = _fuse_report(model)
@@ -125,7 +125,7 @@ def _can_be_made_again(session: Session, model: ModelRow) -> bool:
 
 
 def _parts_are_there(model: ModelRow) -> bool:
-    """Whether the adapter is there, and all that fusing it again takes."""
+    """Whether the adapter exists, and everything else that fusing it again needs."""
     path = _fuse_file(model)
     if model.adapter is None or path is None or not model.adapter.exists() or not path.exists():
         return False

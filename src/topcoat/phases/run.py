@@ -1,6 +1,6 @@
-"""Running a phase: evaluate the base, then train, fuse, evaluate and judge, until the gate opens or attempts run out.
+"""Runs a phase: evaluates the base, then trains, fuses, evaluates and judges until an attempt passes or none is left.
 
-Every step's output is stored before the next one begins, so a run that was killed goes on where it was.
+Every step's output is stored before the next one begins, so a killed run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_repor
 
 @dataclass(frozen=True, slots=True)
 class PhaseOutcome:
-    """How a phase ended. `production` is the model now; `already`: it had ended before, and nothing was done now."""
+    """How a phase ended. `production` is the current model. `already`: an earlier run had ended it."""
 
     phase: str
     gate: GateSpec
@@ -51,7 +51,7 @@ class PhaseOutcome:
 def run_phase(
     session: Session, path: Path, *, allow: frozenset[str] = frozenset(), restart: bool = False
 ) -> PhaseOutcome:
-    """One phase from start to verdict. Production changes only by promotion, at the very end.
+    """Run one phase from start to verdict. Production changes only at the end, by promotion.
 
     `allow` lets findings of these codes through. `restart` gives up a phase that was begun with other inputs.
     Raises InvalidInput for data with errors, Refused for a phase that can't be run again as it is.
@@ -74,7 +74,7 @@ def run_phase(
 
 
 def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: bool) -> PhaseOutcome | None:
-    """The outcome of an earlier run of this phase if it stands; None if a run has to begin or to go on."""
+    """The end of an earlier run of this phase, if it is still valid. None if a run must begin or continue."""
     lineage, name = session.lineage, prepared.name
     outcome = lineage.outcome(earlier.id)
     same = earlier.digest == prepared.digest
@@ -111,7 +111,7 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
 
 
 def _read_back(session: Session, phase: PhaseRow) -> PhaseOutcome | None:
-    """How an earlier run ended; None if it ended without a complete attempt."""
+    """How an earlier run ended. None if it ended without a complete attempt."""
     stored = [session.lineage.result(attempt.id) for attempt in session.lineage.attempts(phase.id)]
     results = [result for result in stored if result is not None]
     return _outcome(session, phase, results, already=True) if results else None
@@ -163,12 +163,12 @@ def _attempts(session: Session, phase: PhaseRow, prepared: Prepared) -> PhaseOut
             Note(f"attempt {attempt.number} discarded: {'; '.join(result.verdict.reasons)}", warning=True)
         )
         if spec.retry.learning_rate_factor == 1.0:
-            break  # the same rate again would be the same attempt again
+            break  # the same rate would repeat the same attempt
     return end_phase(session, phase, results)
 
 
 def end_phase(session: Session, phase: PhaseRow, results: list[AttemptResult]) -> PhaseOutcome:
-    """Record the verdict of the last attempt as the phase's: the only place where a phase changes production."""
+    """Record the last attempt's verdict as the phase's. Only here does a phase change production."""
     last = results[-1]
     if last.verdict.passed:
         session.lineage.promote(last.model, f"{phase.name} passed its gate")
@@ -202,9 +202,9 @@ def run_attempt(
     before: EvalResult,
     get_adapter: Callable[[AttemptPaths], TrainReport],
 ) -> AttemptResult:
-    """Get an adapter into the attempt's folder, fuse, evaluate, judge.
+    """Put an adapter into the attempt's folder, fuse it, evaluate and judge the model.
 
-    A numerical fault or a fuse that loses too much is a verdict, not a crash.
+    A numerical fault, or a fuse that loses too much, gives a verdict instead of an error.
     """
     name = f"{prepared.name}-{attempt.number}"
     paths = session.paths.attempt(prepared.name, attempt.number)
@@ -250,7 +250,7 @@ def _fuse(session: Session, base: ModelRow, paths: AttemptPaths, name: str, prep
         output=session.paths.model(name),
         calibration=choose_calibration(paths.calibration, prepared.rows) if compensated else None,
     )
-    shutil.rmtree(job.output, ignore_errors=True)  # of a run that was killed before its report was stored
+    shutil.rmtree(job.output, ignore_errors=True)  # left by a killed run without a stored report
     return session.engine.fuse(job, session.sink)
 
 
@@ -268,9 +268,9 @@ def _register(session: Session, base: ModelRow, name: str, paths: AttemptPaths, 
 
 
 def write_report(project: Project, name: str) -> Path:
-    """The HTML page of a phase's latest run. Raises InvalidInput if it hasn't ended.
+    """Write the report of a phase's latest run and return its path. Raises InvalidInput if the run hasn't ended.
 
-    It is written without the lock: it can be made again at any time, and a reader sees a whole page, old or new.
+    It needs no lock: a report can be made again at any time, and a reader sees a whole page, old or new.
     """
     lineage = project.lineage
     phase = lineage.latest_phase(name)

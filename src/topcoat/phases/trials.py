@@ -1,4 +1,4 @@
-"""An attempt's training: one run, or one for each of several learning rates and seeds, of which the best goes on."""
+"""An attempt's training: one trial for each learning rate and seed. The attempt continues with the best trial."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def stored(path: Path, record: type[R], compute: Callable[[], R]) -> R:
-    """The record in `path`, computed and stored there first if it is not there yet."""
+    """The record in `path`. If it doesn't exist yet, compute and store it first."""
     if path.is_file():
         return read_record(path, record)
     result = compute()
@@ -37,12 +37,12 @@ def stored(path: Path, record: type[R], compute: Callable[[], R]) -> R:
 def train_trials(
     session: Session, prepared: Prepared, model: Path, rates: list[float], paths: AttemptPaths
 ) -> TrainReport:
-    """Leave an adapter in `paths.adapter`: of the only run, or of the run with the lowest validation loss.
+    """Leave an adapter in `paths.adapter`: that of the only trial, or of the trial with the lowest validation loss.
 
-    All runs share the trunk's activations. A run whose numbers overflow is out, and the others go on; raises
-    NumericalFault if every one did.
+    All trials share the trunk's activations. A trial whose numbers overflow is dropped. Raises NumericalFault if all
+    are.
     """
-    shutil.rmtree(paths.adapter, ignore_errors=True)  # of a run that was killed before its report was stored
+    shutil.rmtree(paths.adapter, ignore_errors=True)  # left by a killed run without a stored report
     runs = list(product(rates, prepared.batches))
     if len(runs) == 1:
         return _train(session, prepared, model, *runs[0], paths)
@@ -82,7 +82,7 @@ def train_trials(
 def _train(
     session: Session, prepared: Prepared, model: Path, rate: float, seed: int, paths: AttemptPaths
 ) -> TrainReport:
-    shutil.rmtree(paths.adapter, ignore_errors=True)  # of a run that was killed before its report was stored
+    shutil.rmtree(paths.adapter, ignore_errors=True)  # left by a killed run without a stored report
     job = TrainJob(
         model=model,
         rows=prepared.rows,
