@@ -51,11 +51,12 @@ def model_maker(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         bits: int | None = 5,
         group_size: int = 64,
         dtype: str = "float32",
+        mode: str = "affine",
         seed: int = 0,
         **shape: object,
     ) -> Path:
         config = {"model_type": kind, **SHAPE, **(EXPERTS if kind == "qwen3_moe" else {}), **shape}
-        key = json.dumps([config, bits, group_size, dtype, seed], sort_keys=True)
+        key = json.dumps([config, bits, group_size, dtype, mode, seed], sort_keys=True)
         if key in made:
             return made[key]
         module = importlib.import_module(f"mlx_lm.models.{kind}")
@@ -63,7 +64,7 @@ def model_maker(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         model = module.Model(module.ModelArgs.from_dict(config))
         model.set_dtype(getattr(mx, dtype))
         if bits is not None:
-            model, config = quantize_model(model, config, group_size, bits)
+            model, config = quantize_model(model, config, group_size, bits, mode)
         folder = tmp_path_factory.mktemp(f"{kind}-")
         save_model(folder, model)
         (folder / "config.json").write_text(json.dumps(config))

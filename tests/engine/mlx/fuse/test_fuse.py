@@ -324,3 +324,26 @@ def test_a_base_of_mlx_lm_s_mixed_recipes_names_no_group_size(
     assert report.modules == plain.modules
     assert report.bits_per_weight == pytest.approx(plain.bits_per_weight)
     stock_load(str(tmp_path / "fused"))
+
+
+def apart(one: mx.array, other: mx.array) -> float:
+    """The rms of what is different."""
+    return scalar((one - other).square().mean().sqrt())
+
+
+@pytest.mark.parametrize(("mode", "bits", "group_size"), [("mxfp4", 4, 32), ("nvfp4", 4, 16), ("mxfp8", 8, 32)])
+@pytest.mark.parametrize("kind", ["qwen3", "qwen3_moe"])
+def test_a_base_in_a_floating_point_mode_is_fused_and_fused_again(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, mode: str, bits: int, group_size: int, kind: str
+) -> None:
+    model = make_model(kind, bits=bits, group_size=group_size, mode=mode, dtype="bfloat16")
+    first = make_adapter(model, tmp_path / "first", size=0.3)
+    report = fuse(engine, model, [first], tmp_path / "one", valid=rows(3), max_kl=0.005)
+    assert min(module.survival for module in report.modules) >= 0.95
+    assert apart(logits(tmp_path / "one"), logits(model, first)) < 0.3 * apart(logits(model), logits(model, first))
+    stock_load(str(tmp_path / "one"))
+    second = make_adapter(tmp_path / "one", tmp_path / "second", size=0.3, seed=1)
+    again = fuse(engine, model, [first, second], tmp_path / "two", base=tmp_path / "one", valid=rows(3), max_kl=0.005)
+    assert min(module.survival for module in again.modules) >= 0.95
+    meant = logits(tmp_path / "one", second)
+    assert apart(logits(tmp_path / "two"), meant) < 0.3 * apart(logits(tmp_path / "one"), meant)

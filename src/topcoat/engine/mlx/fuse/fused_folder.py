@@ -60,7 +60,8 @@ def _write_config(base: Path, staged: Path, modules: list[AdaptedModule]) -> Non
             elif module.bits is not None:
                 section.setdefault("group_size", module.group_size)
                 section.setdefault("bits", module.bits)
-                section[module.name] = {"group_size": module.group_size, "bits": module.bits}
+                own = {"group_size": module.group_size, "bits": module.bits}
+                section[module.name] = own if section.get("mode", "affine") == "affine" else {**own, "mode": "affine"}
         if section:
             config[key] = section
     write_json(staged / "config.json", config)

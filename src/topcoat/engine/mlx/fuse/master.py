@@ -31,6 +31,10 @@ LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
 """Bits per weight in rising order; None is unquantized."""
 Packed = tuple[mx.array, mx.array, mx.array]
 """Codes in uint32 words, scales and biases, as `mx.quantize` gives them."""
+_PARTS = ("weight", "scales", "biases", "global_scale")
+_FLOATS = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
+_FLOATING_MODES: dict[tuple[int | None, int | None], str] = {(4, 32): "mxfp4", (4, 16): "nvfp4", (8, 32): "mxfp8"}
+"""MLX's modes without biases, by bits and group size. What is fused on such a base is written in the affine mode."""
 AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
 """What `bits = "auto"` tries after the module's own bits."""
 
@@ -170,9 +174,17 @@ class StoredTensors:
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
+    def dtype(self) -> mx.Dtype:
+        """The dtype of the model's plain tensors: that of the first floating one by name."""
+        for name in sorted(self._files):
+            stored = Shard.open(self._files[name]).tensors[name]["dtype"]
+            if stored in _FLOATS:
+                return _FLOATS[stored]
+        return mx.float32
+
     def read(self, module: str) -> Weights:
         """The tensors of one module, read when they are computed with."""
-        names = [name for part in ("weight", "scales", "biases") if (name := f"{module}.{part}") in self]
+        names = [name for part in _PARTS if (name := f"{module}.{part}") in self]
         tensors: Weights = {}
         for path in {self._files[name] for name in names}:
             loaded = mx.load(str(path))
@@ -202,6 +214,8 @@ def adapted_modules(model: nn.Module, job: FuseJob | RebuildJob) -> list[Adapted
         tensors = base.read(name)
         bits, group_size = _quantization(name, tensors, width)
         dtype = tensors[f"{name}.scales" if bits else f"{name}.weight"].dtype
+        if bits and f"{name}.biases" not in tensors:  # a floating-point mode, whose scales are 8-bit exponents
+            dtype, group_size = base.dtype(), _group(width)
         modules.append(
             AdaptedModule(
                 name,
@@ -249,7 +263,11 @@ def _plain(name: str, tensors: Weights, width: int) -> mx.array:
     if bits is None:
         return weight.astype(mx.float32)
     if f"{name}.biases" not in tensors:
-        raise EngineFault(f"{name} is quantized in a mode other than affine, which can't be fused yet")
+        mode = _FLOATING_MODES.get((bits, group_size))
+        if mode is None or f"{name}.global_scale" in tensors:
+            raise EngineFault(f"{name} is quantized with {bits} bits in groups of {group_size} in an unknown mode")
+        plain = mx.dequantize(weight, tensors[f"{name}.scales"], group_size=group_size, bits=bits, mode=mode)
+        return plain.astype(mx.float32)
     scales, biases = tensors[f"{name}.scales"].astype(mx.float32), tensors[f"{name}.biases"].astype(mx.float32)
     return mx.dequantize(weight, scales, biases, group_size=group_size, bits=bits)
 
