@@ -61,6 +61,7 @@ def check_coat(outcome: PhaseOutcome, session: Session) -> None:
     fused = outcome.last.fuse
     assert fused is not None
     assert fused.survival >= 0.95
+    assert fused.kl is not None
     assert 0 < fused.kl <= 0.01
     model, tokenizer = stock_load(str(session.model("production").path))
     prompt = tokenizer.encode("Is it there?")

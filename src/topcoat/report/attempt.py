@@ -65,7 +65,7 @@ def fuse_section(fuse: FuseReport) -> Html:
         element(
             "p",
             f"At least {_percent(weakest.survival)} of every module's change survived fusing{_where(fuse)}. "
-            f"The fused model differs from base and adapter by {fuse.kl:.2g} nats per token. "
+            f"{_divergence(fuse)}"
             f"{_losses(fuse)}{fuse.copied_tensors:,} tensors stayed byte for byte; "
             f"{fuse.bytes_written / 1e6:,.1f} MB were written. {_size(fuse)}",
         ),
@@ -75,6 +75,12 @@ def fuse_section(fuse: FuseReport) -> Html:
 
 def _where(fuse: FuseReport) -> str:
     return ", in its outputs: roundings were compensated" if fuse.rounding == "compensated" else ""
+
+
+def _divergence(fuse: FuseReport) -> str:
+    if fuse.kl is None:
+        return "How far the fused model is from base and adapter was not measured: there were no validation rows. "
+    return f"The fused model differs from base and adapter by {fuse.kl:.2g} nats per token. "
 
 
 def _losses(fuse: FuseReport) -> str:

@@ -308,8 +308,9 @@ class Calibration(Record):
 
 
 class FuseReport(Record):
-    """What fusing did to a model. `kl` is in mean nats per token from base + adapter, on the validation completions.
+    """What fusing did to a model.
 
+    `kl` is in mean nats per token from base + adapter, on the validation completions; None if there were none.
     `loss_adapter` and `loss_fused` are the mean losses there, in nats per token, before and after fusing.
     `bytes_written` is new disk space; `size` is that of all the model's weight files, in bytes. `computed` is the way
     of computing, "" if the engine has only one or it wasn't noted.
@@ -318,7 +319,7 @@ class FuseReport(Record):
     version: Literal[1] = 1
     modules: list[ModuleFuse]
     rounding: Literal["nearest", "compensated"] = "nearest"
-    kl: float = 0.0
+    kl: float | None = None
     loss_adapter: float | None = None
     loss_fused: float | None = None
     copied_tensors: int

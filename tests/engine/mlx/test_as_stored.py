@@ -298,6 +298,7 @@ def test_the_model_that_the_kl_is_of_is_the_one_that_is_written(
         losses = nn.losses.cross_entropy(written(ids[:, :-1]).astype(mx.float32), ids[:, 1:])
         loss, tokens = loss + scalar((losses * weights).sum()), tokens + scalar(weights.sum())
     assert report.loss_fused == pytest.approx(loss / tokens, rel=1e-5)
+    assert report.kl is not None
     assert report.kl > 0.0
 
 
@@ -311,8 +312,10 @@ def test_raising_bits_for_the_kl_replaces_packed_modules(
     spec = FuseSpec(max_kl=10.0, min_survival=0.0)
     job = FuseJob(model, model, [adapter], spec, rows(3), tmp_path / "coarse")
     coarse = stored_engine.fuse(job, Silent())
+    assert coarse.kl is not None
     tight = spec.model_copy(update={"max_kl": coarse.kl / 2})
     finer = stored_engine.fuse(replace(job, spec=tight, output=tmp_path / "finer"), Silent())
+    assert finer.kl is not None
     assert finer.kl <= coarse.kl / 2
     assert max(module.bits or 16 for module in finer.modules) > max(module.bits or 16 for module in coarse.modules)
 

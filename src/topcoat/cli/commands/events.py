@@ -54,7 +54,9 @@ def import_(
         return
     for mistake in mistakes:
         print_line(err, f"[yellow]left out[/] {escape(f'{mistake.where}: {mistake.message}')}")
-    print_line(out, f"{done.new} new events, {done.known} known ones, read as {done.format}; {len(mistakes)} left out")
+    print_line(
+        out, f"{counted(done.new, 'new event')}, {done.known} known, read as {done.format}; {len(mistakes)} left out"
+    )
 
 
 @app.command("export")

@@ -12,6 +12,7 @@ from topcoat.cli.console import err, out
 from topcoat.cli.opening import open_project, open_session
 from topcoat.cli.options import Json, print_json, show
 from topcoat.errors import InvalidInput
+from topcoat.quantity import counted
 
 if TYPE_CHECKING:
     from topcoat.store.records import EvalResult
@@ -145,7 +146,7 @@ def gc(
     for folder in freed.folders:
         out.print(folder, highlight=False, markup=False, soft_wrap=True)
     verb = "would be freed" if dry_run else "freed"
-    out.print(f"{len(freed.folders)} folders, {freed.bytes / 1e6:.1f} MB {verb}", highlight=False)
+    out.print(f"{counted(len(freed.folders), 'folder')}, {freed.bytes / 1e6:.1f} MB {verb}", highlight=False)
 
 
 def _evaluate_model(model: str) -> EvalResult:

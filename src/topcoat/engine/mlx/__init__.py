@@ -5,12 +5,13 @@ Import this package freely; it loads neither. `open_engine` puts a fast BLAS in 
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from topcoat.engine.mlx.compute import chosen_compute
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
 from topcoat.errors import EngineFault
-from topcoat.progress import Note, Silent, Sink
+from topcoat.progress import Note, Sink
 
 if TYPE_CHECKING:
     from topcoat.engine.mlx.engine import MlxEngine
@@ -20,7 +21,7 @@ __all__ = ["open_engine"]
 
 def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngine:
     """The engine of this machine, which computes as `compute` says: a value of `Compute`, or None for the environment's
-    choice or the device's default. Says once if CPU products will be slow.
+    choice or the device's default. Says once if CPU products will be slow: to `sink`, or as a Python warning.
 
     Raises EngineFault if MLX has no backend here (`mlx` from pip brings none on Linux without an extra), InvalidInput
     for an unknown `compute`.
@@ -33,11 +34,12 @@ def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngi
         raise EngineFault(f"MLX can't be loaded: {error}", hint='pip install "topcoat" --force-reinstall') from error
     engine = MlxEngine(chosen_compute(compute, on_cpu=on_cpu()))
     if engine.on_cpu and not blas.fast:
-        (sink or Silent()).emit(
-            Note(
-                f"no fast BLAS could be loaded ({blas.problem}); training on this CPU will be some 40 times slower. "
-                "hint: apt-get install libopenblas0",
-                warning=True,
-            )
+        said = (
+            f"no fast BLAS could be loaded ({blas.problem}); training on this CPU will be some 40 times slower. "
+            "hint: apt-get install libopenblas0"
         )
+        if sink is None:
+            warnings.warn(said, stacklevel=2)
+        else:
+            sink.emit(Note(said, warning=True))
     return engine

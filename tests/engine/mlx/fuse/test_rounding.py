@@ -129,6 +129,8 @@ def test_a_fuse_keeps_the_outputs_and_gives_the_same_bytes_again(
     nearest, ours = run("nearest"), run("ours", seen)
     assert (nearest.rounding, ours.rounding) == ("nearest", "compensated")
     assert ours.size == nearest.size
+    assert nearest.kl is not None
+    assert ours.kl is not None
     assert ours.kl < 0.8 * nearest.kl
     assert lost(ours) < 0.5 * lost(nearest)
     bits = {module.name: module.bits for module in ours.modules}

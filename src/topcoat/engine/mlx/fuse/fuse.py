@@ -41,7 +41,8 @@ def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
         measured = _settle(model, modules, job, progress, compute)
         del model  # what is written comes from the root and the adapters
         reports, coat = _packed(modules)
-        progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {measured.kl:.5f} nats per token"
+        kl = "not measured" if measured.kl is None else f"{measured.kl:.5f} nats per token"
+        progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {kl}"
     copied, written = write_fused(modules, coat, job)
     size, bits_per_weight = weight_sizes(job.output)
     return FuseReport(
@@ -95,9 +96,9 @@ def _packed(modules: Iterable[AdaptedModule]) -> tuple[list[ModuleFuse], Weights
 
 @dataclass(frozen=True, slots=True)
 class _Divergence:
-    """What fusing changed on the validation rows, in nats per token."""
+    """What fusing changed on the validation rows, in nats per token; None without rows."""
 
-    kl: float = 0.0
+    kl: float | None = None
     loss_adapter: float | None = None
     loss_fused: float | None = None
 
