@@ -46,8 +46,10 @@ Examples = list[LocatedExample]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A phase, ready to train, its batches by seed. `digest_by(engine)` covers all that decides its outcome with the
-    engine of that name, except the base; `digest` is that of the present one.
+    """A phase, ready to train, with batches by seed.
+
+    `digest_by(engine)` covers all that decides its result with the engine of that name, except the base. `digest` is
+    that of the present engine.
     """
 
     name: str
