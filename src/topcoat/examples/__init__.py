@@ -1,1 +1,1 @@
-"""Training examples: read, imported, written, checked, split and made into rows."""
+"""Training examples: reads, imports, writes, checks and splits them, and makes rows and batches."""

@@ -1,6 +1,6 @@
-"""The order in which rows are trained: every batch of a run, known before it starts.
+"""Orders the rows of a training: every batch is known before it starts.
 
-So resuming needs only the number of the iteration, and validating can't change what comes next.
+So resuming needs only the number of the iteration, and validating can't change the next batches.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from itertools import islice
 __all__ = ["Plan", "plan_batches"]
 
 WINDOW = 16
-"""Updates whose rows are sorted by length together: wide enough to pad little, narrow enough to stay shuffled."""
+"""The number of updates whose rows are sorted by length together: enough to pad little, few enough to stay shuffled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`batches[i]` are the row indices of iteration i + 1; `passes` is how often a new (not replayed) row is seen."""
+    """The batches. `batches[i]` are the row indices of iteration i + 1. `passes` is how often each new row is used."""
 
     batches: list[tuple[int, ...]]
     passes: float
@@ -38,9 +38,9 @@ def plan_batches(
 ) -> Plan:
     """Batches of `size` rows for `iters` iterations, `accumulate` of which make an update.
 
-    An epoch holds every row of `new` once and as many of `replay` as make `share` of the epoch: as many of each of its
-    groups, whose rows come round in turn, each time in a new order. `lengths` are tokens by row index; an update's rows
-    are of similar length, and the same in one batch as in several smaller ones.
+    An epoch has every row of `new` once, and as many of `replay` as make `share` of the epoch. Each group of `replay`
+    gives equally many; its rows take turns, each time in a new order. `lengths` are tokens by row index. An update's
+    rows are of similar length, and the same in one batch as in several smaller ones.
     """
     rng = random.Random(seed)
     wanted = round(len(new) * share / (1.0 - share)) if any(replay) else 0
@@ -67,7 +67,7 @@ def plan_batches(
 
 
 def _drawn(groups: Sequence[Sequence[int]], rng: random.Random) -> Iterator[int]:
-    """Rows without end: one of each group in turn, none of a group again before all of it came."""
+    """An endless sequence of rows: one of each group in turn. A group repeats after all of its rows were drawn."""
     decks: list[list[int]] = [[] for _ in groups]
     while groups:
         for index in rng.sample(range(len(groups)), len(groups)):

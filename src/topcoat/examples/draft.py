@@ -1,4 +1,4 @@
-"""A new example as a text that is pleasant to edit: a heading for each turn, and below it what is said.
+"""A new example as a text that is easy to edit: a heading for each turn, and its words below.
 
 # Remarks, up to the first heading.
 === user
@@ -34,7 +34,7 @@ _CALL = """\
 
 
 def skeleton(category: str, system: str, signatures: Sequence[str]) -> str:
-    """A draft to fill in; `signatures` are the tools that cases of the category expect, for the writer to see."""
+    """A draft to fill in. `signatures` shows the writer the tools that cases of the category expect."""
     tools = "".join(f"#   {signature}\n" for signature in signatures)
     remark = f"# A new example of {category}. Write what the user asks and what the model should answer.\n"
     remark += f"# The tools of this category:\n{tools}" if tools else ""
@@ -43,12 +43,12 @@ def skeleton(category: str, system: str, signatures: Sequence[str]) -> str:
 
 
 def draft_of(messages: Sequence[Message]) -> str:
-    """The turns of a dialogue as a draft, which `read_draft` reads back."""
+    """The turns of a dialogue as a draft, the opposite of `read_draft`."""
     return "".join(f"=== {message.role}\n{message.content or ''}\n" for message in messages)
 
 
 def read_draft(text: str, path: Path, category: str) -> Example:
-    """The example that a draft holds. Raises `InvalidInput` with every mistake and its line; `path` is for messages."""
+    """The example in a draft. Raises `InvalidInput` with every mistake and its line. Messages name `path`."""
     turns: list[tuple[str, int, list[str]]] = []
     for number, line in enumerate(text.splitlines(), 1):
         heading = _HEADING.fullmatch(line)

@@ -27,7 +27,7 @@ __all__ = ["Draft", "begin_draft", "finish_draft", "stats_of_files"]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An example being written: the text `path`, to become a line of `target`."""
+    """An example in progress: its text is in `path`, and becomes a line of `target`."""
 
     path: Path
     target: Path
@@ -35,7 +35,7 @@ class Draft:
 
 
 def stats_of_files(paths: Sequence[Path]) -> DataStats:
-    """The figures of several files together. Raises `InvalidInput` for a file that can't be read at all."""
+    """The total figures of several files. Raises `InvalidInput` for a file that can't be read at all."""
     examples: list[LocatedExample] = []
     unreadable: set[str] = set()
     for path in paths:
@@ -46,9 +46,9 @@ def stats_of_files(paths: Sequence[Path]) -> DataStats:
 
 
 def begin_draft(project: LockedProject, category: str, target: Path | None = None) -> Draft:
-    """A draft of an example of `category`: the one that was begun for `target` and not finished, or a new skeleton.
+    """A draft of an example of `category`: the unfinished one for `target`, or a new skeleton.
 
-    Raises `InvalidInput` if the suite has no such category, or `target` is there and no file.
+    Raises `InvalidInput` if the suite has no such category, or if `target` exists and isn't a file.
     """
     project.suite.require([category], None)
     to = target or project.paths.new_data
@@ -64,10 +64,9 @@ def begin_draft(project: LockedProject, category: str, target: Path | None = Non
 
 
 def finish_draft(project: LockedProject, draft: Draft) -> list[Finding]:
-    """Check a draft, also against the examples that are in its target, and add it to them unless there is an error.
+    """Check a draft, also against the examples in its target, and add it to them if there is no error.
 
-    Returns what was found; with an error among it, the draft is still there. Raises `InvalidInput` if the draft is no
-    dialogue at all.
+    Returns the findings. If one is an error, the draft is kept. Raises `InvalidInput` if the draft isn't a dialogue.
     """
     example = read_draft(read_text(draft.path), draft.path, draft.category)
     located = LocatedExample(example, Where(draft.path))

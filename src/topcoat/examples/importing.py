@@ -1,4 +1,4 @@
-"""Files and data sets of dialogues in other formats, turned into files of examples."""
+"""Imports files and data sets of dialogues in other formats as files of examples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Imported", "import_examples"]
 
 
 class Imported(Record):
-    """A finished import: how many examples were read from which format, and where they are now."""
+    """A finished import: the number of examples, their format, and the file that has them now."""
 
     version: Literal[1] = 1
     format: Format
@@ -37,10 +37,10 @@ class _AnyObject(BaseModel):
 
 
 def import_examples(source: str, target: Path, form: str | None = None) -> Imported:
-    """Turn dialogues into a file of examples; nothing is written unless every one of them can be turned.
+    """Convert dialogues to a file of examples. It is written only if all dialogues can be converted.
 
     `source` is a file, JSONL or one JSON list, or a table (`examples.formats.tables`). `form` is one of `FORMATS`, or
-    None to go by the keys. Raises `InvalidInput` with every mistake of the source, `Refused` if `target` exists.
+    None to detect it by the keys. Raises `InvalidInput` with every mistake of the source, `Refused` if `target` exists.
     """
     if form is not None and form not in FORMATS:
         raise InvalidInput(f'there is no format "{form}"', hint=f"--format {FORMATS[0]}, or {' or '.join(FORMATS[1:])}")

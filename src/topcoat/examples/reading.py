@@ -1,4 +1,4 @@
-"""Reads example files for a check: the lines that are examples, and a finding for every line that isn't."""
+"""Reads example files for a check: the examples, and a finding for every other line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["read_examples"]
 
 
 def read_examples(path: Path, root: Path | None = None) -> tuple[list[LocatedExample], list[Finding]]:
-    """The examples of a JSONL file, in order, and what is wrong with its other lines: `not-chat` or `roles`.
+    """The examples of a JSONL file, in order, and a finding for each other line: `not-chat` or `roles`.
 
-    With `root`, a folder around the file, places are named as seen from there. Raises `InvalidInput` if the file can't
-    be read at all, or none of its lines is an example.
+    With `root`, a folder around the file, places are relative to it. Raises `InvalidInput` if the file can't be read at
+    all, or if none of its lines is an example.
     """
     lines, mistakes = read_jsonl(path, Example)
     if mistakes and not lines:
@@ -39,7 +39,7 @@ def _finding(mistake: Mistake, path: Path, disordered: set[int]) -> Finding:
 
 
 def _disordered_lines(path: Path, mistakes: list[Mistake]) -> set[int]:
-    """The lines whose turns are good one by one, but stand in no order that a chat has."""
+    """The lines whose turns are valid, but in the wrong order."""
     if not mistakes:
         return set()
     raw = path.read_bytes().split(b"\n")

@@ -1,4 +1,4 @@
-"""Requests made up from the catalog, for a base without earlier data to answer: what it says there is what it knows.
+"""Makes up requests from the catalog, for a base without earlier data. Its answers show what it knows.
 
 A request is the first line of a tool's docstring, or its name in words, with made-up values for its parameters. Equal
 catalogs give equal requests.
@@ -32,7 +32,7 @@ _BARE = ("{what}.", "Please: {what}.", "{what}, please.", "Could you do this? {w
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of the base: to call `tool` with `values`, which stand in the prompt as a right answer has them."""
+    """A request to call `tool` with `values`. The prompt contains the values as a right answer writes them."""
 
     tool: str
     prompt: str

@@ -1,4 +1,4 @@
-"""Replay for a base whose earlier data nobody has: its own answers to requests made up from the catalog."""
+"""Makes replay data for a base whose earlier data is lost: its own answers to made-up requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_TOKENS = 256
 
 
 class Replayed(Record):
-    """Examples made from the base's own answers: of `asked` requests, `kept` were answered well."""
+    """Examples made from the base's answers. Of `asked` requests, `kept` were answered well."""
 
     version: Literal[1] = 1
     path: str
@@ -33,11 +33,11 @@ class Replayed(Record):
 
 
 def replay_from_base(session: Session, target: Path, each: int = 8) -> Replayed:
-    """Ask production for each tool of the catalog up to `each` times, and write what it knows to `target`.
+    """Ask production up to `each` times for each tool of the catalog, and write its good answers to `target`.
 
-    An answer is kept if it ends by itself, calls the tool through execute_code, holds every value that it was given,
-    runs in the sandbox, and no check finds anything: so nothing of the suite gets in. The category is that of the
-    suite's cases for the tool. Raises Refused if `target` exists, InvalidInput if nothing is kept.
+    A good answer ends by itself, calls the tool through execute_code, contains every value of the request, works in the
+    sandbox, and causes no finding, so it repeats nothing of the suite. The category is that of the suite's cases for
+    the tool. Raises Refused if `target` exists, InvalidInput if no answer is good.
     """
     require_new(target, f"topcoat data replay --to {shlex.quote(str(target.with_stem(f'{target.stem}-2')))}")
     catalog, suite, system = session.catalog, session.suite, session.settings.system_prompt

@@ -1,4 +1,4 @@
-"""From dialogues to token rows: which tokens a dialogue has, and which of them are trained."""
+"""Makes token rows from dialogues: their tokens, and which of them are trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Encoded", "OverLong", "encode", "encode_all", "with_mean_weight_one"
 
 @dataclass(frozen=True, slots=True)
 class OverLong:
-    """An example that doesn't fit the window. Cutting it would train an answer without its end."""
+    """An example that doesn't fit the window. It isn't cut, because that would train an answer without its end."""
 
     where: Where
     tokens: int
@@ -37,8 +37,8 @@ class Encoded:
 def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: TrainSpec) -> Encoded:
     """A row for each example that fits `max_seq_length`, in order.
 
-    `partly_masked` lists dialogues whose earlier assistant turns could not be trained, because the chat template
-    renders them differently once a later turn follows.
+    `partly_masked` lists dialogues whose earlier assistant turns can't be trained, because the chat template renders
+    them differently if a later turn follows.
     """
     result = Encoded([], [], [], [])
     for located in examples:
@@ -54,7 +54,7 @@ def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: T
 
 
 def with_mean_weight_one(rows: Sequence[Row]) -> list[Row]:
-    """The rows, their weights divided by their mean: they count among each other, not against other rows."""
+    """The rows with weights divided by their mean. They count relative to each other, not to other rows."""
     mean = sum(row.weight for row in rows) / max(1, len(rows))
     return [replace(row, weight=row.weight / mean) for row in rows]
 
@@ -62,8 +62,8 @@ def with_mean_weight_one(rows: Sequence[Row]) -> list[Row]:
 def encode(example: Example, tokenizer: Tokenizer, spec: TrainSpec, source: str = "") -> tuple[Row, bool]:
     """The dialogue as a row, and whether every assistant turn that should be trained is.
 
-    A turn's tokens are those that follow its generation prompt, up to where the dialogue that ends with it ends: what
-    the model would have to generate, the end-of-turn token included. `mask = "last"` is mlx-lm's `--mask-prompt`.
+    A turn's tokens are those after its generation prompt, up to the end of the dialogue that ends with it: what the
+    model has to generate, including the end-of-turn token. `mask = "last"` is mlx-lm's `--mask-prompt`.
     """
     messages = example.dialogue()
     tokens = tokenizer.chat(messages)

@@ -1,4 +1,4 @@
-"""Which examples are held out, and which earlier ones are replayed. Both depend on content, never on position."""
+"""Chooses the validation set and the examples to replay. Both depend on content, never on position."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Examples = list[LocatedExample]
 
 
 def hold_out(examples: Sequence[LocatedExample], share: float) -> tuple[Examples, Examples]:
-    """Split into (train, valid): an example is held out if the hash of its dialogue falls into the first `share`.
+    """Split into (train, valid). An example is in `valid` if the hash of its dialogue falls into the first `share`.
 
-    So an example never changes sides when others are added or removed. Of a few examples none may be held out; only
-    if all would be, none is.
+    So an example never changes sides when others are added or removed. With few examples, `valid` may be empty. It is
+    also empty if it would contain all examples.
     """
     limit = share * 2**64
     held = [int(located.example.digest[:16], 16) < limit for located in examples]
@@ -28,7 +28,7 @@ def hold_out(examples: Sequence[LocatedExample], share: float) -> tuple[Examples
 
 
 def without_copies(examples: Sequence[LocatedExample], of: Sequence[LocatedExample]) -> Examples:
-    """`examples` without those whose dialogue stands in `of` too, each kept once."""
+    """`examples` without repetitions, and without those whose dialogue is also in `of`."""
     seen = {located.example.digest for located in of}
     kept = []
     for located in examples:
@@ -39,9 +39,9 @@ def without_copies(examples: Sequence[LocatedExample], of: Sequence[LocatedExamp
 
 
 def balanced_sample(pool: Sequence[LocatedExample], count: int, seed: str) -> Examples:
-    """Up to `count` different examples of `pool`, as evenly over its categories as they allow.
+    """Up to `count` different examples of `pool`, spread over its categories as evenly as possible.
 
-    Equal arguments give equal samples: the order within a category is that of a hash with `seed`.
+    Equal arguments give equal samples: a hash with `seed` orders each category.
     """
     queues: dict[str, Examples] = defaultdict(list)
     for located in sorted(pool, key=lambda located: _rank(located, seed)):

@@ -1,4 +1,4 @@
-"""What a set of examples amounts to, in figures."""
+"""The figures of a set of examples."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["DataStats", "data_stats"]
 
 
 class DataStats(Record):
-    """The figures of a set. `unreadable` lines are no examples; all else is about those that are.
+    """The figures of a set. `unreadable` lines aren't examples; the other figures are about the examples.
 
-    `calling` examples call a tool. `templates` are counted without names, numbers and paths; `effective` is how many
-    examples of evenly used templates would be as varied. `duplicates` and `near_duplicates` have an earlier twin.
+    `calling` examples call a tool. `templates` are counted with blanks for names, numbers and paths. `effective` is the
+    number of evenly used templates with the same variety. `duplicates` and `near_duplicates` have an earlier twin.
     `longest` is in characters, system prompt included. Examples without a category are counted under "".
     """
 

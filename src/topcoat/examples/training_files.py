@@ -1,4 +1,4 @@
-"""The files of examples that models were or will be trained on."""
+"""Lists the files of examples that models were or will be trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["earlier_data", "training_files"]
 
 
 def earlier_data(project: Project) -> list[Path]:
-    """The files that were learned from already: the root's history, and the data of every promoted phase."""
+    """The files that promoted models were trained on: the root's history, and the data of every promoted phase."""
     paths = dict.fromkeys(project.settings.history)
     for phase in project.lineage.phases():
         outcome = project.lineage.outcome(phase.id)
@@ -21,10 +21,10 @@ def earlier_data(project: Project) -> list[Path]:
 
 
 def training_files(project: Project) -> list[Path]:
-    """Every file that is, was or will be trained or validated on, as far as it exists.
+    """Every existing file that is, was or will be trained or validated on.
 
-    They are named by `history`, by the files in phases/ and by the phases that were run. Raises InvalidInput if one in
-    phases/ can't be read.
+    `history`, the files in phases/ and the phases that were run name them. Raises InvalidInput if a file in phases/
+    can't be read.
     """
     root = project.paths.root
     specs = [load_phase(path) for path in sorted(project.paths.phases.glob("*.toml"))]

@@ -1,1 +1,1 @@
-"""What is wrong with examples, found before anything is spent on them."""
+"""Checks examples before anything is spent on them."""

@@ -1,4 +1,4 @@
-"""Tool calls in training answers: can each be read, does the tool exist, does it take these arguments?"""
+"""Checks the tool calls in training answers: each must be readable and fit a tool of the catalog."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_calls"]
 
 
 def check_calls(examples: Sequence[LocatedExample], catalog: Catalog) -> list[Finding]:
-    """Everything wrong with the calls of the assistant turns, each thing once a dialogue."""
+    """The findings in the calls of assistant turns, each once a dialogue."""
     judged: dict[str, list[Problem]] = {}
     findings = []
     for located in examples:
@@ -29,7 +29,7 @@ def check_calls(examples: Sequence[LocatedExample], catalog: Catalog) -> list[Fi
 
 
 def _problems(block: Block, catalog: Catalog, judged: dict[str, list[Problem]]) -> Iterator[Problem]:
-    """The problems of one call. `judged` keeps those of code that was seen before."""
+    """The problems of one call. `judged` remembers those of earlier programs."""
     if isinstance(block, Broken):
         yield Problem("broken-call", block.problem, "close every tag of the call")
     elif not isinstance(block, Code):

@@ -1,4 +1,4 @@
-"""What is wrong with a phase's data, found before anything is spent on it. Every check is a pure function.
+"""Checks a phase's data before anything is spent on it. Every check is a pure function.
 
 An error stops the run unless its code is allowed; a warning is shown and recorded. Checks of one subject stand
 together: `calls` (tools), `overlap` (repetition, validation, the suite), `examples.reading` (lines that are no example
@@ -47,7 +47,7 @@ _PLAIN_TURN = {"role", "content"}
 
 
 def check_examples(examples: Examples, suite: Suite, catalog: Catalog, system_prompt: str) -> list[Finding]:
-    """Everything that can be seen in the dialogues one by one and against the suite."""
+    """The findings in single dialogues, and in their overlap with the suite."""
     findings = check_duplicates(examples)
     findings += check_calls(examples, catalog)
     findings += check_suite(examples, suite, catalog)
@@ -58,7 +58,7 @@ def check_examples(examples: Examples, suite: Suite, catalog: Catalog, system_pr
 
 
 def check_categories(new: Examples, categories: Sequence[str]) -> list[Finding]:
-    """New examples of a category that no case measures: whether they helped could never be seen."""
+    """A finding for each category of new examples that no case measures: nobody could see whether they help."""
     return [
         finding(
             "unknown-category",
@@ -73,7 +73,7 @@ def check_categories(new: Examples, categories: Sequence[str]) -> list[Finding]:
 
 
 def check_quota(new: Examples, quota: Mapping[str, int], phase_file: Where) -> list[Finding]:
-    """Compare the number of new examples by category with what the plan asked for."""
+    """Compare the number of new examples by category with the plan's quota."""
     found = Counter(located.example.category or "" for located in new)
     return [
         finding(
@@ -89,7 +89,7 @@ def check_quota(new: Examples, quota: Mapping[str, int], phase_file: Where) -> l
 
 
 def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) -> list[Finding]:
-    """Categories that the largest one drowns, unless the quota asks for that."""
+    """A finding for each category with few examples beside the largest one, unless the quota asks for that."""
     found = Counter(located.example.category for located in new if located.example.category is not None)
     if not found:
         return []
@@ -108,7 +108,7 @@ def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) ->
 
 
 def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) -> list[Finding]:
-    """What turning dialogues into tokens showed."""
+    """The findings from turning dialogues into tokens."""
     return [
         finding(
             "over-long",
@@ -131,23 +131,23 @@ def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) ->
 
 
 def check_replay(share: float, pool: int, phase_file: Where) -> list[Finding]:
-    """Replay without anything to replay: what the base knows is not protected."""
+    """A finding if replay is on but there is nothing to replay: the phase may forget what the base knows."""
     message = f"replay = {share:g}, but there is no earlier data: nothing keeps the base from forgetting"
     hint = "topcoat data replay --to data/replay.jsonl"
     return [finding("no-replay", "warning", phase_file, message, hint)] if share > 0 and not pool else []
 
 
 def check_held_out(valid: int, phase_file: Where) -> list[Finding]:
-    """Nothing to validate on: no early stopping, and nothing to compare the fused model on."""
+    """A finding if the validation set is empty: no early stopping, and nothing to compare the fused model on."""
     message = "no example is held out: nothing tells when to stop, or whether fusing changed the model"
     hint = 'valid = "20%" under [data], or a file of its own'
     return [] if valid else [finding("no-validation", "warning", phase_file, message, hint)]
 
 
 def check_delimiters(examples: Examples, tokenizer: Tokenizer) -> list[Finding]:
-    """Tags around calls and results that this tokenizer spells with several tokens, each at its first use.
+    """A finding for each tag around calls and results that is several tokens in this tokenizer, at its first use.
 
-    A model learns one token easily; a tag of many is often the sign of a base that writes its calls in another way.
+    A model learns one token easily. A tag of many tokens often means that the base writes its calls in another way.
     """
     findings = []
     for tag in _DELIMITERS:
@@ -175,7 +175,7 @@ def _check_system_prompts(examples: Examples, suite: Suite, system_prompt: str) 
 
 
 def _check_secrets(located: LocatedExample) -> Iterator[Finding]:
-    """What looks like a secret, each kind once a turn."""
+    """A finding for each kind of secret in a turn."""
     for place, text in _texts(located.example):
         secrets = find_secrets(text)
         kinds = Counter(secret.kind for secret in secrets)
@@ -192,7 +192,7 @@ def _check_secrets(located: LocatedExample) -> Iterator[Finding]:
 
 
 def _texts(example: Example) -> Iterator[tuple[str, str]]:
-    """Every text of an example, and where in it that is."""
+    """Every text of an example, and its place in the example."""
     for number, message in enumerate(example.messages, 1):
         if message.content:
             yield f"turn {number} ({message.role})", message.content

@@ -1,4 +1,4 @@
-"""The registry of findings: every code that `topcoat check` can report, and the one way to make a finding."""
+"""The registry of findings: every code that `topcoat check` can report, and the function that makes findings."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ CODES = {
 
 
 def finding(code: str, severity: Literal["error", "warning"], where: Where, message: str, hint: str) -> Finding:
-    """A finding of a registered code. What looks like a secret, or would act on a terminal, is not in its texts."""
+    """A finding of a registered code. Secrets and terminal control characters are removed from its texts."""
     assert code in CODES, code
     return Finding(code=code, severity=severity, where=str(where), message=_safe(message), hint=_safe(hint))
 
 
 def short(text: str, most: int = 40) -> str:
-    """The beginning of a text, quoted, on one line, without secrets (which a cut would make unrecognisable)."""
+    """The beginning of a text, quoted, on one line. Secrets are removed first, because a cut would hide their form."""
     first = " ".join(redacted(text[: 10 * most + 200]).split())
     return f'"{first[:most]}…"' if len(first) > most else f'"{first}"'
 

@@ -1,7 +1,7 @@
-"""Runs the code of training answers in the sandbox: what reads well may still fail.
+"""Executes the programs of training answers in the sandbox: a program without visible mistakes may still fail.
 
-A program takes some 17 ms, so 100,000 of them would take half an hour. Reading (`programs`) judges all code; only the
-new examples' is run, and of that the first `MOST_RUN` different programs.
+A program takes some 17 ms, so 100,000 of them would take half an hour. Reading (`programs`) checks all programs. Only
+those of new examples are executed, and only the first `MOST_RUN` different ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_RUN = 500
 
 
 def runnable_programs(examples: Sequence[LocatedExample], catalog: Catalog) -> dict[str, list[Where]]:
-    """The different programs in which reading finds nothing wrong, each with the places of its examples."""
+    """The different programs without a mistake that reading finds, each with the places of its examples."""
     programs: dict[str, list[Where]] = {}
     for located in examples:
         for message in located.example.messages:
@@ -35,9 +35,9 @@ def runnable_programs(examples: Sequence[LocatedExample], catalog: Catalog) -> d
 
 
 def check_runs(programs: Mapping[str, Sequence[Where]], sandbox: Sandbox) -> list[Finding]:
-    """The programs, of the first `MOST_RUN`, that don't run to their end; each once, at its first place.
+    """A finding for each of the first `MOST_RUN` programs that doesn't finish, at its first place.
 
-    Warnings: results are made up, and the sandbox's Python is a part of Python.
+    They are warnings, because results are made up and the sandbox's Python is a part of Python.
     """
     findings = []
     for code, places in list(programs.items())[:MOST_RUN]:

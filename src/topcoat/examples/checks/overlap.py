@@ -1,4 +1,4 @@
-"""Examples that say the same as others, as the validation set, or as the suite that judges the model."""
+"""Finds examples that repeat others, the validation set, or the suite that judges the model."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ __all__ = [
 Examples = Sequence[LocatedExample]
 
 LONGEST_RUN = 4
-"""Examples of one template that pass without a word."""
+"""The most examples of one template without a finding."""
 NEAR_CASE = 0.75
-"""The share of words (Jaccard) from which on a question is nearly a case's: one word in seven differs."""
+"""The least share of words (Jaccard) at which a question is nearly a case's: one word in seven differs."""
 _TELLING = 8
-"""Characters from which on an expected argument is taken to belong to its case alone."""
+"""The least characters of an expected argument that belongs to its case alone."""
 
 
 def check_duplicates(examples: Examples) -> list[Finding]:
-    """Dialogues that stand twice, whatever their category and weight."""
+    """A finding for each repeated dialogue, whatever its category and weight."""
     first: dict[str, Where] = {}
     findings = []
     for located in examples:
@@ -83,7 +83,7 @@ def check_repeats(new: Examples) -> list[Finding]:
 
 
 def check_validation(train: Examples, valid: Examples) -> list[Finding]:
-    """Validation dialogues that training repeats: their loss says little about what is new."""
+    """A finding for each validation dialogue that training repeats: its loss says little about new dialogues."""
     trained = {_question(located.example): located.where for located in train}
     findings, asked = [], set()
     for located in valid:
@@ -101,9 +101,9 @@ def check_validation(train: Examples, valid: Examples) -> list[Finding]:
 
 
 def check_suite(examples: Examples, suite: Suite, catalog: Catalog) -> list[Finding]:
-    """Training that knows what will be asked: a case's words, nearly its words, or its answer.
+    """A finding for each example that contains a case: its words, nearly its words, or its answer.
 
-    Each example that repeats a prompt is reported; near ones are reported once a case, at the nearest.
+    Each example that repeats a prompt is reported. Near ones are reported once a case, at the nearest.
     """
     prompts = {same_words(case.text): case.id for case in suite.cases}
     findings = []
@@ -128,9 +128,9 @@ def check_suite(examples: Examples, suite: Suite, catalog: Catalog) -> list[Find
 
 @dataclass(frozen=True, slots=True)
 class CaseTwin:
-    """A case and the `count` examples near it: `nearest`, which shares `similarity` of its words (0..1).
+    """A case and the `count` examples near it. The `nearest` shares `similarity` of its words (0..1).
 
-    `template`: the nearest differs from the case in names, numbers and paths only.
+    `template`: the nearest differs from the case only in names, numbers and paths.
     """
 
     case: Case
@@ -141,7 +141,7 @@ class CaseTwin:
 
 
 class Questions:
-    """Everything that users ask in `examples`, laid out for comparing many cases with it."""
+    """The questions in `examples`, arranged for comparison with many cases."""
 
     def __init__(self, examples: Examples) -> None:
         self._examples = examples
@@ -160,9 +160,9 @@ class Questions:
         return None if owner is None else self._examples[owner]
 
     def twin(self, case: Case) -> CaseTwin | None:
-        """The examples that ask nearly what `case` asks: most of its words, or the same words about other names.
+        """The examples that ask nearly what `case` asks: most of its words, or the same words with other names.
 
-        Questions that are the case's word for word aren't twins of it.
+        A question that repeats the case word for word isn't a twin.
         """
         if not self._texts:
             return None
@@ -196,12 +196,12 @@ def near_cases(examples: Examples, suite: Suite) -> set[int]:
 
 
 def same_words(text: str) -> str:
-    """The text without differences of case, spaces and final punctuation."""
+    """The text in lower case, with single spaces and without final punctuation."""
     return " ".join(text.lower().split()).rstrip(".?! ")
 
 
 def answer_twins(examples: Examples, suite: Suite, catalog: Catalog) -> Iterator[tuple[Case, LocatedExample]]:
-    """The cases that expect arguments of their own, each with the examples whose calls solve it."""
+    """The cases that expect characteristic arguments, each with the examples whose calls solve it."""
     telling = _telling_arguments(suite)
     if not telling:
         return
@@ -218,7 +218,7 @@ def answer_twins(examples: Examples, suite: Suite, catalog: Catalog) -> Iterator
 
 
 def _telling_arguments(suite: Suite) -> Mapping[str, list[Case]]:
-    """By the longest text among its expected arguments: the cases that expect one that few others would."""
+    """The cases with a characteristic argument, by the longest text among their expected arguments."""
     telling: dict[str, list[Case]] = defaultdict(list)
     for case in suite.cases:
         texts = [value for call in case.expect.calls for value in call.args.values() if isinstance(value, str)]
@@ -229,7 +229,7 @@ def _telling_arguments(suite: Suite) -> Mapping[str, list[Case]]:
 
 
 def said(example: Example) -> str:
-    """Everything in a dialogue but its system prompt, as one text."""
+    """A dialogue without its system prompt, as one text."""
     return "\n".join(m.content or str(m.tool_calls or "") for m in example.messages if m.role != "system")
 
 

@@ -1,9 +1,9 @@
-"""Texts that are nearly the same, found among hundreds of thousands in seconds.
+"""Finds nearly equal texts, among hundreds of thousands in seconds.
 
-Two texts are near twins if at least `NEAR` of their three-word runs are shared (Jaccard: shared over all). Two such
-texts share one of their rarest runs: of n runs, one of the floor((1 - NEAR) * n) + 1 rarest (S. Chaudhuri, V. Ganti and
-R. Kaushik, A Primitive Operator for Similarity Joins in Data Cleaning, 2006; the prefix filter). An index of those
-runs gives the candidates, which are then compared exactly: no false alarms.
+Two texts are near twins if they share at least `NEAR` of their three-word sequences (Jaccard: shared over all). Two
+such texts share one of their rarest sequences: of n sequences, one of the floor((1 - NEAR) * n) + 1 rarest (S.
+Chaudhuri, V. Ganti and R. Kaushik, A Primitive Operator for Similarity Joins in Data Cleaning, 2006; the prefix
+filter). An index of those sequences gives pairs, which are then compared exactly, so every twin is real.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 __all__ = ["NEAR", "Twin", "WordSets", "near_twins", "words"]
 
 NEAR = 0.8
-RUN = 3
+_LENGTH = 3
 _LISTED = 20
-"""Texts listed under a run: the first one and the last ones. Only where more are all alike are any left out."""
+"""The most texts listed under a sequence: the first one and the last ones. Only alike texts share a rare sequence more often."""
 _COMPARED = 10
 _ONCE = 1 << 40
 _TWICE = 2 * _ONCE
-"""A run that is in all texts once has a number below this, and needs no place in the index."""
+"""A sequence that occurs once in all texts has a number below this. The index leaves it out."""
 
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """Text `index` is nearly text `of`, which comes before it; `similarity` is in `NEAR`..1."""
+    """Text `index` nearly equals the earlier text `of`. `similarity` is in `NEAR`..1."""
 
     index: int
     of: int
@@ -46,27 +46,29 @@ def words(text: str) -> list[str]:
 
 
 def near_twins(texts: Sequence[str], *, pool: int | None = None) -> list[Twin]:
-    """For each text that has a near twin before it, the nearest one found, in order.
+    """The nearest earlier twin of each text that has one, in order.
 
-    With `pool`, only texts from index `pool` on are looked at, and their twins are among those before it.
-    Time and memory grow linearly, also where thousands of texts are all alike: a text is compared with a few of them.
+    With `pool`, only texts from index `pool` on are looked at, and their twins come from the texts before it. Time and
+    memory grow linearly, even if thousands of texts are alike: a text is compared with a few of them.
     """
     texts_with: dict[int, list[int]] = defaultdict(list)
-    runs = _runs(texts)
+    sequences = _sequences(texts)
     twins: list[Twin] = []
-    for index, own in enumerate(runs):
+    for index, own in enumerate(sequences):
         distinct = sorted(set(own.tolist()))
         rarest = distinct[: int((1 - NEAR) * len(distinct) + 1e-9) + 1]
-        shareable = [run for run in rarest if run >= _TWICE]
+        shareable = [sequence for sequence in rarest if sequence >= _TWICE]
         if pool is None or index >= pool:
-            shared = Counter(earlier for run in shareable if run in texts_with for earlier in texts_with[run])
-            compared = [Twin(index, of, _similarity(runs[of], own)) for of, _ in shared.most_common(_COMPARED)]
+            shared = Counter(
+                earlier for sequence in shareable if sequence in texts_with for earlier in texts_with[sequence]
+            )
+            compared = [Twin(index, of, _similarity(sequences[of], own)) for of, _ in shared.most_common(_COMPARED)]
             nearest = max(compared, key=lambda twin: twin.similarity, default=None)
             if nearest and nearest.similarity >= NEAR:
                 twins.append(nearest)
         if pool is None or index < pool:
-            for run in shareable:
-                listed = texts_with[run]
+            for sequence in shareable:
+                listed = texts_with[sequence]
                 listed.append(index)
                 if len(listed) > _LISTED:
                     del listed[1]
@@ -74,7 +76,7 @@ def near_twins(texts: Sequence[str], *, pool: int | None = None) -> list[Twin]:
 
 
 class WordSets:
-    """The sets of words of many texts, for comparing each with a few others at once."""
+    """The sets of words of many texts, for comparison with a few others."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         ids: dict[str, int] = {}
@@ -99,27 +101,27 @@ class WordSets:
         return shared / np.maximum(either, 1.0)
 
 
-def _runs(texts: Sequence[str]) -> list[NDArray[np.uint64]]:
-    """The runs of `RUN` words of each text, as numbers that are larger the more often a run is in all texts.
+def _sequences(texts: Sequence[str]) -> list[NDArray[np.uint64]]:
+    """The sequences of `_LENGTH` words of each text as numbers. A more frequent sequence has a larger number.
 
-    A text of fewer words is filled up, so that every text has at least one run.
+    A shorter text is padded, so that every text has at least one sequence.
     """
     ids: dict[str, int] = defaultdict(count(1).__next__)
-    parts = [np.zeros(RUN, np.uint64)]
+    parts = [np.zeros(_LENGTH, np.uint64)]
     for text in texts:
         numbered = [ids[word] for word in words(text)]
-        parts.append(np.array(numbered + [0] * (RUN - len(numbered)), np.uint64))
+        parts.append(np.array(numbered + [0] * (_LENGTH - len(numbered)), np.uint64))
     ends = np.cumsum([len(part) for part in parts])
     flat = np.concatenate(parts)
-    factors = np.random.default_rng(0).integers(1, 2**63, RUN, dtype=np.uint64)
-    hashes = sum(flat[i : len(flat) - RUN + 1 + i] * factor for i, factor in enumerate(factors))
+    factors = np.random.default_rng(0).integers(1, 2**63, _LENGTH, dtype=np.uint64)
+    hashes = sum(flat[i : len(flat) - _LENGTH + 1 + i] * factor for i, factor in enumerate(factors))
     buckets = hashes >> np.uint64(40)
     keys = np.bincount(buckets.astype(np.int64))[buckets].astype(np.uint64) * np.uint64(_ONCE) + (
         hashes >> np.uint64(24)
     )
-    return [keys[begin : end - RUN + 1] for begin, end in pairwise(ends)]
+    return [keys[begin : end - _LENGTH + 1] for begin, end in pairwise(ends)]
 
 
 def _similarity(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
-    runs, others = set(one.tolist()), set(other.tolist())
-    return len(runs & others) / len(runs | others)
+    sequences, others = set(one.tolist()), set(other.tolist())
+    return len(sequences & others) / len(sequences | others)

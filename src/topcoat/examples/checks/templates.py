@@ -1,7 +1,7 @@
-"""What remains of a dialogue when its names, numbers and paths are left blank, and how many examples a set is worth.
+"""Templates of dialogues, with blanks for names, numbers and paths, and the effective number of examples.
 
-A dialogue's template is the wording of what the user asks and the code of the tool calls. Tool results don't count,
-nor what the assistant says besides its calls: both follow from the names. Where nothing is called, what it says does.
+A dialogue's template is the wording of the user's questions and the code of the tool calls. Results don't count, and
+neither do the assistant's other words, because both follow from the names. If there is no call, its words count.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TOOL_RESULT = "<tool_response>"
 
 
 def template(example: Example) -> str:
-    """The template of a dialogue: equal for two dialogues that differ in names, numbers and paths only."""
+    """The template of a dialogue. Dialogues that differ only in names, numbers and paths have the same one."""
     calls = [block for message in example.messages for block in call_blocks(message)]
     names = frozenset(name for block in calls for name in names_given(block))
     parts = [text_template(question, names) for question in questions(example)]
@@ -61,14 +61,14 @@ def template(example: Example) -> str:
 
 
 def questions(example: Example) -> Iterator[str]:
-    """What the user says; a tool's result in a user turn is nothing that the user says."""
+    """The user's words in each turn. A tool's result in a user turn doesn't count."""
     for message in example.messages:
         if message.role == "user" and message.content and not message.content.lstrip().startswith(_TOOL_RESULT):
             yield message.content
 
 
 def call_blocks(message: Message) -> list[Block]:
-    """The tool calls of an assistant turn, written in its text or under `tool_calls`; none for other turns."""
+    """The tool calls of an assistant turn, in its text or under `tool_calls`. Other turns have none."""
     if message.role != "assistant":
         return []
     found = blocks(message.content) if message.content else []
@@ -79,10 +79,10 @@ def call_blocks(message: Message) -> list[Block]:
 
 
 def text_template(text: str, names: frozenset[str] = frozenset()) -> str:
-    """Prose in lower case, without punctuation, each name, number and path a blank.
+    """Prose in lower case, without punctuation, with a blank for each name, number and path.
 
-    A name is what is quoted, or looks like an identifier (`snake_case`, `CamelCase`, a digit), or is one of `names`:
-    what the dialogue's calls are given.
+    A name is quoted, or looks like an identifier (`snake_case`, `CamelCase`, a digit), or is one of `names`, the
+    arguments of the dialogue's calls.
     """
     words = []
     for match in _WORDS.finditer(text):
@@ -95,17 +95,17 @@ def text_template(text: str, names: frozenset[str] = frozenset()) -> str:
 def code_template(code: str) -> str:
     """Python code without comments, layout, texts, numbers and the names of variables.
 
-    Functions, attributes and keywords stay; of an f-string, the expressions in it. Reads tokens, so code that doesn't
+    It keeps functions, attributes and keywords, and the expressions in f-strings. It reads tokens, so code that doesn't
     parse has a template too.
     """
     return " ".join(_code_words(code))
 
 
 def effective_number(labels: Iterable[Hashable]) -> float:
-    """How many evenly used labels would be as varied: exp(-Σ p·ln p), p being each label's share.
+    """The number of evenly used labels with the same variety: exp(-Σ p·ln p), where p is each label's share.
 
-    Between 1, if all are equal, and their count, if all differ. It is the Hill number of order 1 (M. O. Hill, Ecology
-    54, 1973). 0 of nothing.
+    It is 1 if all labels are equal, and their count if all differ. This is the Hill number of order 1 (M. O. Hill,
+    Ecology 54, 1973). 0 without labels.
     """
     counts = Counter(labels)
     total = counts.total()
@@ -133,7 +133,7 @@ def _code_words(code: str) -> Iterator[str]:
 
 
 def names_given(block: Block) -> Iterator[str]:
-    """The names that a call is given: texts without spaces in its arguments."""
+    """The names in a call's arguments: texts without spaces."""
     if isinstance(block, Code):
         for double, single in _TEXTS.findall(block.text):
             yield double or single

@@ -1,1 +1,1 @@
-"""Dialogues in other tools' formats and in tables, as the objects of JSON that they are."""
+"""Reads dialogues in other tools' formats and in tables, as JSON objects."""

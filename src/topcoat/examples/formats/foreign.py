@@ -1,12 +1,12 @@
-"""Dialogues in other tools' formats, turned into the example format. Knows the shapes of one line, no files.
+"""Converts dialogues in other tools' formats to the example format. Knows the shape of one line, no files.
 
     chat       {"messages": [{"role": "user", "content": "..."}, ...]}                        mlx-lm
     openai     the same, with "tool_calls" in assistant turns and "tool_call_id" in tool turns   OpenAI
     sharegpt   {"conversations": [{"from": "human", "value": "..."}, ...]}                    ShareGPT, LLaMA-Factory
                turns under "conversations" that have a role and content instead are read as OpenAI's
 
-Tool calls become text in the assistant's turn, as `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`: the form
-that needs no chat template to be read. Ids of calls are dropped; keys that mean nothing here are kept.
+Tool calls become text in the assistant's turn, as `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, which can
+be read without a chat template. Ids of calls are dropped. Unknown keys are kept.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _OPENAI_ONLY = ("tool_calls", "tool_call_id", "function_call", "refusal")
 
 
 class Untranslatable(ValueError):
-    """A line that isn't of the format it should be; the text says why."""
+    """A line that doesn't have the expected format. The text says why."""
 
 
 def detect(lines: Sequence[Mapping[str, Any]]) -> Format | None:
-    """The format of a file's lines, by their keys; None if they have those of no format."""
+    """The format of a file's lines, by their keys. None if no format has such keys."""
     if any("conversations" in line for line in lines):
         return "sharegpt"
     turns = [turn for line in lines for turn in _list(line.get("messages")) if isinstance(turn, dict)]

@@ -1,14 +1,14 @@
-"""Rows of Parquet files and Hugging Face datasets, as the JSON objects that they were made from.
+"""Reads the rows of Parquet files and Hugging Face datasets as JSON objects.
 
     FILE.parquet                           read with pyarrow
-    FOLDER                                 what save_to_disk wrote, read with datasets
+    FOLDER                                 written by save_to_disk, read with datasets
     hf:OWNER/NAME[:[CONFIG/]SPLIT]         fetched by datasets; SPLIT may be a slice of it, as train[:500]
 
-Both libraries are the optional extra "datasets", and imported only where they are needed. Code that a dataset brings
-along is never run: the versions of datasets that could do so are refused.
+Both libraries are the optional extra "datasets", and are imported only where they are needed. Code in a dataset is
+never executed: the versions of datasets that could do so are refused.
 
-Arrow gives every object of a column the keys of all of them, the absent ones with null. So keys whose value is null are
-left out, at any depth; an object that really held a null loses it.
+Arrow gives every object of a column the keys of all objects, with null for the absent ones. So keys whose value is null
+are left out, at any depth, even if an object really had a null.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ __all__ = ["HUB", "is_table", "read_table"]
 
 HUB = "hf:"
 _ADDRESS = re.compile(r"hf:(?P<name>[\w.-]+/[\w.-]+)(?::(?:(?P<config>[^:/]+)/)?(?P<split>[^/:]+(?::[^:]*)?))?")
-_OLDEST = 4  # the first major version of datasets that runs no code of a dataset
+_OLDEST = 4  # the first major version of datasets that never executes a dataset's code
 _BATCH = 1000
 
 
 def is_table(source: str) -> bool:
-    """Whether `source` names a table, and not a file of lines."""
+    """Whether `source` names a table instead of a file of lines."""
     return source.startswith(HUB) or source.endswith(".parquet") or Path(source).is_dir()
 
 
 def read_table(source: str) -> list[dict[str, Any]]:
     """The rows of a table, in order.
 
-    Raises `InvalidInput` if it can't be read, is not one table but several, or the library that reads it is missing.
+    Raises `InvalidInput` if it can't be read, if it is several tables, or if the library that reads it is missing.
     """
     if source.startswith(HUB):
         batches = _hub_batches(source)
@@ -105,7 +105,7 @@ def _hub_batches(address: str) -> Iterator[Any]:
 
 
 def _batches(dataset: Any) -> Iterator[Any]:
-    """The dataset as Arrow tables: pictures and sounds stay undecoded."""
+    """The dataset as Arrow tables, without decoding pictures and sounds."""
     return iter(dataset.with_format("arrow").iter(batch_size=_BATCH))
 
 
@@ -136,7 +136,7 @@ def _again(source: str) -> str:
 
 @contextmanager
 def _readable(source: str) -> Iterator[None]:
-    """Turn whatever the libraries raise for what they can't read into an `InvalidInput`."""
+    """Turn the libraries' errors into an `InvalidInput`."""
     try:
         yield
     except InvalidInput:
@@ -156,7 +156,7 @@ def _rows(batch: Any) -> list[dict[str, Any]]:
 
 
 def _json(value: Any, kind: Any) -> Any:
-    """A value of the Arrow type `kind` as JSON has it; None for what JSON doesn't know, as bytes and times."""
+    """A value of the Arrow type `kind` as JSON. None for types that JSON doesn't have, such as bytes and times."""
     if isinstance(value, str):
         return json.loads(value) if getattr(kind, "extension_name", "") == "arrow.json" else value
     if isinstance(value, list):
