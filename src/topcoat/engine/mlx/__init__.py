@@ -1,6 +1,6 @@
 """The MLX engine: the only code that knows MLX and mlx-lm.
 
-Import this package freely; it loads neither. `open_engine` puts a fast BLAS in place first, then imports the rest.
+Importing this package loads neither. `open_engine` loads a fast BLAS first, then imports the rest.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ __all__ = ["open_engine"]
 
 
 def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngine:
-    """The engine of this machine, which computes as `compute` says: a value of `Compute`, or None for the environment's
-    choice or the device's default. Says once if CPU products will be slow: to `sink`, or as a Python warning.
+    """The engine of this machine. It reports once if CPU products will be slow: to `sink`, or as a Python warning.
+
+    `compute` is a value of `Compute`, or None for the environment's choice or the device's default.
 
     Raises EngineFault if MLX has no backend here (`mlx` from pip brings none on Linux without an extra), InvalidInput
     for an unknown `compute`.

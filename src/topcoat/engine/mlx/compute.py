@@ -1,4 +1,4 @@
-"""How models compute, apart from where they run: dequantized to float32, or as their folders store them."""
+"""How models compute, apart from where they compute: dequantized to float32, or as their folders store them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from topcoat.errors import InvalidInput
 __all__ = ["COMPUTE_VARIABLE", "Compute", "chosen_compute"]
 
 COMPUTE_VARIABLE = "TOPCOAT_COMPUTE"
-"""The environment variable that chooses for every process, where no option does."""
+"""The environment variable that chooses if no option does."""
 
 
 class Compute(StrEnum):
@@ -24,10 +24,10 @@ class Compute(StrEnum):
 
 
 def chosen_compute(option: str | None, *, on_cpu: bool) -> Compute:
-    """What `option` says, else the environment, else the device's default.
+    """The choice of `option`, else of the environment, else the device's default.
 
-    A CPU dequantizes: MLX's quantized CPU products run at 2 GFLOP/s. A GPU computes as stored: it is made for it, and
-    dequantized weights take up to eight times the memory. Raises InvalidInput for an unknown name.
+    A CPU dequantizes, because MLX's quantized CPU products reach 2 GFLOP/s. A GPU computes as stored, because it has
+    kernels for it and dequantized weights take up to eight times the memory. Raises InvalidInput for an unknown name.
     """
     name = option or os.environ.get(COMPUTE_VARIABLE)
     if not name:

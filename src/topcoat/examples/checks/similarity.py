@@ -22,7 +22,7 @@ __all__ = ["NEAR", "Twin", "WordSets", "near_twins", "words"]
 NEAR = 0.8
 _LENGTH = 3
 _LISTED = 20
-"""The most texts listed under a sequence: the first one and the last ones. Only alike texts share a rare sequence more often."""
+"""The most texts listed under a sequence: the first and the last ones. More of them are all alike."""
 _COMPARED = 10
 _ONCE = 1 << 40
 _TWICE = 2 * _ONCE

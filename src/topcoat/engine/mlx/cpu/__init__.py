@@ -1,1 +1,1 @@
-"""What makes MLX quick on a CPU."""
+"""Makes MLX fast on a CPU."""

@@ -1,4 +1,4 @@
-"""A fast BLAS for MLX on Linux CPUs. Imports no MLX: it has to be loaded first.
+"""A fast BLAS for MLX on Linux CPUs. Imports no MLX, because the BLAS must be loaded first.
 
 MLX's Linux CPU wheel links the reference BLAS and takes `cblas_sgemm`, `cblas_dgemm` and `cblas_cgemm` from it. The
 dynamic linker looks a symbol up in the global scope first, so a library loaded with `RTLD_GLOBAL` before MLX's first
@@ -29,7 +29,7 @@ SYSTEM_LIBRARIES = ("openblas", "blis", "mkl_rt")
 
 @dataclass(frozen=True, slots=True)
 class Blas:
-    """Which BLAS serves MLX's CPU products. `kind` is "native" where MLX brings a fast one itself (macOS)."""
+    """The BLAS of MLX's CPU products. `kind` is "native" if MLX has a fast one of its own (macOS)."""
 
     kind: str
     path: Path | None = None
@@ -37,13 +37,13 @@ class Blas:
 
     @property
     def fast(self) -> bool:
-        """False if products run on the reference BLAS, tens of times slower."""
+        """False if products use the reference BLAS, which is tens of times slower."""
         return self.kind != "reference"
 
 
 @cache
 def load_fast_blas() -> Blas:
-    """Load a fast BLAS into this process, once. Never raises: without one, MLX is slow and right."""
+    """Load a fast BLAS into this process, once. Never raises: without one, MLX is slow but correct."""
     if sys.platform != "linux":
         return Blas("native")
     if "mlx.core" in sys.modules:
@@ -68,9 +68,9 @@ def load_fast_blas() -> Blas:
 
 
 def set_threads(count: int) -> None:
-    """How many threads a product of the loaded OpenBLAS uses, from now on; OPENBLAS_NUM_THREADS stays an upper bound.
+    """Set the number of threads for products of the loaded OpenBLAS. OPENBLAS_NUM_THREADS stays an upper bound.
 
-    Its threads wait for each other by spinning: on small products that costs more than it gains, and on a machine with
+    Its threads wait for each other by spinning. On small products that costs more than it gains, and on a machine with
     other work it can cost ten times more.
     """
     blas = load_fast_blas()
@@ -86,7 +86,7 @@ def set_threads(count: int) -> None:
 
 
 def _plain_openblas() -> Path:
-    """The cached copy of scipy-openblas32's library with plain names; made on first use."""
+    """The cached copy of scipy-openblas32's library with plain names. It is made on first use."""
     original = _wheel_file("scipy-openblas32", "libscipy_openblas.so")
     version = importlib.metadata.version("scipy-openblas32")
     tag = hashlib.sha256(f"{version} {original.stat().st_size} {' '.join(SYMBOLS)}".encode()).hexdigest()[:12]

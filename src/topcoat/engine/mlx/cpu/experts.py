@@ -1,9 +1,9 @@
 """A mixture's experts for MLX's CPU backend: one product for each block of tokens that share an expert.
 
-mlx-lm sorts tokens by their experts, and MLX's CPU `gather_mm` multiplies them one at a time, each of which reads its
-expert's whole matrix again. Here the tokens of each expert fill whole blocks, and the same modules multiply block by
-block. How many blocks there are depends on the shapes alone: nothing has to be read from a graph half-way, so that it
-can be differentiated. Experts that are quantized are left to mlx-lm: MLX's CPU kernels take them row by row anyway.
+mlx-lm sorts tokens by their experts. MLX's CPU `gather_mm` multiplies them one at a time, and reads the expert's whole
+matrix for each. Here the tokens of each expert fill whole blocks, and the same modules multiply block by block. The
+number of blocks depends on the shapes alone, so the graph never has to be evaluated half-way, and it can be
+differentiated. Quantized experts are left to mlx-lm, because MLX's CPU kernels take them row by row anyway.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from mlx_lm.models.switch_layers import SwitchGLU, SwitchLinear, SwitchMLP
 __all__ = ["Blocks", "block_size", "gather_mm", "replacing"]
 
 LEAST, MOST = 16, 64
-"""Tokens in a block. Smaller products take longer a token, in larger blocks more slots stay empty."""
+"""The most tokens in a block. Smaller products take longer a token; larger blocks leave more slots empty."""
 
 FEWEST = 64
-"""Fewer pairs of a token and its expert than this are left to mlx-lm, which sorts from here on, too."""
+"""With fewer pairs of a token and its expert, mlx-lm multiplies. mlx-lm sorts from this number on too."""
 
 _stock_glu, _stock_mlp = SwitchGLU.__call__, SwitchMLP.__call__
 _stock_gather_mm = mx.gather_mm
@@ -31,7 +31,7 @@ _stock_gather_mm = mx.gather_mm
 
 @contextmanager
 def replacing() -> Iterator[None]:
-    """While the block runs, mlx-lm's mixtures multiply block by block."""
+    """During the `with` block, mlx-lm's mixtures multiply block by block."""
     SwitchGLU.__call__, SwitchMLP.__call__, mx.gather_mm = _glu, _mlp, gather_mm
     try:
         yield
@@ -68,9 +68,9 @@ def gather_mm(
     rhs_indices: mx.array | None = None,
     **options: Any,
 ) -> mx.array:
-    """`mx.gather_mm`, quicker for blocks of one expert each, whose gradient MLX scatters over rows that lie in order.
+    """`mx.gather_mm`, faster for blocks of one expert each. MLX scatters their gradient over rows in order.
 
-    Blocks are an a of (blocks, size, in), a b of (experts, in, out) and `rhs_indices` of (blocks,).
+    The shapes of blocks are (blocks, size, in) for a, (experts, in, out) for b and (blocks,) for `rhs_indices`.
     """
     if (
         rhs_indices is None
@@ -83,7 +83,7 @@ def gather_mm(
 
     @mx.custom_function
     def product(a: mx.array, b: mx.array) -> mx.array:
-        # The other way round: wide weights are read faster in the order in which they lie.
+        # Transposed, because wide weights are read faster in their order in memory.
         columns, rows = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
         return _gather_mm(rows, columns, lhs_indices=rhs_indices, **options).swapaxes(-1, -2)
 
@@ -98,39 +98,39 @@ def gather_mm(
 
 
 def _gather_mm(a: mx.array, b: mx.array, *indices: mx.array | None, **options: Any) -> mx.array:
-    """MLX's own `gather_mm`, whose CPU kernel takes float32 alone: other types are computed in it, too."""
+    """MLX's own `gather_mm`. Its CPU kernel takes float32 alone, so other types are computed in float32."""
     product = _stock_gather_mm(a.astype(mx.float32), b.astype(mx.float32), *indices, **options)
     return product.astype(mx.result_type(a, b))
 
 
 def _plain_experts(*modules: nn.Module) -> int:
-    """How many experts the modules have, with LoRA or without; 0 if some are quantized."""
+    """The number of experts in the modules, with or without LoRA. 0 if some are quantized."""
     linears = [getattr(module, "linear", module) for module in modules]
     return linears[0].num_experts if all(isinstance(linear, SwitchLinear) for linear in linears) else 0
 
 
 def block_size(pairs: int, experts: int) -> int:
-    """How many tokens a block holds: about a quarter of what an expert serves, so that an eighth of it stays empty."""
+    """The tokens in a block: about a quarter of an expert's, so that about an eighth of the slots stays empty."""
     share = max(1, pairs // (4 * experts))
     return min(MOST, max(LEAST, 1 << (share.bit_length() - 1)))
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Where the pairs of a token and its expert stand once those of each expert fill whole blocks."""
+    """The places of the pairs of a token and its expert, if the pairs of each expert fill whole blocks."""
 
     slots: mx.array
     """(..., chosen): the slot of each pair."""
 
     pairs: mx.array
-    """(blocks, size): the pair in each slot; in an empty one, the number of pairs."""
+    """(blocks, size): the pair in each slot. An empty slot has the number of pairs."""
 
     experts: mx.array
-    """(blocks,): the expert of each block; of the blocks that are left over, the last one."""
+    """(blocks,): the expert of each block. Unused blocks have the last expert."""
 
     @classmethod
     def of(cls, indices: mx.array, experts: int) -> Blocks:
-        """The blocks for the experts that each token has chosen, (..., chosen)."""
+        """The blocks for the chosen experts of each token, (..., chosen)."""
         indices = mx.stop_gradient(indices)
         size = block_size(indices.size, experts)
         pairs = indices.flatten()
@@ -141,7 +141,7 @@ class Blocks:
         ends = mx.cumsum(filled)
         shift = (ends - filled) * size - (mx.cumsum(served) - served)
         taken = mx.arange(pairs.size, dtype=mx.int32) + shift[chosen]
-        # Each expert leaves at most one block unfilled: never more blocks than these.
+        # Each expert leaves at most one block unfilled, so there are never more blocks than these.
         most = pairs.size // size + min(experts, pairs.size)
         begun = mx.arange(most, dtype=mx.int32)[:, None] >= ends
         slots, held = mx.zeros((pairs.size,), mx.int32), mx.full((most * size,), pairs.size, mx.int32)
@@ -154,7 +154,7 @@ class Blocks:
         )
 
     def spread(self, x: mx.array) -> mx.array:
-        """x, (..., width), as (blocks, size, width); an empty slot has some token's row, which nothing reads."""
+        """x, (..., width), as (blocks, size, width). An empty slot has some token's row, which nothing reads."""
         tokens = mx.minimum(self.pairs, self.slots.size - 1) // self.slots.shape[-1]
 
         @mx.custom_function

@@ -1,9 +1,9 @@
 """Exponentials, silu and attention for MLX's CPU backend, made of the operations that are fast there.
 
-MLX's CPU `exp` runs at some 70 million values a second, additions and products at 5 billion: half of a training step
-went into exponentials. Here they are powers of two by a polynomial, attention goes block by block over the queries
-and skips keys that no query of its block may see, and its backward pass keeps one number a query, not the
-probabilities. Results equal MLX's own to float rounding. On a GPU, nothing of this is used.
+MLX's CPU `exp` computes some 70 million values a second, but 5 billion additions or products: exponentials were half of
+a training step. Here they are powers of two by a polynomial. Attention goes block by block over the queries, and skips
+keys that no query of the block may see. Its backward pass keeps one number a query instead of the probabilities.
+Results equal MLX's own to float rounding. A GPU uses none of this.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ["attention", "cross_entropy", "exp2", "replacing", "silu", "swiglu"]
 Pair = tuple[mx.array, mx.array]
 
 WORTHWHILE = 1 << 14
-"""Fewer exponentials than this (a row's, in attention) are left to MLX: many short operations cost more than one."""
+"""MLX computes fewer exponentials than this (of a row, in attention): many short operations cost more than one."""
 
 BLOCK = 160
-"""Queries at a time where later ones see more keys."""
+"""Queries in a block, if later queries see more keys."""
 
 _LOG2_E = 1.4426950408889634
 _POLYNOMIAL = (
@@ -38,7 +38,7 @@ _POLYNOMIAL = (
     6.9314720574e-1,
     1.0,
 )
-"""Of 2**r for |r| <= 1/2, the highest power first: its smallest relative error (Remez) is 2e-9, in float32 1e-7."""
+"""The polynomial of 2**r for |r| <= 1/2, highest power first. Its relative error (Remez) is 2e-9, in float32 1e-7."""
 _SHIFT = 12582912.0 + 127.0
 """1.5 · 2**23 + 127: a float32 of some n plus this holds n + 127, an exponent's bits, in its lowest bits."""
 _LEAST, _MOST = -126.0, 126.0
@@ -51,7 +51,7 @@ _stock_swiglu = activations.swiglu
 
 @contextmanager
 def replacing() -> Iterator[None]:
-    """While the block runs, `attention`, `silu` and `swiglu` replace MLX's and mlx-lm's own in every model."""
+    """During the `with` block, `attention`, `silu` and `swiglu` replace MLX's and mlx-lm's own in every model."""
     mx.fast.scaled_dot_product_attention = attention
     nn.silu = silu
     _exchange_swiglu(_stock_swiglu, swiglu)
@@ -64,7 +64,7 @@ def replacing() -> Iterator[None]:
 
 
 def _exchange_swiglu(old: object, new: object) -> None:
-    """Give `new` to every model's file that has `old`: each takes the function by its name when it is imported."""
+    """Put `new` into every model's module that has `old`, because each imports the function by its name."""
     for name, module in list(sys.modules.items()):
         if name.startswith("mlx_lm.models.") and getattr(module, "swiglu", None) is old:
             module.swiglu = new  # type: ignore[attr-defined]  # not every module has it
@@ -102,7 +102,7 @@ def _silu_backward(x: mx.array, cotangents: Pair, outputs: Pair) -> mx.array:
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
-    """silu(gate) · x. Of an MLP's widest arrays, its gradient keeps these two and computes the sigmoid again."""
+    """silu(gate) · x. Its gradient keeps these two of an MLP's widest arrays, and computes the sigmoid again."""
     if gate.size < WORTHWHILE or {gate.dtype, x.dtype} != {mx.float32} or gate.shape != x.shape:
         return cast(mx.array, _stock_swiglu(gate, x))
     return cast(mx.array, _swiglu(gate, x))
@@ -116,7 +116,7 @@ def _swiglu(gate: mx.array, x: mx.array) -> mx.array:
 @_swiglu.vjp
 def _swiglu_backward(primals: Pair, cotangent: mx.array, output: mx.array) -> Pair:
     gate, x = primals
-    # Not before the gradient is here: MLX might compute it early, and keep it.
+    # Depends on the gradient, so that MLX doesn't compute it early and keep it.
     sigmoid = _sigmoid(mx.depends(gate, cotangent))
     product = gate * sigmoid
     return cotangent * x * (sigmoid + product * (1.0 - sigmoid)), cotangent * product
@@ -163,8 +163,8 @@ def attention(
     """softmax(scale · q kᵀ) v, as `mx.fast.scaled_dot_product_attention`.
 
     q: (rows, heads, queries, dim); k, v: (rows, key heads, keys, dim). `mask` is None, "causal" (the last
-    query sees the last key) or true where a key is seen, of shape (rows or 1, 1, queries or 1, keys or 1). Anything
-    else is left to MLX.
+    query sees the last key), or true where a key is seen, of shape (rows or 1, 1, queries or 1, keys or 1). MLX
+    computes anything else.
     """
     few = q.shape[1] * q.shape[2] * k.shape[2] < WORTHWHILE
     seen = mask if isinstance(mask, mx.array) else None
@@ -181,7 +181,7 @@ def attention(
     outputs: list[mx.array] = []
     for row in range(q.shape[0]):
         part = slice(row, row + 1)
-        # Each row waits for the one before it: what rows compute side by side doesn't fit the processor's cache.
+        # Each row waits for the one before it, because several rows at once don't fit the processor's cache.
         own = mx.depends(q[part], outputs[-1:]) if outputs else q[part]
         outputs.append(plan.attend(own, k[part], v[part], None if seen is None else seen[part]))
     return mx.concatenate(outputs)
@@ -189,7 +189,7 @@ def attention(
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Queries `start` to `stop`, which see none but the first `keys` keys; `bias` is added to their scores."""
+    """Queries `start` to `stop`, which see only the first `keys` keys. `bias` is added to their scores."""
 
     start: int
     stop: int
@@ -278,7 +278,7 @@ class _Plan:
         return x.reshape(1, self.key_heads * self.group, block.stop - block.start, -1)
 
     def _added(self, total: mx.array, block: _Block, part: mx.array) -> mx.array:
-        """`total` (1, key heads, keys, n) plus what the block adds to its first keys."""
+        """`total` (1, key heads, keys, n) plus the block's part for its first keys."""
         if block.keys == self.keys:
             return total + part
         return total + mx.pad(part, [(0, 0), (0, 0), (0, self.keys - block.keys), (0, 0)])

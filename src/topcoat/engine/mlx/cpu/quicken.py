@@ -1,4 +1,4 @@
-"""Whether MLX runs on a CPU, and all that makes it quick there, for as long as something is computed."""
+"""Makes MLX fast on a CPU while a job computes, and tells whether MLX uses a CPU."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def on_cpu() -> bool:
 
 @contextmanager
 def quick() -> Iterator[None]:
-    """While the block runs on a CPU, what is slow in MLX and mlx-lm is replaced; results are equal to float rounding.
+    """During the `with` block on a CPU, replace what is slow in MLX and mlx-lm. Results are equal to float rounding.
 
-    On a GPU nothing changes. Afterwards MLX is what it was, except that the C library keeps the memory that it freed.
+    On a GPU nothing changes. Afterwards MLX is restored, but the C library still keeps freed memory.
     """
     if not on_cpu():
         yield
         return
     keep_freed_memory()
-    # MLX compiles CPU kernels with the system's C++ compiler at run time: absent on many machines, some 25 s on first
-    # use, and no faster for these models.
+    # MLX compiles CPU kernels with the system's C++ compiler while it computes. Many machines have none, the first use
+    # takes some 25 s, and the kernels are no faster for these models.
     mx.disable_compile()
     try:
         with fast_math.replacing(), experts.replacing():

@@ -1,1 +1,1 @@
-"""Fusing an adapter into a model: masters, bits, rounding, and the folder that is written."""
+"""Fuses an adapter into a model: masters, bits, rounding, and the folder of the fused model."""

@@ -1,4 +1,4 @@
-"""Fusing an adapter into quantized weights so that its delta survives, and saying how much of it did."""
+"""Fuses an adapter into quantized weights so that its delta survives, and measures the survival."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from topcoat.store.records import FuseReport, ModuleFuse
 __all__ = ["fuse", "rebuild"]
 
 KL_TOKENS = 1024
-"""The fused model is compared on at most this many tokens: its logits are kept for each of them."""
+"""The fused model is compared on at most this many tokens, because the logits of each are kept."""
 
 
 def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
-    """Write `job.output` from `job.base` and the adapters. Of the masters, one is in memory at a time.
+    """Write `job.output` from `job.base` and the adapters. One master is in memory at a time.
 
-    Raises FuseRefused if no permitted number of bits keeps `min_survival` and `max_kl`; then nothing is written.
+    Raises FuseRefused if no permitted number of bits keeps `min_survival` and `max_kl`. Nothing is written then.
     """
     model = load(job.base, compute).model
     modules = _adapted(model, job)
     with task(sink, "fuse", total=len(modules), unit="module") as progress:
         measured = _settle(model, modules, job, progress, compute)
-        del model  # what is written comes from the root and the adapters
+        del model  # the folder is written from the root and the adapters
         reports, coat = _packed(modules)
         kl = "not measured" if measured.kl is None else f"{measured.kl:.5f} nats per token"
         progress.result = f"survival {min(r.survival for r in reports):.4f}, KL {kl}"
@@ -60,7 +60,7 @@ def fuse(job: FuseJob, sink: Sink, compute: Compute) -> FuseReport:
 
 
 def rebuild(job: RebuildJob, sink: Sink, compute: Compute) -> None:
-    """Write `job.output` with the bits that were chosen before. The base's weights are read only to round by them."""
+    """Write `job.output` with the bits that `fuse` chose. Only compensated rounding reads the base's weights."""
     model = load(job.base, compute, lazy=True).model
     modules = _adapted(model, job)
     del model
@@ -71,7 +71,7 @@ def rebuild(job: RebuildJob, sink: Sink, compute: Compute) -> None:
 
 
 def _adapted(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]:
-    """The adapted modules of `model`, which is the base and gets the last adapter."""
+    """The adapted modules of `model`, which is the base and gets the last adapter here."""
     load_adapter(model, job.adapters[-1])
     modules = adapted_modules(model, job)
     if job.calibration is not None:
@@ -82,7 +82,7 @@ def _adapted(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]
 
 
 def _packed(modules: Iterable[AdaptedModule]) -> tuple[list[ModuleFuse], Weights]:
-    """What is said of every module, and its tensors as they are written. One master is in memory at a time."""
+    """The report of every module, and its tensors as they are written. One master is in memory at a time."""
     reports: list[ModuleFuse] = []
     coat: Weights = {}
     for module in modules:
@@ -96,7 +96,7 @@ def _packed(modules: Iterable[AdaptedModule]) -> tuple[list[ModuleFuse], Weights
 
 @dataclass(frozen=True, slots=True)
 class _Divergence:
-    """What fusing changed on the validation rows, in nats per token; None without rows."""
+    """The change by fusing on the validation rows, in nats per token; None without rows."""
 
     kl: float | None = None
     loss_adapter: float | None = None
@@ -145,7 +145,7 @@ def _settle_survival(master: Master, minimum: float) -> None:
 
 
 def _first_tokens(rows: Iterable[Row], limit: int) -> list[Row]:
-    """The first rows whose trained tokens together stay within `limit`, and at least one."""
+    """The first rows, at least one, whose trained tokens together stay within `limit`."""
     chosen: list[Row] = []
     total = 0
     for row in rows:
@@ -186,7 +186,7 @@ def _mean_loss(log_probabilities: list[mx.array], rows: list[Row]) -> float:
 
 
 def _replace(model: nn.Module, master: Master, compute: Compute) -> None:
-    """Put the fused weight where the adapter was: packed or dequantized, as `load` has all others."""
+    """Replace the adapter by the fused weight: packed or dequantized, as `load` does for all others."""
     module = master.module
     current = model
     for part in module.name.split("."):
@@ -210,7 +210,7 @@ def _replace(model: nn.Module, master: Master, compute: Compute) -> None:
 
 
 def _plain_module(inner: nn.Module) -> nn.Module:
-    """An unquantized module of the same kind, with the same bias, whose weight is to be set."""
+    """An unquantized module of the same kind, with the same bias. The caller sets its weight."""
     if isinstance(inner, nn.Embedding | nn.QuantizedEmbedding):
         return nn.Embedding(1, 1)
     bias = "bias" in inner

@@ -1,7 +1,7 @@
-"""Writing a fused model's folder: what changed in one new file, everything else as the bytes it was.
+"""Writes a fused model's folder: the adapted modules in one new file, everything else with unchanged bytes.
 
-mlx-lm loads every `model*.safetensors` of a folder, so the adapted modules can lie in a file of their own. Files
-without one of them are hard-linked; a file with some is written once without them. From the second phase on the same
+mlx-lm loads every `model*.safetensors` of a folder, so the adapted modules can have a file of their own. Files without
+adapted modules are hard-linked. A file with some is written once without them. From the second phase on the same
 modules, a phase costs the disk of those modules alone.
 """
 
@@ -23,9 +23,9 @@ __all__ = ["weight_sizes", "write_fused"]
 
 
 def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob | RebuildJob) -> tuple[int, int]:
-    """Write the model folder; `coat`, the modules' packed tensors, goes into a file of its own.
+    """Write the model folder. `coat`, the modules' packed tensors, goes into a file of its own.
 
-    Returns the number of tensors kept byte for byte and the bytes that take new disk.
+    Returns the number of tensors that are kept byte for byte, and the bytes of new disk space.
     """
     old_names = {f"{module.name}.{part}" for module in modules for part in ("weight", "scales", "biases")}
     copied = written = 0
@@ -48,7 +48,7 @@ def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob | Rebu
 
 
 def _write_config(base: Path, staged: Path, modules: list[AdaptedModule]) -> None:
-    """The base's config with a quantization entry for each module whose packing changed, as mlx-lm reads them."""
+    """Write the base's config, with an mlx-lm quantization entry for each module whose packing changed."""
     config = json.loads((base / "config.json").read_bytes())
     for key in ("quantization", "quantization_config"):
         if key == "quantization_config" and key not in config:
@@ -68,7 +68,7 @@ def _write_config(base: Path, staged: Path, modules: list[AdaptedModule]) -> Non
 
 
 def _write_index(staged: Path) -> None:
-    """Rewrite the index of tensors to files, where the model has one."""
+    """Rewrite the index of tensors to files, if the model has one."""
     path = staged / "model.safetensors.index.json"
     if not path.exists():
         return
@@ -81,7 +81,7 @@ def _write_index(staged: Path) -> None:
 
 
 def weight_sizes(folder: Path) -> tuple[int, float]:
-    """Bytes of a model's weight files, and bits per weight: those of its tensors over the number of weights they hold.
+    """Bytes of a model's weight files, and bits per weight: the bits of its tensors over the number of weights.
 
     Scales and biases of quantized modules count as bits, not as weights.
     """

@@ -1,7 +1,7 @@
-"""Adapted modules: their masters, the bits they may be packed with, and how much of a delta a packing keeps.
+"""Adapted modules: their masters, their permitted bits, and the survival of a delta at these bits.
 
-A module's master is the root's dequantized weight plus every promoted delta, in float32, derived from small adapter
-files. Quantizing the base's own weight again would round a small delta away: it lies on the base's grid already.
+A module's master is the root's dequantized weight plus every promoted delta, in float32, computed from small adapter
+files. Quantizing the base's own weight again would round a small delta away, because the weight is on a grid already.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ __all__ = ["AdaptedModule", "Master", "adapted_modules"]
 LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
 """Bits per weight in rising order; None is unquantized."""
 Packed = tuple[mx.array, mx.array, mx.array]
-"""Codes in uint32 words, scales and biases, as `mx.quantize` gives them."""
+"""Codes in uint32 words, scales and biases, as `mx.quantize` returns them."""
 _PARTS = ("weight", "scales", "biases", "global_scale")
 _FLOATS = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
 _FLOATING_MODES: dict[tuple[int | None, int | None], str] = {(4, 32): "mxfp4", (4, 16): "nvfp4", (8, 32): "mxfp8"}
-"""MLX's modes without biases, by bits and group size. What is fused on such a base is written in the affine mode."""
+"""MLX's modes without biases, by bits and group size. Modules fused on such a base are written in the affine mode."""
 AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
-"""What `bits = "auto"` tries after the module's own bits."""
+"""The bits that `bits = "auto"` tries after the module's own bits."""
 
 
 @dataclass(slots=True)
 class AdaptedModule:
-    """One adapted module: what it is, and the bits that it is to be packed with. `kind` is the class of its adapter.
+    """One adapted module, and the bits to pack it with. `kind` is the class of its adapter.
 
-    With the second moments of its inputs (in, in), roundings make up for each other; without, each is to nearest.
+    With the second moments of its inputs (in, in), rounding is compensated. Without them, it is to nearest.
     """
 
     name: str
@@ -60,7 +60,7 @@ class AdaptedModule:
 
     @property
     def bits(self) -> Bits:
-        """The bits that are chosen at the moment."""
+        """The currently chosen bits."""
         return self.choices[self.choice]
 
     def raise_bits(self) -> bool:
@@ -71,7 +71,7 @@ class AdaptedModule:
         return True
 
     def master(self) -> Master:
-        """The weight at full precision, computed afresh: hold one at a time, for all together are large."""
+        """The weight at full precision, computed at each call. Hold one at a time, because all together are large."""
         weight = _plain(self.name, self.root.read(self.name), self.width)
         delta = mx.zeros_like(weight)
         for config, weights in self.adapters:
@@ -84,7 +84,7 @@ class AdaptedModule:
 
 @dataclass(frozen=True, slots=True)
 class Master:
-    """A module's master, float32. `weight` holds the last delta; `delta` is that delta alone."""
+    """A module's master, float32. `weight` includes the last delta; `delta` is that delta alone."""
 
     module: AdaptedModule
     weight: mx.array
@@ -113,9 +113,9 @@ class Master:
         )
 
     def survival(self) -> float:
-        """What changed, projected on what was meant to: <fused - (master - delta), delta> / <delta, delta>.
+        """The actual change, projected on the intended change: <fused - (master - delta), delta> / <delta, delta>.
 
-        Of the weights; of the outputs if roundings make up for each other, for then it is those that they keep.
+        It is that of the weights or, with compensated rounding, that of the outputs, which this rounding keeps.
         """
         meant = self.delta if self.module.moments is None else self.delta @ self.module.moments
         norm = scalar((self.delta * meant).sum())
@@ -125,13 +125,13 @@ class Master:
         return scalar((change * meant).sum()) / norm
 
     def step(self) -> float | None:
-        """The rms of the written grid's steps; None if the module is unquantized."""
+        """The rms of the written grid's steps. None if the module is unquantized."""
         if self.module.bits is None:
             return None
         return scalar(self._quantized(self.module.bits)[1].astype(mx.float32).square().mean().sqrt())
 
     def codes_changed(self) -> float | None:
-        """The share of codes that the delta changed at the chosen bits; None if the module is unquantized."""
+        """The share of codes that the delta changed at the chosen bits. None if the module is unquantized."""
         bits = self.module.bits
         if bits is None:
             return None
@@ -165,7 +165,7 @@ class Master:
 
 
 class StoredTensors:
-    """A model's tensors on disk; what is read isn't kept."""
+    """A model's tensors on disk. They are read at each use and not kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -183,7 +183,7 @@ class StoredTensors:
         return mx.float32
 
     def read(self, module: str) -> Weights:
-        """The tensors of one module, read when they are computed with."""
+        """The tensors of one module. MLX reads them when a result needs them."""
         names = [name for part in _PARTS if (name := f"{module}.{part}") in self]
         tensors: Weights = {}
         for path in {self._files[name] for name in names}:
@@ -194,7 +194,7 @@ class StoredTensors:
 
 
 def adapted_modules(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]:
-    """Every module of `model` that carries an adapter, by name. `model` is the base with the last adapter attached."""
+    """Every module of `model` with an adapter, by name. `model` is the base with the last adapter attached."""
     adapters = [read_adapter(folder) for folder in job.adapters]
     root, base = StoredTensors(job.root), StoredTensors(job.base)
     wrapped = {
@@ -242,7 +242,7 @@ def _input_width(module: nn.Module) -> int:
 
 
 def _quantization(name: str, tensors: Weights, width: int) -> tuple[int | None, int | None]:
-    """Bits and group size that a stored module was packed with, from its shapes; None for a plain one."""
+    """Bits and group size of a stored module, from its shapes. None for a plain one."""
     if f"{name}.scales" not in tensors:
         return None, None
     return (
@@ -252,7 +252,7 @@ def _quantization(name: str, tensors: Weights, width: int) -> tuple[int | None, 
 
 
 def _group(width: int) -> int | None:
-    """The widest usual group that divides a plain weight's rows; None if it can't be quantized."""
+    """The widest usual group that divides a plain weight's rows. None if it can't be quantized."""
     return next((size for size in (64, 32) if width % size == 0), None)
 
 
@@ -273,7 +273,7 @@ def _plain(name: str, tensors: Weights, width: int) -> mx.array:
 
 
 def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, scale: float) -> mx.array:
-    """What the adapter adds to the module's weight, float32; the same products as mlx-lm's `fuse` methods."""
+    """What the adapter adds to the module's weight, float32, by the same products as mlx-lm's `fuse` methods."""
     a, b = weights[f"{name}.lora_a"].astype(mx.float32), weights[f"{name}.lora_b"].astype(mx.float32)
     if kind is LoRAEmbedding:
         return (scale * a) @ b
@@ -283,7 +283,7 @@ def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, sc
 
 
 def _choices(name: str, job: FuseJob | RebuildJob, base_bits: Bits) -> list[Bits]:
-    """The numbers of bits that are permitted for this module, in the order to try them."""
+    """The permitted bits of this module, in the order to try them."""
     if isinstance(job, RebuildJob):
         if name not in job.bits:
             raise EngineFault(f"{name} has an adapter, but it isn't said how many bits it was fused with")

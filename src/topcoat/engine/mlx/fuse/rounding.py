@@ -1,8 +1,9 @@
-"""Error-compensated rounding: what rounding some weights adds to a module's outputs, weights not yet rounded take back.
+"""Compensated rounding: later weights take back the error that earlier rounding adds to a module's outputs.
 
-Optimal brain surgery on a fixed grid, as in GPTQ (Frantar et al. 2022, arXiv 2210.17323). With H the second moments of
-the module's inputs and U the upper Cholesky factor of its inverse, rounding column i by an error e disturbs the outputs
-least if every later column j is moved by -e U[i, j] / U[i, i]. Columns are rounded in the order of falling H[i, i].
+This is optimal brain surgery on a fixed grid, as in GPTQ (Frantar et al. 2022, arXiv 2210.17323). H are the second
+moments of the module's inputs, and U is the upper Cholesky factor of its inverse. Rounding column i by an error e
+disturbs the outputs least if every later column j is moved by -e U[i, j] / U[i, i]. Columns are rounded in the order of
+falling H[i, i].
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ __all__ = ["compensated_codes", "input_moments", "pack"]
 Floats = NDArray[np.floating[Any]]
 
 DAMPING = 0.01
-"""Added to H's diagonal, as a share of its mean: inputs that the rows hardly show may still occur."""
+"""Added to H's diagonal, as a share of its mean, because inputs that are rare in the rows may still occur."""
 BLOCK = 64
-"""Columns whose errors are handed on to all later ones in one product."""
+"""The number of columns whose errors are passed on to all later ones in one product."""
 
 
 def input_moments(model: nn.Module, rows: Sequence[Row]) -> dict[str, mx.array]:
-    """X'X (in, in), float32, of what every adapted linear module of `model` is given on `rows`, by name.
+    """X'X (in, in), float32, of the inputs X of every adapted linear module of `model` on `rows`, by name.
 
-    All are held at once. Experts and embeddings are left out: an expert sees too few of the rows. Raises NumericalFault
-    if numbers overflow.
+    All are held at once. Experts and embeddings are left out, because an expert sees too few of the rows. Raises
+    NumericalFault if numbers overflow.
     """
     watched = {name: _Watched(m) for name, m in model.named_modules() if isinstance(m, LoRALinear)}
     model.update_modules(tree_unflatten(list(watched.items())))
@@ -49,7 +50,7 @@ def input_moments(model: nn.Module, rows: Sequence[Row]) -> dict[str, mx.array]:
 
 
 class _Watched(nn.Module):
-    """Stands before a module and sums up the second moments of its inputs."""
+    """Wraps a module and sums up the second moments of its inputs."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -80,7 +81,7 @@ def compensated_codes(
     inputs[np.diag_indices(width)] += DAMPING
     order = np.argsort(-np.diag(inputs), kind="stable")
     factor = _factor_of_inverse(inputs[np.ix_(order, order)])
-    # Columns as rows from here on: they are what is worked on.
+    # Columns are rows from here on, because the work goes column by column.
     rest = weight.T[order].astype(np.float64)
     steps, lows = (np.repeat(grid.T, width // grid.shape[1], axis=0)[order] for grid in (scales, biases))
     rounded = np.empty(rest.shape, np.uint8)
@@ -102,7 +103,7 @@ def compensated_codes(
 def _factor_of_inverse(matrix: Floats) -> Floats:
     """The upper U with U'U the inverse of a positive definite matrix.
 
-    With rows and columns reversed, U is the inverse of the Cholesky factor: a triangle is inverted, not the matrix.
+    With rows and columns reversed, U is the inverse of the Cholesky factor. So only a triangle is inverted.
     """
     return _inverse_of_lower(np.linalg.cholesky(matrix[::-1, ::-1]))[::-1, ::-1]
 
@@ -120,6 +121,6 @@ def _inverse_of_lower(triangle: Floats) -> Floats:
 
 
 def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
-    """Codes as MLX stores them: each row one stream of bits, the lowest bit first, in little-endian words."""
+    """Codes in MLX's format: each row is one stream of bits, the lowest bit first, in little-endian words."""
     stream = np.unpackbits(codes[:, :, None], axis=2, count=bits, bitorder="little").reshape(len(codes), -1)
     return np.packbits(stream, axis=1, bitorder="little").view("<u4")

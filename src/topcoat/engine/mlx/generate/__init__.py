@@ -1,1 +1,1 @@
-"""Answering prompts in batches."""
+"""Answers prompts in batches."""

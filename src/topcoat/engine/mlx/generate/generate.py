@@ -1,4 +1,4 @@
-"""Batched generation, greedy or sampled. What all prompts begin with is computed once."""
+"""Batched generation, greedy or sampled. The common beginning of all prompts is computed once."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from topcoat.store.records import Completion
 __all__ = ["generate"]
 
 BATCH = 64
-"""Prompts answered at a time: enough to keep matrix products wide."""
+"""The most prompts in a batch: enough to keep matrix products wide."""
 KEPT = 32768
-"""Tokens of prompts whose keys a batch keeps: with 48 layers of 4 heads 128 wide in 16 bits, they take 3.2 GB."""
+"""The most prompt tokens in a batch. With 48 layers of 4 heads 128 wide in 16 bits, their keys take 3.2 GB."""
 PREFILL = 512
-"""Tokens of prompts in one forward pass. On a CPU, more only makes the attention's scores leave the caches."""
+"""The most prompt tokens in one forward pass. With more, the attention's scores don't fit a CPU's caches."""
 TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}
-"""Largest difference, relative to the largest logit, up to which attending in two parts is taken for the same."""
+"""The largest accepted difference of attention in two parts, relative to the largest logit."""
 
 Prompt = Sequence[int]
 Caches = list[Any]
-"""One of mlx-lm's caches a layer."""
+"""One of mlx-lm's caches for each layer."""
 
 
 @dataclass(slots=True)
@@ -61,8 +61,8 @@ class Answer:
 def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: Sink) -> list[Completion]:
     """Answers, one for each prompt, in the order of the prompts.
 
-    Prompts are taken longest first, so that a batch pads little. Raises InvalidInput for a prompt without tokens,
-    EngineFault if the model can't be run.
+    Batches begin with the longest prompts, so that they pad little. Raises InvalidInput for a prompt without tokens,
+    EngineFault if the model can't compute.
     """
     empty = [index for index, prompt in enumerate(job.prompts) if not prompt]
     if empty:
@@ -102,12 +102,12 @@ def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: 
 def _answer(
     prefix: Prefix, prompts: Sequence[Prompt], answers: Sequence[Answer], stop: frozenset[int]
 ) -> Iterator[int]:
-    """Answer a batch of prompts into `answers`; yields how many are finished, whenever some have."""
+    """Answer a batch of prompts into `answers`. Yield the number of answers that have finished, whenever some do."""
     caches = prefix.read([prompt[:-1] for prompt in prompts])
     live = list(answers)
 
     def draw_next(tokens: mx.array, position: int) -> mx.array:
-        """The tokens (rows,) at `position` of the answers, being computed."""
+        """The tokens (rows,) at `position` of the answers. Their computation has begun."""
         logits = prefix.model(tokens[:, None], cache=caches)[:, -1]
         drawn = draw(logits, [answer.sampling for answer in live], position)
         mx.async_eval(drawn)  # type: ignore[no-untyped-call]  # mlx's stubs leave its arguments out
@@ -115,7 +115,7 @@ def _answer(
 
     tokens = draw_next(mx.array([prompt[-1] for prompt in prompts]), 0)
     for position in count(1):
-        following = draw_next(tokens, position)  # begun before the tokens are looked at: a GPU never waits
+        following = draw_next(tokens, position)  # begins before the tokens are read, so that a GPU never waits
         for answer, token in zip(live, np.array(tokens), strict=True):
             if not answer.finish:
                 answer.take(int(token), stop)
@@ -124,7 +124,7 @@ def _answer(
         if not keep:
             yield len(answers)
             return
-        # Dropping rows copies the others' keys: worth it once there are enough of them.
+        # Dropping rows copies the others' keys, which pays only for enough rows.
         if len(keep) <= 0.8 * len(live):
             live = [live[row] for row in keep]
             tokens = tokens[mx.array(keep)]
@@ -138,7 +138,7 @@ Way = Literal["apart", "copies", "alone"]
 
 
 class Prefix:
-    """The `length` tokens that all prompts begin with, none of them a prompt's last, and caches that have read them.
+    """The `length` tokens that all prompts begin with, without any prompt's last token, and caches that have read them.
 
     `way` is the first one that gives the longest and the shortest prompt, as a batch, the logits that each has alone.
     """
@@ -158,14 +158,14 @@ class Prefix:
         self.way = "alone"
 
     def batch(self, longest: Prompt) -> int:
-        """How many prompts, none longer than `longest`, may be answered at a time."""
+        """The most prompts in a batch whose longest is `longest`."""
         if self.way == "alone":
             return 1
         kept = len(longest) - self.length if self.way == "apart" else len(longest)
         return max(1, min(BATCH, KEPT // kept))
 
     def read(self, prompts: Sequence[Prompt]) -> Caches:
-        """Caches that have read `prompts`, a row each, a group of similar length at a time."""
+        """Caches that have read `prompts`, one row each. They are read in groups of similar length."""
         caches: Caches = []
         group: list[Prompt] = []
         for prompt in [*prompts, None]:
@@ -203,12 +203,12 @@ class Prefix:
         return [cache.merge([cache] * rows) for cache in self._caches]
 
     def _ways(self) -> list[Way]:
-        """What may work with the model's caches: rotating ones and recurrent states have no keys to keep apart."""
+        """The ways that the model's caches may allow. Rotating caches and recurrent states have no separate keys."""
         plain = self.length > 0 and all(type(cache) is KVCache for cache in self._caches)
         return ["apart", "copies"] if plain else ["copies"]
 
     def _gives(self, way: Way, prompts: Sequence[Prompt], expected: mx.array) -> bool:
-        """Whether a batch of `prompts` has the `expected` logits this way. If not, `problem` says why."""
+        """Whether a batch of `prompts` has the `expected` logits with this `way`. If not, `problem` says why."""
         self.way = way
         try:
             found = self._logits(prompts)
@@ -220,13 +220,13 @@ class Prefix:
         return difference <= TOLERANCE.get(expected.dtype, 1e-4)
 
     def _logits(self, prompts: Sequence[Prompt]) -> mx.array:
-        """The logits (prompts, vocabulary) behind each prompt, read the present way."""
+        """The logits (prompts, vocabulary) after each prompt, read with the current `way`."""
         caches = self._read_group([prompt[self.length : -1] for prompt in prompts])
         return self.model(mx.array([prompt[-1:] for prompt in prompts]), cache=caches)[:, -1]
 
 
 def _read(model: nn.Module, tokens: mx.array, caches: Caches) -> None:
-    """Put `tokens` (rows, length) into the caches; the head, whose output nothing reads, is never computed."""
+    """Put `tokens` (rows, length) into the caches. The head is never computed, because nothing reads its output."""
     step = max(1, PREFILL // len(tokens))
     for start in range(0, tokens.shape[1], step):
         model(tokens[:, start : start + step], cache=caches)

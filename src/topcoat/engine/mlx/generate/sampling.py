@@ -1,4 +1,4 @@
-"""Draws tokens so that an answer can be drawn again, alone or in any batch."""
+"""Draws tokens so that an answer is repeatable, alone or in any batch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from topcoat.engine.protocol import Sampling
 __all__ = ["draw"]
 
 _POSITIONS = 16
-"""Bits of a key that count tokens; a seed takes the rest."""
+"""The bits of a key that count tokens. The other bits are the seed's."""
 
 
 def draw(logits: mx.array, sampling: Sequence[Sampling], position: int) -> mx.array:
     """A token for each row of `logits` (rows, vocabulary), its answer's `position`-th (from 0), as (rows,).
 
-    The Gumbel-max trick: the largest of logit + temperature x Gumbel noise has the distribution of the softmax at that
-    temperature, and at 0 is the most probable token. A row's noise depends on its seed and `position` alone.
+    It uses the Gumbel-max trick: the largest of logit + temperature x Gumbel noise has the distribution of the softmax
+    at that temperature, and at 0 it is the most probable token. A row's noise depends on its seed and `position` alone.
     """
     if not any(one.temperature for one in sampling):
         return mx.argmax(logits, axis=-1)

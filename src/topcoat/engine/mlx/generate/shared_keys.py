@@ -1,7 +1,7 @@
-"""A batch of rows that begin with the same tokens: the keys and values of those are kept once and serve every row.
+"""Keeps the keys and values of the tokens that all rows of a batch begin with once, for every row.
 
-mlx-lm's attention layers hand their cache on to `scaled_dot_product_attention`, a name that each model's file imports.
-Inside `shared_attention` that name stands for a function which attends to the shared keys and to each row's own apart.
+mlx-lm's attention layers pass their cache to `scaled_dot_product_attention`, a name that each model's file imports.
+Inside `shared_attention`, that name refers to a function that attends separately to the shared and each row's own keys.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _NAME = "scaled_dot_product_attention"
 
 
 class OwnKeys(BatchKVCache):
-    """Keys and values of what each row says after the shared tokens; `shared` holds those of one layer.
+    """The keys and values of each row after the shared tokens. `shared` has the shared ones of one layer.
 
-    Only layers called inside `shared_attention` see the shared ones.
+    A layer sees the shared ones only inside `shared_attention`.
     """
 
     def __init__(self, shared: KVCache, rows: int) -> None:
         super().__init__([0] * rows)
-        self.offset += shared.offset  # positions go on behind the shared tokens
+        self.offset += shared.offset  # positions continue after the shared tokens
         self.shared_keys, self.shared_values = shared.keys_and_values()
 
 
 @contextmanager
 def shared_attention(model: nn.Module) -> Iterator[None]:
-    """Let the model's layers attend to the shared keys of `OwnKeys`; other caches are served as ever."""
+    """Let the model's layers attend to the shared keys of `OwnKeys`. Other caches work as usual."""
     modules = {sys.modules[type(module).__module__] for module in model.modules()}
     served: list[ModuleType] = [module for module in modules if getattr(module, _NAME, None) is stock_attention]
     for module in served:
@@ -62,8 +62,8 @@ def _attention(
 ) -> mx.array:
     """mlx-lm's attention: queries (rows, heads, length, dim), keys and values (rows, kv heads, own tokens, dim).
 
-    One softmax over both parts, so that its weights are what they would be over all keys in one piece. The products
-    with the shared part take all rows at once.
+    One softmax covers both parts, so that its weights equal those over all keys in one piece. The products with the
+    shared part take all rows at once.
     """
     if not isinstance(cache, OwnKeys):
         return stock_attention(queries, keys, values, cache=cache, scale=scale, mask=mask, **options)
@@ -88,7 +88,7 @@ def _attention(
 def _softmax(scores: mx.array) -> mx.array:
     """Softmax over the last axis. On an x86 CPU an exponential takes MLX 12 ns, `fast_math.exp2` 2.5, numpy 0.8.
 
-    Nothing is differentiated here, so numpy can be used, for float32.
+    Nothing is differentiated here, so numpy can compute it for float32.
     """
     if not on_cpu() or scores.dtype != mx.float32:
         return mx.softmax(scores, axis=-1, precise=True)

@@ -1,4 +1,4 @@
-"""Adapters trained elsewhere: read mlx-lm's and PEFT's formats, write mlx-lm's.
+"""Reads adapters in mlx-lm's and PEFT's formats, and writes mlx-lm's.
 
 PEFT (0.18) stores `base_model.model.MODULE.lora_A.weight` (rank, in) and `lora_B.weight` (out, rank) and multiplies by
 lora_alpha / r, or lora_alpha / sqrt(r) with `use_rslora`; mlx-lm stores `MODULE.lora_a` (in, rank) and `lora_b`
@@ -34,9 +34,9 @@ _UNSUPPORTED = {
 
 
 def adopt(model: nn.Module, source: Path, target: Path) -> None:
-    """Write the adapter in `source` to `target` in mlx-lm's format; `model` is the base that it must fit.
+    """Write the adapter in `source` to `target` in mlx-lm's format. `model` is the base that it must fit.
 
-    Raises InvalidInput if it isn't a LoRA adapter of this model, or has what a LoRA on linear layers can't express.
+    Raises InvalidInput if it isn't a LoRA adapter of this model, or has parts other than a LoRA on linear layers.
     """
     config_path = source / "adapter_config.json"
     config = _config(config_path)
@@ -120,7 +120,7 @@ def _pairs(path: Path) -> dict[str, tuple[mx.array, mx.array]]:
 
 
 def _nothing(pairs: dict[str, tuple[mx.array, mx.array]], key: str) -> tuple[mx.array, mx.array]:
-    """Zero matrices for a layer that the adapter leaves out: mlx-lm adapts a key in every layer or in none."""
+    """Zero matrices for a layer that the adapter lacks, because mlx-lm adapts a key in every layer or in none."""
     a, b = next(pair for module, pair in pairs.items() if module.endswith(f".{key}"))
     return mx.zeros_like(a), mx.zeros_like(b)
 

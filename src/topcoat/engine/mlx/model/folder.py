@@ -1,4 +1,4 @@
-"""Model folders: what they are, their digest, and loading them for computing."""
+"""Model folders: describes them, computes their digest, and loads them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Quantized = (nn.QuantizedLinear, nn.QuantizedEmbedding, QuantizedSwitchLinear)
 _MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 
 THREADED_WIDTH = 512
-"""Models narrower than this run their CPU products on one thread: two gained nothing on the embedded one (192 wide)."""
+"""The least width for more than one CPU thread. Two threads gained nothing on the embedded model (192 wide)."""
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Loaded:
 
 
 def locate(model: Path | str) -> Path:
-    """A model's folder. Text is a Hugging Face id, fetched into the hub's own cache: weights, configuration, tokenizer.
+    """A model's folder. A text is a Hugging Face id: weights, configuration and tokenizer go into the hub's own cache.
 
     Raises EngineFault if it can't be fetched.
     """
@@ -95,7 +95,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def describe(folder: Path) -> ModelInfo:
-    """The model's shape and digest: of every file that decides what it computes."""
+    """The model's shape, and a digest of every file that decides what it computes."""
     config = read_config(folder)
     quantization = config.get("quantization") or {}
     return ModelInfo(
@@ -110,7 +110,7 @@ def describe(folder: Path) -> ModelInfo:
 
 
 def _has(folder: Path, modules: Sequence[str]) -> bool:
-    """Whether layers of the model have all these modules, and no experts; no file that can't be read has any."""
+    """Whether layers of the model have all these modules and no experts. False if a file can't be read."""
     names: set[str] = set()
     with contextlib.suppress(StorageFault):
         names = {name for path in weight_files(folder) for name in read_header(path).tensors}
@@ -119,7 +119,7 @@ def _has(folder: Path, modules: Sequence[str]) -> bool:
 
 
 def _size(config: Config, key: str, folder: Path) -> int:
-    """A dimension of the model; models of text and images keep it under text_config."""
+    """A dimension of the model. Models of text and images have it under text_config."""
     value = (config.get("text_config") or config).get(key)
     if not isinstance(value, int):
         raise InvalidInput(f"config.json has no {key}", where=Where(folder / "config.json"))
@@ -127,14 +127,14 @@ def _size(config: Config, key: str, folder: Path) -> int:
 
 
 def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) -> Loaded:
-    """Load a model and its tokenizer for computing the way that `compute` says.
+    """Load a model and its tokenizer, to compute as `compute` says.
 
-    `lazy` reads no weights yet: each is read when a result needs it. `held` is how many of the last layers will stay in
-    memory (-1: all); where they would take more than half of the machine's memory dequantized, their experts stay
-    quantized: slow, but possible.
+    `lazy` reads no weights yet; each is read when a result needs it. `held` is the number of last layers that will stay
+    in memory (-1: all). If they would take more than half of the machine's memory dequantized, their experts stay
+    quantized, which is slow but possible.
 
-    Raises InvalidInput for a folder that isn't a model, EngineFault if mlx-lm can't load it or it doesn't fit. Code
-    that a model folder brings along is never run.
+    Raises InvalidInput for a folder that isn't a model, EngineFault if mlx-lm can't load it or it doesn't fit. Code in
+    a model folder is never executed.
     """
     config = read_config(folder)
     weight_files(folder)
@@ -152,21 +152,21 @@ def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) 
 
 
 def set_threads_for(width: int) -> None:
-    """Run CPU products with the threads that a model of this `width` is worth.
+    """Set the number of threads for CPU products of a model of this `width`.
 
-    The number is a function of the model alone, since it may decide how a product is rounded.
+    The number depends on the model alone, because it may decide how a product is rounded.
     """
     set_threads(1 if width < THREADED_WIDTH else os.cpu_count() or 1)
 
 
 def dequantize(model: nn.Module, *, held: int = -1) -> None:
-    """Have a model compute in float32, as `load` says of `held`."""
+    """Make a model compute in float32. `held` is as in `load`."""
     fits = _float32_bytes(model.layers[-held:] if held >= 0 else model.layers) <= memory_limit() // 2
     _dequantize(model, experts=fits)
 
 
 def _float32_bytes(layers: Sequence[nn.Module]) -> int:
-    """What layers take in float32."""
+    """The bytes of layers in float32."""
     values = 0.0
     for layer in layers:
         for _, module in tree_flatten(layer.leaf_modules(), is_leaf=nn.Module.is_module):
@@ -178,7 +178,7 @@ def _float32_bytes(layers: Sequence[nn.Module]) -> int:
 def _dequantize(model: nn.Module, *, experts: bool) -> None:
     """Replace quantized modules by float32 ones that compute the same products, and cast the rest to float32.
 
-    An embedding that isn't also the head stays quantized: it only looks rows up.
+    An embedding that isn't also the head stays quantized, because it only looks up rows.
     """
     head_apart = "lm_head" in model
 
@@ -216,7 +216,7 @@ def _dequantize(model: nn.Module, *, experts: bool) -> None:
 
 @lru_cache(maxsize=64)
 def _file_digest(path: Path, size: int, modified: int) -> str:
-    """sha256 of a file, remembered for this process while its size and time stay."""
+    """sha256 of a file. This process remembers it until the file's size or time changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

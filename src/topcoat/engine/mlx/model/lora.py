@@ -20,9 +20,9 @@ Weights = dict[str, mx.array]
 
 
 def attach(model: nn.Module, spec: TrainSpec) -> None:
-    """Freeze the model and put fresh adapters on its last `num_layers` layers; only they are trainable afterwards.
+    """Freeze the model and put new adapters on its last `num_layers` layers. Only these are trainable afterwards.
 
-    Their initial values come from MLX's global random state: seed it first. Raises InvalidInput if no module takes one.
+    Their initial values come from MLX's global random state: seed it first. Raises InvalidInput if no module fits.
     """
     layers = len(model.layers)
     if spec.num_layers > layers:
@@ -34,7 +34,7 @@ def attach(model: nn.Module, spec: TrainSpec) -> None:
 
 
 def adapter_config(spec: TrainSpec, layers: int) -> dict[str, Any]:
-    """What `mlx_lm --adapter-path` needs to know. mlx-lm takes -1 for all layers only on its command line."""
+    """The configuration for `mlx_lm --adapter-path`. mlx-lm takes -1 for all layers only on its command line."""
     parameters: dict[str, Any] = {"rank": spec.lora.rank, "scale": spec.lora.scale, "dropout": spec.lora.dropout}
     if spec.lora.keys is not None:
         parameters["keys"] = list(spec.lora.keys)
@@ -53,7 +53,7 @@ def _wrap(model: nn.Module, config: dict[str, Any]) -> None:
 
 
 def adapter_weights(model: nn.Module) -> Weights:
-    """The trainable parameters by name, sorted: the same order in every file."""
+    """The trainable parameters by name, sorted, so that every file has the same order."""
     return dict(sorted(tree_flatten(model.trainable_parameters())))
 
 

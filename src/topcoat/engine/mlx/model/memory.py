@@ -1,4 +1,4 @@
-"""How much memory models may take, and reading their weights into it."""
+"""The memory that models may take, and reading their weights into it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def machine_memory() -> int:
 
 
 def memory_limit() -> int:
-    """Bytes that MLX can compute in: what the system recommends (Metal), the card's memory (CUDA), or the machine's."""
+    """Bytes that MLX can use: the system's recommendation (Metal), the card's memory (CUDA), or the machine's."""
     device = mx.device_info()
     for key in ("max_recommended_working_set_size", "total_memory", "memory_size"):
         if device.get(key):
@@ -32,7 +32,7 @@ def memory_limit() -> int:
 
 
 def require_room(model: nn.Module, compute: Compute, *, training: bool = False) -> None:
-    """Raise EngineFault if the weights of `model` take more memory than there is. Reads none of them.
+    """Raise EngineFault if the weights of `model` don't fit into memory. It reads none of them.
 
     `compute` and `training` decide what the hint says.
     """
@@ -52,9 +52,9 @@ def require_room(model: nn.Module, compute: Compute, *, training: bool = False) 
 
 
 def hold(model: nn.Module, compute: Compute, *, training: bool = False) -> None:
-    """Read all weights of `model` into memory, module by module: dequantizing one takes twice its memory on the way.
+    """Read all weights of `model` into memory, module by module, because dequantizing takes twice a module's memory.
 
-    Raises EngineFault, before anything is read, if they take more than there is.
+    Raises EngineFault, before it reads anything, if they don't fit.
     """
     require_room(model, compute, training=training)
     for _, module in tree_flatten(model.leaf_modules(), is_leaf=nn.Module.is_module):

@@ -1,4 +1,4 @@
-"""Safetensors files of a model as raw bytes: to leave some tensors out and keep every other byte for byte."""
+"""Safetensors files of a model as raw bytes, to leave out some tensors and keep the others byte for byte."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNK = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One safetensors file: its header, in the order of the file, and where its data begins."""
+    """One safetensors file: its header, in the order of the file, and the position of its data."""
 
     path: Path
     tensors: dict[str, dict[str, Any]]
@@ -32,12 +32,12 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Shard:
-        """Read the header. Raises StorageFault if the file isn't whole."""
+        """Read the header. Raises StorageFault if the file is incomplete."""
         header = read_header(path)
         return cls(path, header.tensors, header.metadata, header.start)
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The bytes of one tensor, a piece at a time. Raises StorageFault if the file ends before they do."""
+        """The bytes of one tensor, in pieces. Raises StorageFault if the file ends too early."""
         start, end = self.tensors[name]["data_offsets"]
         with self.path.open("rb") as file:
             file.seek(self.start + start)
@@ -49,9 +49,9 @@ class Shard:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, equal tensors to equal bytes.
+    """Write a safetensors file. Equal tensors give equal bytes.
 
-    Raises StorageFault if it isn't whole afterwards: MLX says nothing when a disk is full.
+    Raises StorageFault if the file is incomplete afterwards: MLX doesn't report a full disk.
     """
     try:
         mx.save_safetensors(str(path), dict(sorted(tensors.items())), metadata=dict(metadata or {}))
@@ -66,10 +66,10 @@ def save_tensors(path: Path, tensors: Mapping[str, mx.array], metadata: Mapping[
 
 
 def write_without(shard: Shard, target: Path, dropped: frozenset[str]) -> int:
-    """Write `shard` to `target` without some tensors; the others keep their bytes and their order.
+    """Write `shard` to `target` without the `dropped` tensors. The others keep their bytes and their order.
 
-    A file that holds none of them is hard-linked where the file system can, copied where not. Returns the bytes that
-    take new disk.
+    A file without any of them is hard-linked, or copied if the file system has no hard links. Returns the bytes of new
+    disk space.
     """
     if not dropped & shard.tensors.keys():
         try:

@@ -15,7 +15,7 @@ __all__ = ["MlxTokenizer"]
 
 
 class MlxTokenizer:
-    """mlx-lm's tokenizer wrapper, with the end-of-sequence ids that mlx-lm would generate with."""
+    """mlx-lm's tokenizer wrapper, with the end-of-sequence ids that mlx-lm generates with."""
 
     def __init__(self, folder: Path, eos_token_ids: int | list[int] | None) -> None:
         try:
@@ -30,7 +30,7 @@ class MlxTokenizer:
 
     @property
     def call_markup(self) -> CallMarkup | None:
-        """By the tags in the text of the chat template."""
+        """The markup of calls, by the tags in the text of the chat template."""
         template = str(self.wrapper.chat_template or "")
         if "<function=" in template:
             return "function"

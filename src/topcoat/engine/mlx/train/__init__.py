@@ -1,6 +1,6 @@
-"""Training an adapter. `loop` is where to begin: it sets up, steps, validates and saves.
+"""Trains an adapter. Begin reading with `loop`: it sets up, steps, validates and saves.
 
-`agreement` chooses how the loss is computed: `forward`, over the states that `trunk` computes once and the `prefix`
-that rows share, or over the whole model. `head` and `loss` end in a number, `schedule` has the rate, and `checkpoint`
-is what a killed run goes on from.
+`agreement` chooses how to compute the loss: through the top, or through the whole model. `forward` has both. `trunk`
+computes the states below the top once, and `prefix` shares the common tokens of rows. `head` and `loss` compute the
+loss, `schedule` has the learning rate, and `checkpoint` stores what a killed training needs to continue.
 """

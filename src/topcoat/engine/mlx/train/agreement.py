@@ -1,4 +1,4 @@
-"""Which forward pass to train with: the split one where it computes what the whole model computes."""
+"""Chooses the forward pass of training: the split one, if it agrees with the whole model."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from topcoat.store.cache import ArrayCache
 __all__ = ["choose_forward"]
 
 TOLERANCE = 1e-4
-"""Largest difference between split and whole model, relative to the largest logit, with float32 states in both.
+"""The largest accepted difference of split and whole model, relative to the largest logit, with float32 states.
 
-Rounding is below 1e-5 there. An embedding that isn't scaled or a state that isn't passed on makes 1e-1 and more; a
-mask that hides one token too many may make 1e-3, which the rounding of 16 bits (1e-2 and more) would hide.
+Rounding is below 1e-5 there. A missing scaling of the embedding, or a state that isn't passed on, makes 1e-1 and more.
+A mask that hides one token too many may make 1e-3, which rounding to 16 bits (1e-2 and more) would hide.
 """
 
 
@@ -47,17 +47,17 @@ def choose_forward(
 ) -> Forward:
     """A split forward over stored activations if it agrees with the whole model, else the whole.
 
-    The longest and the shortest row are compared: a sliding window hides nothing from a row that is shorter than it.
+    It compares the longest and the shortest row, because a sliding window hides nothing from a shorter row.
 
-    `model` has fresh adapters (whose deltas are zero) and may not be in memory yet; of the layers below the lowest
-    adapted one nothing is left in it if the forward is split. With `dropout` no prefix is shared: each row's own random
-    zeros could not be drawn in a prefix that is computed once.
+    `model` has new adapters (whose deltas are zero) and may not be in memory yet. If the forward is split, the layers
+    below the lowest adapter are removed from `model`. With `dropout` no prefix is shared, because a prefix that is
+    computed once can't have random zeros for each row.
     """
     names = list(adapter_weights(model))
     layers = [int(name.split(".")[2]) for name in names if name.startswith("model.layers.")]
     if len(layers) < len(names) or not layers:
         return _whole(model, compute, sink, "adapters outside the layers: no trunk to compute once")
-    model.eval()  # dropout would make any two passes differ
+    model.eval()  # with dropout, any two passes would differ
     try:
         prefix = shared_prefix(rows) if dropout == 0.0 else []
         trunk = Trunk(folder, compute, min(layers), prefix, cache, computed_by=by)
@@ -86,7 +86,7 @@ def choose_forward(
     for row, found in zip(judged, differences, strict=True):
         cache.put(_agreement_key(trunk, row), np.array([found], np.float32))
     _drop_trunk(model, trunk.split)
-    require_room(model, compute, training=True)  # what doesn't fit is said before time is spent on the trunk
+    require_room(model, compute, training=True)  # raises before any time is spent on the trunk
     trunk.compute(rows, sink)
     hold(model, compute, training=True)
     split = SplitForward(model, trunk)
@@ -104,7 +104,7 @@ def _extremes(rows: Sequence[Row]) -> list[Row]:
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:
-    """The model's layers, of which the lower may have been dropped."""
+    """The model's layers. The lower ones may have been dropped."""
     found: list[nn.Module] = model.model.layers
     return found
 
@@ -116,7 +116,7 @@ def _whole(model: nn.Module, compute: Compute, sink: Sink, why: str) -> WholeFor
 
 
 def _drop_trunk(model: nn.Module, split: int) -> None:
-    """Forget the layers below `split`, and an embedding that isn't the head's."""
+    """Remove the layers below `split`, and an embedding that isn't the head's."""
     for index in range(split):
         _layers(model)[index] = nn.Module()
     if "lm_head" in model:
@@ -128,14 +128,14 @@ def _agreement_key(trunk: Trunk, row: Row) -> str:
 
 
 def _known_difference(trunk: Trunk, row: Row, cache: ArrayCache) -> float | None:
-    """What an earlier run measured on the same trunk and row, if it agreed."""
+    """The difference that an earlier training measured on the same trunk and row, if it agreed."""
     found = cache.get(_agreement_key(trunk, row))
     return None if found is None else float(found[0])
 
 
 @contextmanager
 def _in_float32(model: nn.Module) -> Iterator[None]:
-    """Let the model's states and its unpacked weights be float32 while the block runs."""
+    """Make the model's states and its unpacked weights float32 during the `with` block."""
     as_loaded = model.parameters()
     model.set_dtype(mx.float32)
     try:
@@ -147,8 +147,8 @@ def _in_float32(model: nn.Module) -> Iterator[None]:
 def _difference(folder: Path, compute: Compute, split: SplitForward, row: Row) -> float:
     """The largest difference of a logit at the row's trained positions, relative to the largest logit, in float32.
 
-    The whole model's graph is built on weights that are not in memory; without the model, each is read when its turn
-    comes and dropped after it.
+    The whole model's graph is built on weights that aren't in memory. Each is read when it is needed and dropped
+    afterwards.
     """
     hidden, queries, chosen, _, weights = split.arrays([row])
     count = int((np.array(weights) != 0).sum())

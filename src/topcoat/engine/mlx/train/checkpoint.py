@@ -1,6 +1,6 @@
-"""Checkpoints of a training run: everything that the next update depends on, replaced atomically.
+"""Checkpoints of a training: everything that the next update depends on, replaced atomically.
 
-The position in the data and the random state need no file: both are functions of the update's number.
+The position in the data and the random state need no file, because both are functions of the update's number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Progress", "restore", "save"]
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is. `update` updates are complete; `best` is the adapter with the lowest validation loss so far."""
+    """A training's progress: `update` updates are complete. `best` is the adapter with the lowest validation loss."""
 
     update: int = 0
     steps: list[TrainStep] = field(default_factory=list)
@@ -49,7 +49,7 @@ _STATE = TypeAdapter(_State)
 
 
 def save(folder: Path, progress: Progress, adapter: Weights, optimizer: optimizers.Optimizer) -> None:
-    """Write `folder/UPDATE/`, then drop the older ones: a kill at any instant leaves a whole checkpoint."""
+    """Write `folder/UPDATE/`, then delete the older ones. A kill at any instant leaves a complete checkpoint."""
     state = _State(
         update=progress.update,
         steps=progress.steps,
@@ -70,7 +70,7 @@ def save(folder: Path, progress: Progress, adapter: Weights, optimizer: optimize
 
 
 def restore(folder: Path, optimizer: optimizers.Optimizer) -> tuple[Progress, Weights] | None:
-    """The newest checkpoint's progress and adapter; sets the optimizer's state. None if there is none.
+    """The newest checkpoint's progress and adapter. Sets the optimizer's state. None if there is no checkpoint.
 
     Raises StorageFault if it can't be read.
     """
@@ -104,7 +104,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Weights:
-    """A safetensors file, fully in memory: its folder may be deleted while the arrays live."""
+    """A safetensors file, fully in memory, because its folder may be deleted while the arrays are in use."""
     loaded = mx.load(str(path))
     assert isinstance(loaded, dict)
     mx.eval(loaded)

@@ -1,9 +1,9 @@
 """The forward pass of training: through the whole model, or through its top over the trunk's stored activations.
 
-With adapters on the last layers only, everything below them gives the same activations at every step: they are
-computed once a row. What all rows begin with (system prompt, tools) is computed once for all of them. The last layer is
-needed only from the first trained position of a row to the last, and the head only at trained positions. All of it is
-exact; where an architecture's layers can't simply be called one after another, the whole model is used.
+With adapters on the last layers only, everything below them gives the same activations at every step, so they are
+computed once a row. The tokens that all rows begin with (system prompt, tools) are computed once for all rows. The last
+layer is needed only from the first trained position of a row to the last, and the head only at trained positions. All
+of this is exact. If an architecture's layers can't simply be called one after another, the whole model is used.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from topcoat.engine.protocol import Row
 __all__ = ["Forward", "SplitForward", "WholeForward"]
 
 MERGED = 4096
-"""Tokens, padding included, up to which the micro-batches of an update run as one batch."""
+"""The most tokens, padding included, of the micro-batches of an update that are joined to one batch."""
 
 
 class Forward(Protocol):
-    """Turns rows into arrays, and arrays into a loss. `loss` is what gradients are taken of."""
+    """Turns rows into arrays, and arrays into a loss, which is differentiated."""
 
     @property
     def trunk_seconds(self) -> float:
-        """Seconds spent on what is computed once a row."""
+        """The seconds that the trunk took."""
         ...
 
     def groups(self, batches: Sequence[Sequence[Row]]) -> list[list[Row]]:
-        """The micro-batches of one update as they are to be run."""
+        """The micro-batches of one update as they are computed: some may be joined."""
         ...
 
     def arrays(self, rows: Sequence[Row]) -> tuple[mx.array, ...]: ...
@@ -48,7 +48,7 @@ class Forward(Protocol):
 
 
 class WholeForward:
-    """Every layer, every time."""
+    """Computes every layer, every time."""
 
     trunk_seconds = 0.0
 
@@ -64,10 +64,10 @@ class WholeForward:
 
 
 class SplitForward:
-    """The layers from the trunk's split on, over its activations, and the head at trained positions only.
+    """Computes the top over the trunk's activations, and the head at trained positions only.
 
-    The prefix, which all rows of the run share and none trains, goes through the top once an update, with the gradient
-    of every row flowing through its keys and values.
+    All rows share the prefix, and none trains it. It goes through the top once an update. The gradient of every row
+    flows through its keys and values.
     """
 
     def __init__(self, model: nn.Module, trunk: Trunk) -> None:
@@ -83,7 +83,7 @@ class SplitForward:
         return self._trunk.seconds
 
     def groups(self, batches: Sequence[Sequence[Row]]) -> list[list[Row]]:
-        """Micro-batches joined while they are small: the prefix is run once for each group."""
+        """Small micro-batches are joined, because the prefix is computed once for each group."""
         groups: list[list[Row]] = []
         for batch in batches:
             joined = [*groups[-1], *batch] if groups else []
@@ -94,8 +94,10 @@ class SplitForward:
         return groups
 
     def arrays(self, rows: Sequence[Row]) -> tuple[mx.array, ...]:
-        """Hidden states (rows, length, width); the last layer's queries (rows, span), as consecutive positions of their
-        row; flat places among the queries of trained predictions, their targets, their weights.
+        """Hidden states, the last layer's queries, and for each trained prediction its place, target and weight.
+
+        States are (rows, length, width). Queries are (rows, span): consecutive positions of their row. A place is flat,
+        among the queries.
 
         The prefix is not part of `length`. The places are padded to a multiple of `PAD_TO` with weight 0.
         """
@@ -136,7 +138,7 @@ class SplitForward:
         return self._head(self._final(hidden, queries, chosen))
 
     def _own(self, row: Row) -> int:
-        """How many predictions a row makes after the prefix."""
+        """The number of a row's predictions after the prefix."""
         return len(row.tokens) - 1 - self._prefix
 
     def _final(self, hidden: mx.array, queries: mx.array, chosen: mx.array) -> mx.array:
@@ -153,7 +155,7 @@ class SplitForward:
     def _last_layer(self, layer: nn.Module, hidden: mx.array, queries: mx.array, complete: AfterPrefix) -> mx.array:
         """The last layer's output (rows, span, width) at the queries.
 
-        The first call is for its keys and values; MLX is lazy, so nothing else of it is computed.
+        The first call is for its keys and values. MLX is lazy, so it computes nothing else of that call.
         """
         layer(hidden, create_attention_mask(hidden, None), complete)
         keys = mx.arange(self._prefix + hidden.shape[1])

@@ -1,8 +1,8 @@
-"""The head's loss at chosen positions, without ever holding all of their logits.
+"""The head's loss at chosen positions, without holding all of their logits at once.
 
-The head is frozen, so the gradient that flows back from it is known as soon as the logits are: each chunk's logits are
-turned into a loss and a gradient at once and dropped. With 150,000 tokens in the vocabulary the logits of one row of a
-batch would otherwise outweigh its layers' activations.
+The head is frozen, so its gradient is known as soon as the logits are. Each chunk's logits become a loss and a gradient
+at once, and are dropped. With 150,000 tokens in the vocabulary, the logits of one row would otherwise take more memory
+than its layers' activations.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from topcoat.engine.mlx.cpu.quicken import on_cpu
 __all__ = ["head_loss"]
 
 CHUNK = 128
-"""Positions whose logits exist at the same time."""
+"""The number of positions whose logits exist at the same time."""
 
 
 def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:
-    """The weighted sum of token losses in nats; differentiable in `hidden` (positions, width) alone.
+    """The weighted sum of token losses in nats. Differentiable in `hidden` (positions, width) alone.
 
     `head` maps (n, width) to logits (n, vocabulary) and has nothing trainable. `targets` and `weights`: (positions,).
     """
@@ -41,7 +41,7 @@ def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: m
         gradients: list[mx.array] = []
         for start in range(0, states.shape[0], CHUNK):
             part = slice(start, start + CHUNK)
-            # Each chunk waits for the one before it: otherwise all chunks' logits would be computed side by side.
+            # Each chunk waits for the one before it. Otherwise all chunks' logits would exist at the same time.
             piece = mx.depends(states[part], [total, *gradients[-1:]])
             loss, gradient = with_gradient(piece, targets[part], weights[part])
             total = total + loss

@@ -1,6 +1,6 @@
 """The training loop: set up, step, validate, save.
 
-Knows nothing of dialogues, phases or where rows come from: a job lists rows and the batches to take them in.
+Knows nothing of dialogues, phases or the origin of rows: a job lists rows and batches.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ __all__ = ["train"]
 def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainReport:
     """Train LoRA adapters on `job.model` and leave the best ones in `job.folder / "adapter"`.
 
-    Equal jobs give equal adapters, byte for byte, however often they were killed and resumed. Gradients accumulate as
-    sums over tokens, so every trained token of an update weighs the same. Raises NumericalFault when the loss or the
-    gradient is no longer finite. `by` names the engine: its version is part of the activations' key.
+    Equal jobs give equal adapters, byte for byte, however often they are killed and resumed. Gradients accumulate as
+    sums over tokens, so every trained token of an update has the same weight. Raises NumericalFault if the loss or the
+    gradient isn't finite. `by` names the engine, because its version is part of the activations' key.
     """
     spec = job.spec
     accumulate = spec.grad_accumulation_steps
@@ -54,7 +54,7 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
     _seed(spec, 0)
     attach(model, spec)
     cache = ArrayCache(job.cache)
-    # Chosen on the fresh adapters, so that a resumed run chooses as the first one did.
+    # Chosen with new adapters, so that a resumed training makes the same choice.
     rows = [job.rows[index] for index in sorted({index for batch in job.batches for index in batch})]
     forward = choose_forward(
         model, job.model, compute, [*rows, *job.valid], cache, sink, dropout=spec.lora.dropout, by=by
@@ -108,7 +108,7 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
 
 
 def _seed(spec: TrainSpec, update: int) -> None:
-    """MLX's random state (initial values, dropout) as a function of seed and update: nothing to store or to disturb."""
+    """Set MLX's random state (initial values, dropout) from seed and update, so that it needs no storing."""
     mx.random.seed(spec.seed << 32 | update)
 
 
@@ -143,7 +143,7 @@ def _update(
         gradient = part if gradient is None else tree_map(mx.add, gradient, part)
         losses, weights = losses + loss, weights + weight
         mx.eval(losses, weights, gradient)
-    # Row-contiguous, as a checkpoint stores arrays: the memory order decides how a product is rounded.
+    # Row-contiguous, as a checkpoint stores arrays, because the memory order decides how a product is rounded.
     gradient = tree_map(lambda g: mx.contiguous(g / weights), gradient)
     norm = mx.sqrt(sum(g.astype(mx.float32).square().sum() for _, g in sorted(tree_flatten(gradient))))
     mean, norm_value = scalar(losses / weights), scalar(norm)
@@ -158,7 +158,7 @@ def _update(
     optimizer.learning_rate = rate
     optimizer.update(model, gradient)
     mx.eval(model.trainable_parameters(), optimizer.state)
-    mx.clear_cache()  # as mlx-lm's trainer: rows of other lengths could not use these buffers again
+    mx.clear_cache()  # as mlx-lm's trainer does: rows of other lengths can't reuse these buffers
     return TrainStep(
         update=update,
         iteration=update * accumulate,
@@ -171,7 +171,7 @@ def _update(
 
 
 def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progress) -> None:
-    """Record the loss on the fixed validation rows; keep the adapter if it is the best so far. Draws nothing random."""
+    """Record the loss on the fixed validation rows, and keep the best adapter so far. Draws nothing random."""
     size = job.spec.batch_size
     batches = [job.valid[start : start + size] for start in range(0, len(job.valid), size)]
     if job.spec.val_batches >= 0:
@@ -200,7 +200,7 @@ def _mean_loss(model: nn.Module, forward: Forward, batches: Sequence[Sequence[Ro
 
 
 def _copy(weights: Weights) -> Weights:
-    """The arrays themselves are immutable in MLX; a new dict is a snapshot."""
+    """A snapshot of `weights`. MLX's arrays are immutable, so a new dict is enough."""
     return dict(weights)
 
 
@@ -209,7 +209,7 @@ def _out_of_patience(spec: TrainSpec, progress: Progress) -> bool:
 
 
 def _passes(step: TrainStep, accumulate: int, every: int) -> bool:
-    """True if this update is the first to reach a multiple of `every` iterations."""
+    """Whether this update is the first to reach a multiple of `every` iterations."""
     return step.iteration // every > (step.iteration - accumulate) // every
 
 

@@ -1,4 +1,4 @@
-"""The training loss: cross-entropy on the tokens that a row marks as trained, and on no others."""
+"""The training loss: cross-entropy on the trained tokens of rows alone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from topcoat.engine.protocol import Row
 __all__ = ["batch_arrays", "padded", "padded_width", "weighted_loss"]
 
 PAD_TO = 8
-"""Lengths are padded to a multiple of this. Nothing is compiled per shape, so a small one wastes the least."""
+"""Lengths are padded to a multiple of this. Nothing is compiled per shape, so a small number wastes the least."""
 
 
 def padded_width(rows: Sequence[Row]) -> int:
-    """How many predictions a batch of `rows` makes a row, padding included."""
+    """The number of predictions a row in a batch of `rows`, padding included."""
     return padded(max(len(row.tokens) for row in rows) - 1)
 
 
@@ -29,7 +29,7 @@ def padded(length: int) -> int:
 def batch_arrays(rows: Sequence[Row]) -> tuple[mx.array, mx.array]:
     """Token ids, int32 (rows, length + 1), and the loss weight of each predicted token, float32 (rows, length).
 
-    Padding is on the right with weight 0: under a causal mask it changes nothing. (mlx-lm's loss mask counts one
+    Padding is on the right with weight 0, so it changes nothing under a causal mask. (mlx-lm's loss mask counts one
     padding token a row; see `default_loss` in its trainer.)
     """
     width = padded_width(rows)
@@ -43,7 +43,7 @@ def batch_arrays(rows: Sequence[Row]) -> tuple[mx.array, mx.array]:
 
 
 def weighted_loss(model: nn.Module, tokens: mx.array, weights: mx.array) -> tuple[mx.array, mx.array]:
-    """The sum of weighted token losses in nats, and the sum of weights: unlike means, sums add up over batches."""
+    """The sum of weighted token losses in nats, and the sum of weights. Unlike means, sums add up over batches."""
     logits = model(tokens[:, :-1])
     losses = nn.losses.cross_entropy(logits.astype(mx.float32), tokens[:, 1:])
     return (losses * weights).sum(), weights.sum()

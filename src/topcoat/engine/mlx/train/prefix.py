@@ -1,6 +1,6 @@
-"""Tokens that many rows begin with: their keys and values, computed once and attended to by every row.
+"""The prefix of many rows: its keys and values are computed once, and every row attends to them.
 
-The classes stand where mlx-lm's layers expect a cache (`offset` and `update_and_fetch`), so the stock layers are used.
+mlx-lm's stock layers take these classes as caches (`offset` and `update_and_fetch`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from topcoat.engine.protocol import Row
 __all__ = ["AfterPrefix", "ChosenQueries", "PrefixKeys", "shared_prefix"]
 
 SHORTEST = 8
-"""Fewer shared tokens than this aren't worth a pass of their own."""
+"""The fewest shared tokens that are worth a pass of their own."""
 
 
 class PrefixKeys:
@@ -31,7 +31,7 @@ class PrefixKeys:
 
 
 class AfterPrefix:
-    """What follows the prefix, if there is one: each row of the batch also sees the prefix's keys and values."""
+    """The rows after the prefix, if there is one. Each row also sees the prefix's keys and values."""
 
     keys: mx.array
     values: mx.array
@@ -41,7 +41,7 @@ class AfterPrefix:
         self.offset = prefix.keys.shape[2] if prefix else 0
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """All keys and values (rows, heads, prefix + length, dim); they are kept too."""
+        """All keys and values (rows, heads, prefix + length, dim), which are also kept."""
         if self._prefix is not None:
             rows = keys.shape[0]
             before = [mx.broadcast_to(x, (rows, *x.shape[1:])) for x in (self._prefix.keys, self._prefix.values)]
@@ -51,9 +51,9 @@ class AfterPrefix:
 
 
 class ChosenQueries:
-    """A second call of a layer for some positions only, over the keys and values that a first call left.
+    """A second call of a layer for some positions only, over the keys and values of a first call.
 
-    `offset` (rows,) is where each row's positions begin; the keys of the second call itself are not needed.
+    `offset` (rows,) is the first position of each row. The keys of the second call itself aren't needed.
     """
 
     def __init__(self, complete: AfterPrefix, offset: mx.array) -> None:
@@ -67,7 +67,7 @@ class ChosenQueries:
 def shared_prefix(rows: Sequence[Row]) -> list[int]:
     """The tokens that all rows begin with, up to the last one before a token whose prediction is trained.
 
-    Empty if they are too few to be worth it.
+    Empty if they are too few to be worth a pass.
     """
     limit = min(int(np.flatnonzero(row.trained)[0]) if row.trained.any() else len(row.tokens) for row in rows) - 1
     first = rows[0].tokens[: max(0, limit)]

@@ -1,4 +1,4 @@
-"""The learning rate of each update: a function of its number alone, so that resuming needs no state."""
+"""The learning rate of each update. It depends on the update's number alone, so that resuming needs no state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["learning_rate"]
 def learning_rate(spec: TrainSpec, peak: float, update: int, total: int) -> float:
     """The rate of `update` (from 1) of `total`: linear warm-up to `peak` over `spec.warmup` updates, then the schedule.
 
-    "cosine" and "linear" fall from `peak` towards zero, which the update after the last would reach.
+    "cosine" and "linear" fall from `peak` to zero, which they would reach one update after the last.
     """
     if update <= spec.warmup:
         return peak * update / (spec.warmup + 1)

@@ -1,8 +1,8 @@
-"""The trunk: the layers below the first adapted one. Their activations are computed once a row and kept on disk.
+"""The trunk: the layers below the lowest adapted one. Their activations are computed once a row and kept on disk.
 
-The pass goes layer by layer over all rows: a layer's weights are read, used and dropped, so the memory it takes is one
-layer and the activations. A row runs by itself, so its activations don't depend on the rows beside it, and a pass that
-was interrupted goes on with the same bits.
+The pass goes layer by layer over all rows. A layer's weights are read, used and dropped, so the pass takes the memory
+of one layer and the activations. Each row is computed alone, so its activations don't depend on other rows, and an
+interrupted pass continues with the same bits.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ __all__ = ["Trunk", "run_layers"]
 Tokens = NDArray[np.int32]
 
 TOGETHER = 1 << 29
-"""Bytes of activations that go through the layers in one pass; more rows take another pass."""
+"""The most bytes of activations in one pass through the layers. More rows take another pass."""
 
 
 class Trunk:
     """Layers 0 to `split` - 1 of the model in `folder`, over rows that all begin with the tokens `prefix`.
 
-    The states have the dtype that the model computes in; with `exact`, float32 whatever it is. `seconds` were spent on
-    computing them.
+    The states have the dtype that the model computes in or, with `exact`, float32. `seconds` is the time that computing
+    them took.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Trunk:
         ).digest()
 
     def compute(self, rows: Sequence[Row], sink: Sink) -> None:
-        """Store the states of every row (and of the prefix) that aren't stored yet."""
+        """Compute and store the missing states of rows and of the prefix."""
         missing = list({key: row for row in rows if self._cache.get(key := self.key(row)) is None}.values())
         if not missing and (not self.prefix or self._cache.get(self._prefix_key) is not None):
             return
@@ -83,7 +83,7 @@ class Trunk:
         self.seconds += time.perf_counter() - started
 
     def states(self, row: Row) -> mx.array:
-        """The states (own tokens, width) of a row that enter the top, without the prefix. `compute` comes first."""
+        """The states (own tokens, width) of a row that enter the top, without the prefix. Call `compute` first."""
         return self._stored(self.key(row))
 
     def prefix_states(self) -> mx.array:
@@ -91,11 +91,11 @@ class Trunk:
         return self._stored(self._prefix_key)[None]
 
     def key(self, row: Row) -> str:
-        """Under which a row's states are kept: of everything that decides them."""
+        """The cache key of a row's states: a digest of everything that decides them."""
         return self._key_of(self._own(row))
 
     def _own(self, row: Row) -> Tokens:
-        """The tokens after the prefix that something is predicted from."""
+        """The tokens after the prefix, without the last one, which predicts nothing."""
         return row.tokens[len(self.prefix) : -1]
 
     @property
@@ -113,7 +113,7 @@ class Trunk:
         return array.view(mx.bfloat16) if array.dtype == mx.uint16 else array
 
     def _pass(self, rows: Sequence[Tokens]) -> Iterator[int]:
-        """One pass over the layers; yields after each. All states are stored at its end."""
+        """One pass over the layers. It yields after each layer, and stores all states at its end."""
         model = load(self._folder, self._compute, lazy=True, held=0).model
         if self._exact:
             model.set_dtype(mx.float32)
@@ -154,12 +154,12 @@ def _padded(tokens: Tokens) -> Tokens:
 
 
 def _numpy(array: mx.array) -> NDArray[np.generic]:
-    """For the cache; bfloat16, which numpy lacks, as its bits."""
+    """The array for the cache. bfloat16, which numpy lacks, is stored as its bits."""
     return np.array(array.view(mx.uint16) if array.dtype == mx.bfloat16 else array)
 
 
 def _groups(rows: Sequence[Row], most: int) -> list[list[Row]]:
-    """Rows of at most `most` tokens together (or one longer row); one empty group if there are none."""
+    """Groups of rows with at most `most` tokens together (or one longer row). One empty group if there are no rows."""
     groups: list[list[Row]] = [[]]
     tokens = 0
     for row in rows:
@@ -175,7 +175,7 @@ _ABOVE = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 
 
 def _trunk_digest(folder: Path, split: int) -> str:
-    """sha256 of the weights and settings that decide the states at `split`: the same for models that share a trunk."""
+    """sha256 of the weights and settings that decide the states at `split`. Models that share a trunk share it."""
     files = tuple((path.resolve(), path.stat().st_size, path.stat().st_mtime_ns) for path in weight_files(folder))
     config = {key: value for key, value in read_config(folder).items() if not key.startswith("quantization")}
     return hashlib.sha256((json.dumps(config, sort_keys=True) + _tensors_digest(files, split)).encode()).hexdigest()
@@ -196,7 +196,7 @@ def _tensors_digest(files: tuple[tuple[Path, int, int], ...], split: int) -> str
 
 
 def _below(name: str, split: int) -> bool:
-    """Whether a tensor can't be ruled out of the trunk: those of later layers, of the last norm and the head can."""
+    """Whether a tensor may belong to the trunk. Tensors of later layers, of the final norm and of the head don't."""
     layer = _ABOVE.search(name)
     if layer:
         return int(layer[1]) < split
