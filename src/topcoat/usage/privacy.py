@@ -15,14 +15,18 @@ __all__ = ["cleaned", "cleaned_event"]
 
 _NAMED = re.compile(
     r"""(?ix)
-    (?: (?: secret | passw(?:or)?d | passphrase | token | (?:api|access|secret)[_-]?key ) ["']? \s* [:=] \s*
-      | \b authorization ["']? \s* [:=] \s* ["']? (?:bearer|basic|token) \s+
-      | \b bearer \s+ )
+    (?: (?: secret | passw(?:or)?d | passphrase | token | (?:api|access|secret)[_-]?key ) ["']? \s*+ [:=] \s*+
+      | \b authorization ["']? \s*+ [:=] \s*+ ["']? (?:bearer|basic|token) \s++
+      | \b bearer \s++ )
     ["']? (?P<value>
-        (?= [^\s"'`,;()\[\]{}]{0,99} \d ) (?= [^\s"'`,;()\[\]{}]{0,99} [a-z] ) [^\s"'`,;()\[\]{}]{8,}+ ) (?! [(\[] )
+        (?= [^\s"'`,;()\[\]{}]{0,99} \d ) (?= [^\s"'`,;()\[\]{}]{0,99} [a-z] ) [^\s"'`,;()\[\]{}]{8,}+ )
     """
 )
-"""A value that its name marks as a secret: eight or more letters and digits, and not an expression."""
+"""A value that its name marks as a secret: eight or more letters and digits.
+
+It may be the name of a call or a list (`token=read(…`), which `_without_value` leaves. A pattern that excludes these
+tries every name inside of the value again: quadratic for `token=a1token=a1…(`.
+"""
 _NAMES = ("secret", "passw", "passphrase", "token", "key", "authorization", "bearer")
 """A quick test before the slow pattern: every text that matches the pattern contains one of these."""
 
@@ -86,4 +90,6 @@ def _arguments(text: str, home: str) -> str:
 
 
 def _without_value(match: re.Match[str]) -> str:
+    if match.string[match.end() : match.end() + 1] in ("(", "["):
+        return match[0]
     return match[0][: match.start("value") - match.start()] + "[secret]"

@@ -16,29 +16,30 @@ from dataclasses import dataclass
 __all__ = ["Secret", "find_secrets", "redacted"]
 
 _FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    # Kind, texts of which the secret contains at least one (a quick test), and the form.
-    ("private key", ("PRIVATE KEY-----",), r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(?:[^-]{0,10000}-----END)?"),
+    # Kind, texts of which the secret contains at least one (a quick test), and the form. Each form is linear in the
+    # text: a part that repeats is possessive, bounded, or at the end.
+    ("private key", ("PRIVATE KEY-----",), r"-----BEGIN (?:[A-Z0-9]++ )*PRIVATE KEY-----(?:[^-]{0,10000}+-----END)?"),
     ("AWS access key", ("AKIA", "ASIA"), r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
-    ("GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"\bgh[pousr]_[A-Za-z0-9]{36,255}\b"),
+    ("GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"\bgh[pousr]_[A-Za-z0-9]{36,255}+\b"),
     ("GitHub token", ("github_pat_",), r"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b"),
     ("GitLab token", ("glpat-",), r"\bglpat-[\w-]{20,}"),
     ("Hugging Face token", ("hf_",), r"\bhf_[A-Za-z0-9]{34}\b"),
     ("Anthropic key", ("sk-ant-",), r"\bsk-ant-[\w-]{80,}"),
     ("OpenAI key", ("T3BlbkFJ",), r"\bsk-[\w-]{20,200}T3BlbkFJ[\w-]{20,200}"),
     ("Google API key", ("AIza",), r"\bAIza[\w-]{35}(?![\w-])"),
-    ("Slack token", ("xox",), r"\bxox[abeoprs]-(?:[A-Za-z0-9]{1,20}-){1,4}[A-Za-z0-9]{20,}\b"),
-    ("Slack webhook", ("hooks.slack.com/",), r"hooks\.slack\.com/services/T\w{8,}/B\w{8,}/\w{20,}"),
-    ("Stripe key", ("k_live_",), r"\b[rs]k_live_[A-Za-z0-9]{24,}\b"),
+    ("Slack token", ("xox",), r"\bxox[abeoprs]-(?:[A-Za-z0-9]{1,20}+-){1,4}[A-Za-z0-9]{20,}+\b"),
+    ("Slack webhook", ("hooks.slack.com/",), r"hooks\.slack\.com/services/T\w{8,}+/B\w{8,}+/\w{20,}"),
+    ("Stripe key", ("k_live_",), r"\b[rs]k_live_[A-Za-z0-9]{24,}+\b"),
     ("SendGrid key", ("SG.",), r"\bSG\.[\w-]{22}\.[\w-]{43}(?![\w-])"),
     ("npm token", ("npm_",), r"\bnpm_[A-Za-z0-9]{36}\b"),
     ("PyPI token", ("pypi-AgE",), r"\bpypi-AgE[\w-]{50,}"),
-    ("Telegram bot token", (":AA",), r"\b\d{8,10}:AA[\w-]{33}(?![\w-])"),
+    ("Telegram bot token", (":AA",), r"\b\d{8,10}+:AA[\w-]{33}(?![\w-])"),
     ("Azure storage key", ("AccountKey=",), r"\bAccountKey=[A-Za-z0-9+/]{86}=="),
-    ("JSON web token", (".eyJ",), r"\beyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20,1000}"),
+    ("JSON web token", (".eyJ",), r"\beyJ[\w-]{10,2000}+\.eyJ[\w-]{10,4000}+\.[\w-]{20,1000}"),
     (
         "password in a URL",
         ("://",),
-        r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>{}$]{1,64}:[^\s:/@'\"<>{}$]{6,128}@(?=\w)",
+        r"\b[a-z][a-z0-9+.-]{1,20}+://[^\s:/@'\"<>{}$]{1,64}+:[^\s:/@'\"<>{}$]{6,128}+@(?=\w)",
     ),
 )
 _BY_ANCHOR = tuple((anchor, kind, re.compile(form)) for kind, anchors, form in _FORMS for anchor in anchors)
