@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic_monty import MontySession
 
 from topcoat.calls.answer import Run
 from topcoat.calls.sandbox import Limits, Sandbox, sandbox_version
@@ -162,6 +163,39 @@ def test_the_programs_of_an_answer_share_its_time() -> None:
 def test_a_long_problem_is_one_short_line(sandbox: Sandbox) -> None:
     [problem] = sandbox.run(["raise ValueError('a\\n' * 1000)"]).problem.split("\n")
     assert len(problem) == 200
+
+
+def test_what_monty_cannot_hand_over_is_a_problem_of_the_program(sandbox: Sandbox) -> None:
+    run = sandbox.run(["take(1)\nclass A: pass\ntake({A(): 1})", "take(2)"])
+    assert run.problem.startswith("the sandbox failed: TypeError: unhashable")
+    assert made(run) == ["take(1)"]
+    assert made(sandbox.run(["take(3)"])) == ["take(3)"]
+
+
+class PanicException(BaseException):
+    """As Rust's panics reach Python: no `Exception`."""
+
+    __module__ = "pyo3_runtime"
+
+
+@pytest.mark.parametrize("error", [TypeError("a\nb"), RuntimeError("a b"), MemoryError("a b"), PanicException("a b")])
+def test_any_exception_of_the_library_is_a_problem_of_the_program(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MontySession, "feed_start", broken)
+    assert sandbox.run(["take(1)"]) == Run((), f"the sandbox failed: {type(error).__name__}: a b")
+
+
+def test_an_interrupt_ends_the_execution(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MontySession, "feed_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.run(["take(1)"])
 
 
 def test_threads_share_a_sandbox(sandbox: Sandbox) -> None:

@@ -62,6 +62,9 @@ _MOST_REQUESTS: Final = 1000
 """The most requests of one program: calls, look-ups and system calls. `Limits.calls` counts tool calls only."""
 
 _LONGEST_PROBLEM: Final = 200
+_PANICS: Final = "pyo3_runtime"
+"""The module of the exception that a panic in Monty's Rust becomes. It is no `Exception`."""
+
 _UNDEFINED: Final = re.compile("Name `(.+)` used when not defined")
 _Step = SyncSnapshot | str
 """A program's next request, or its end. A text says why it was stopped."""
@@ -139,10 +142,15 @@ class Sandbox:
         if seconds <= 0:
             return _too_slow(self._limits)
         try:
-            with self._session(seconds) as session:
-                return _short(program.run(session))
-        except MontyError as error:
-            return _short(_problem(error, self._limits))
+            try:
+                with self._session(seconds) as session:
+                    return _short(program.run(session))
+            except MontyError as error:
+                return _short(_problem(error, self._limits))
+        except BaseException as error:  # some values of a program can't be handed over, as {A(): 1} of a class A
+            if not (isinstance(error, Exception) or type(error).__module__ == _PANICS):
+                raise
+            return _short(f"the sandbox failed: {type(error).__name__}: {error}")
 
     def _session(self, seconds: float) -> MontySession:
         """A fresh interpreter for a program with a limit of `seconds`."""
