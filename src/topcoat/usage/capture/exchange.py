@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -57,31 +58,60 @@ class Exchange:
         return Spoken("assistant", said.content, said.calls, reasoning=said.reasoning, finish=finish)
 
 
+class _Pieces(dict[str, list[str]]):
+    """The texts of an object in a stream, in the pieces that they come in. Joined once, at the end: each join copies."""
+
+    def add(self, key: str, piece: str | None) -> None:
+        if piece:
+            self.setdefault(key, []).append(piece)
+
+    def joined(self) -> dict[str, str]:
+        return {key: "".join(pieces) for key, pieces in self.items()}
+
+
+@dataclass(slots=True)
+class _Choice:
+    """A choice of a stream. `calls` has the id and the texts of each call by its index, which may be any number.
+
+    A call without an index gets `next_index`.
+    """
+
+    finish: str | None = None
+    texts: _Pieces = field(default_factory=_Pieces)
+    calls: dict[int, tuple[dict[str, str], _Pieces]] = field(default_factory=dict)
+    next_index: int = 0
+
+    def add(self, delta: Mapping[str, Any]) -> None:
+        for key in ("content", "reasoning", "reasoning_content"):
+            self.texts.add(key, delta.get(key))
+        for piece in delta.get("tool_calls") or ():
+            index = piece.get("index")
+            index = self.next_index if index is None else int(index)
+            self.next_index = max(self.next_index, index + 1)
+            fields, texts = self.calls.setdefault(index, ({"id": ""}, _Pieces()))
+            fields["id"] = piece.get("id") or fields["id"]
+            function = piece.get("function") or {}
+            texts.add("name", function.get("name"))
+            texts.add("arguments", function.get("arguments"))
+
+    def joined(self) -> dict[str, Any]:
+        """The choice as in an answer that isn't streamed."""
+        calls = [
+            {**fields, "function": {"name": "", "arguments": "", **texts.joined()}}
+            for _, (fields, texts) in sorted(self.calls.items())
+        ]
+        return {"message": {**self.texts.joined(), "tool_calls": calls}, "finish_reason": self.finish}
+
+
 def _joined(stream: bytes) -> list[dict[str, Any]]:
     """The choices of a stream of server-sent events, with their pieces joined."""
-    choices: dict[int, dict[str, Any]] = {}
+    choices: defaultdict[int, _Choice] = defaultdict(_Choice)
     for document in _documents(stream):
         for piece in document.get("choices") or ():
-            choice = choices.setdefault(int(piece.get("index") or 0), {"message": {}})
-            choice["finish_reason"] = piece.get("finish_reason") or choice.get("finish_reason")
-            _add(choice["message"], piece.get("delta") or {"content": piece.get("text")})
-    return [choices[index] for index in sorted(choices)]
-
-
-def _add(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    for key in ("content", "reasoning", "reasoning_content"):
-        if delta.get(key):
-            message[key] = message.get(key, "") + delta[key]
-    calls = message.setdefault("tool_calls", [])
-    for piece in delta.get("tool_calls") or ():
-        index = piece.get("index")
-        index = len(calls) if index is None else int(index)
-        while len(calls) <= index:
-            calls.append({"id": "", "function": {"name": "", "arguments": ""}})
-        function, call = piece.get("function") or {}, calls[index]
-        call["id"] = piece.get("id") or call["id"]
-        call["function"]["name"] += function.get("name") or ""
-        call["function"]["arguments"] += function.get("arguments") or ""
+            choice = choices[int(piece.get("index") or 0)]
+            choice.finish = piece.get("finish_reason") or choice.finish
+            choice.add(piece.get("delta") or {"content": piece.get("text")})
+    return [choice.joined() for _, choice in sorted(choices.items())]
 
 
 def _documents(stream: bytes) -> Iterator[dict[str, Any]]:
