@@ -93,6 +93,16 @@ def test_results_find_their_calls_by_id() -> None:
     assert [event.tool for event in events_of(said, session="s")[1:]] == ["tool2", "tool0", "tool1"]
 
 
+@pytest.mark.parametrize("key", ["name", "tool_name"])
+def test_results_without_ids_find_their_calls_by_name(key: str) -> None:
+    calls = [{"id": n, "function": {"name": n, "arguments": f'{{"of": "{n}"}}'}} for n in ("a", "b", "c")]
+    results = [{"role": "tool", key: name, "content": "x"} for name in ("c", "other", "a")]
+    last = {"role": "tool", "content": "x"}
+    said = turns([{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": calls}, *results, last])
+    found = [(event.tool, event.arguments) for event in events_of(said, session="s")[1:]]
+    assert found == [("c", {"of": "c"}), ("other", {}), ("a", {"of": "a"}), ("b", {"of": "b"})]
+
+
 def test_a_boundary_is_the_same_however_the_client_writes_the_turn() -> None:
     spaced = {
         **MESSAGES[2],

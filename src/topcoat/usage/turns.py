@@ -65,7 +65,7 @@ def spoken(message: Mapping[str, Any]) -> Spoken:
         content,
         tuple(_call(call) for call in calls),
         call_id=str(message.get("tool_call_id") or ""),
-        tool=str(message.get("name") or "") if role == "tool" else "",
+        tool=str(message.get("name") or message.get("tool_name") or "") if role == "tool" else "",
         reasoning=str(message.get("reasoning") or message.get("reasoning_content") or ""),
     )
 
@@ -109,9 +109,13 @@ class _Walk:
         return made
 
     def called(self, turn: Spoken) -> ToolCall:
-        """The call that a tool turn answers: the one with its id, or else the first open one."""
+        """The call that a tool turn answers: the one with its id, or else the first open one of its name.
+
+        A turn that has no name either answers the first open call.
+        """
         by_id = (call for call in self.open_calls if turn.call_id and call.id == turn.call_id)
-        found = next(by_id, None) or (self.open_calls[0] if self.open_calls else ToolCall(name=turn.tool))
+        by_name = (call for call in self.open_calls if turn.tool in ("", call.name))
+        found = next(by_id, None) or next(by_name, None) or ToolCall(name=turn.tool)
         self.open_calls = [call for call in self.open_calls if call is not found]
         return found
 
