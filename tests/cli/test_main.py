@@ -116,12 +116,14 @@ def test_a_discarded_phase_ends_with_3_and_names_the_category(fake_project: Path
         (["--project", "elsewhere", "status"], "no such folder: elsewhere"),
         (["demo", "data"], "is not empty, and not the embedded project"),
         (["events", "import", "empty.jsonl"], "the file is empty"),
+        (["events", "import", "spans.jsonl"], "nothing to keep, read as otel; the keys are attributes"),
         (["plan", "--write", "phases"], "ends in .toml"),
         (["plan", "--write", "phases/next"], "hint: topcoat plan --write phases/next.toml"),
     ],
 )
 def test_wrong_use_ends_with_2_and_a_hint(fake_project: Path, arguments: list[str], expected: str) -> None:
     (fake_project / "empty.jsonl").touch()
+    (fake_project / "spans.jsonl").write_text('{"attributes": {}}')
     done = fake(fake_project, *arguments)
     assert done.returncode == 2
     assert expected in done.stderr.lower() or expected in done.stderr

@@ -84,3 +84,81 @@ def test_a_file_of_no_known_format_is_refused(project: Path, text: str, form: st
     (project / "x.jsonl").write_text(text)
     with pytest.raises(InvalidInput):
         import_events(project, project / "x.jsonl", form)
+
+
+def wrote(project: Path, *documents: object) -> Path:
+    file = project / "log.jsonl"
+    file.write_text("".join(json.dumps(document) + "\n" for document in documents))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"prompt": "hello", "verdict": 3}, "no known format; the keys are prompt, verdict"),
+        ({"attributes": {"http.method": "GET"}, "name": "GET /"}, "read as otel; the keys are attributes, name"),
+        ({"messages": [{"type": "human", "data": {"content": "hello"}}]}, "a message has no role"),
+        ({"attributes": {"gen_ai.prompt.0.content": "hello"}}, "another convention: gen_ai.prompt.0.content"),
+        ({"attributes": {"llm.input_messages.0.message.role": "user"}}, "another convention: llm.input_messages"),
+        ({"attributes": {"openinference.span.kind": "LLM", "input.value": "{}"}}, "convention: input.value"),
+        ({"attributes": {"ai.prompt.messages": "[]"}}, "another convention: ai.prompt.messages"),
+        ({"attributes": {}, "events": [{"name": "gen_ai.choice"}]}, "another convention: gen_ai.choice"),
+        ({"attributes": {"gen_ai.operation.name": "chat"}}, "gen_ai.operation.name is chat, no messages"),
+    ],
+)
+def test_an_import_that_keeps_nothing_is_refused_and_tells_what_was_found(
+    project: Path, document: object, told: str
+) -> None:
+    file = wrote(project, document)
+    with pytest.raises(InvalidInput) as refused:
+        import_events(project, file)
+    assert refused.value.exit_code == 2
+    assert told in " ".join(mistake.message for mistake in refused.value.mistakes)
+    assert '{"messages": [{"role": "user"' in (refused.value.mistakes[-1].hint or "")
+
+
+def test_an_empty_dialogue_is_named_and_the_others_are_kept(project: Path) -> None:
+    good = [{"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "hello"}]}]
+    other = [{"kind": "response", "parts": [{"part_kind": "text", "content": "good morning"}]}]
+    empty = {"kind": "response", "parts": []}
+    file = wrote(project, {"messages": [empty]}, good, [{"kind": "request", "parts": []}], {"messages": other})
+    done, mistakes = import_events(project, file)
+    assert (done.new, [mistake.where and mistake.where.line for mistake in mistakes]) == (2, [1, 3])
+    assert "no turn says anything" in done.problems[0]
+
+
+def test_a_bad_span_among_good_ones_is_named_and_the_others_are_kept(project: Path) -> None:
+    said = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "hello"}]}])
+    good = {"attributes": {"gen_ai.input.messages": said}}
+    done, mistakes = import_events(project, wrote(project, [{"attributes": {"llm.prompts.0.content": "hi"}}, good]))
+    assert (done.new, [mistake.message.split(":")[0] for mistake in mistakes]) == (1, ["1 of 2"])
+
+
+REPORTS = Path(__file__).parents[3] / "shared" / "data" / "reports"
+
+
+def reported(name: str) -> Path:
+    if not (REPORTS / name).exists():
+        pytest.skip(f"{name} isn't on this machine")
+    return REPORTS / name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "otel-conventions/otel-openllmetry.json",
+        "otel-conventions/otel-spanevents.json",
+        "session-logs/claude-code.jsonl",
+        "session-logs/codex.jsonl",
+        "langchain/lc-wrapped.jsonl",
+    ],
+)
+def test_reported_logs_of_other_formats_are_refused(project: Path, name: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        import_events(project, reported(name))
+    assert "the keys are" in refused.value.mistakes[-1].message
+
+
+def test_a_reported_log_with_empty_dialogues_keeps_the_other(project: Path) -> None:
+    done, mistakes = import_events(project, reported("empty-parts/pai-emptyparts.jsonl"))
+    assert (done.new, [mistake.where and mistake.where.line for mistake in mistakes]) == (1, [2, 3])

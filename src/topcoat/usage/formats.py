@@ -1,7 +1,7 @@
 """Reads dialogues in other tools' formats. Knows the shape of one JSON document, no files.
 
 topcoat      an event, as `topcoat events export` prints it
-chat         {"messages": [{"role": "user", "content": "..."}, ...]}                       mlx-lm, OpenAI
+chat         {"messages": [{"role": "user", "content": "..."}, ...]}                       mlx-lm, OpenAI, Anthropic
 pydantic-ai  [{"kind": "request", "parts": [...]}, {"kind": "response", ...}, ...]          ModelMessagesTypeAdapter
 otel         a span with gen_ai.* attributes, from an OTLP file or an SDK's console exporter  OpenTelemetry GenAI
 """
@@ -9,6 +9,7 @@ otel         a span with gen_ai.* attributes, from an OTLP file or an SDK's cons
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +17,10 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from topcoat.usage.events import KINDS, ToolCall
-from topcoat.usage.turns import Spoken, spoken
+from topcoat.usage.messages import answers_beside, keys_of, system_beside, turns_of
+from topcoat.usage.turns import Spoken, boundaries, spoken
 
-__all__ = ["FORMATS", "Dialogue", "Format", "detect", "dialogues_in", "failed_calls"]
+__all__ = ["FORMATS", "Dialogue", "Format", "detect", "dialogues_in", "failed_calls", "parts_of"]
 
 Format = Literal["topcoat", "chat", "pydantic-ai", "otel"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -55,29 +57,68 @@ def detect(document: object) -> Format | None:
     return None
 
 
+def parts_of(document: object, form: Format) -> Iterator[object]:
+    """The parts of a document that are read on their own: spans, or the items of a list. Raises `ValueError`."""
+    if form == "otel":
+        yield from _spans(document)
+    elif isinstance(document, list) and (form != "pydantic-ai" or not _is_message(document[:1])):
+        yield from document
+    else:
+        yield document
+
+
 def dialogues_in(
     document: object, form: Format, failed: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Dialogue]:
-    """The dialogues of a document; it may have none. Raises `ValueError` if it isn't of `form`.
+    """The dialogues of a document; it may have none. Raises `ValueError` if it isn't of `form`, or if nothing is said.
 
     `failed` is the `failed_calls` of the whole file.
     """
+    for part in parts_of(document, form):
+        for dialogue in _read(part, form, failed):
+            if not any(turn.content or turn.calls or turn.reasoning or turn.role == "tool" for turn in dialogue.turns):
+                raise ValueError("no turn says anything")
+            yield dialogue
+
+
+def _read(part: object, form: Format, failed: Mapping[str, str]) -> Iterator[Dialogue]:
     if form == "otel":
-        for span in _spans(document):
-            yield from _dialogue_of(span, failed)
+        yield from _dialogue_of(_object(part, "a span"), failed)
     elif form == "pydantic-ai":
-        yield _pydantic_ai(document)
+        yield _pydantic_ai(part)
     else:
-        items = document if isinstance(document, list) else [document]
-        yield from (_chat(item) for item in items)
+        yield from _chat(part)
 
 
-def _chat(document: object) -> Dialogue:
+def _is_message(items: Sequence[object]) -> bool:
+    return any(isinstance(item, dict) and "messages" not in item for item in items)
+
+
+def _chat(document: object) -> Iterator[Dialogue]:
+    """The dialogue of a document, or one for every answer beside its messages."""
     messages = document.get("messages") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(messages, list) or not messages:
         raise ValueError("messages: must be a list of turns")
-    turns = [spoken(_object(message, "a turn")) for message in messages]
-    return Dialogue(turns, **_named(document), time=_time(document.get("time") or document.get("timestamp")))
+    turns = system_beside(document)
+    for message in messages:
+        turns += turns_of(_object(message, "a turn"))
+    time = _time(document.get("time") or document.get("timestamp") or document.get("startTime"))
+    for answer in _answers(document, turns):
+        yield Dialogue([*turns, *answer], **_named(document), time=time)
+
+
+def _answers(document: Json, turns: Sequence[Spoken]) -> list[list[Spoken]]:
+    """What follows `turns`. A document that repeats its last turn as the answer has it once."""
+    answered = bool(turns) and turns[-1].role == "assistant"
+    try:
+        answers = answers_beside(document)
+    except ValueError:
+        if answered:  # the key has something else than the answer
+            return [[]]
+        raise
+    if answered:
+        answers = [answer for answer in answers if boundaries(answer) != boundaries(turns[-1:])]
+    return answers or [[]]
 
 
 def _named(document: Json) -> dict[str, str]:
@@ -186,7 +227,9 @@ def _dialogue_of(span: Json, failed: Mapping[str, str]) -> Iterator[Dialogue]:
     messages = [*_structured(attributes.get("gen_ai.input.messages")), *output]
     messages = messages or _structured(attributes.get("pydantic_ai.all_messages"))
     if not messages:
-        return  # not a span of a tool call
+        if unread := _unread(span, attributes):
+            raise ValueError(f"a span of a model in another convention: {unread}")
+        return  # not a span of a model
     system = "".join(part.get("content", "") for part in _structured(attributes.get("gen_ai.system_instructions")))
     turns = [Spoken("system", system)] if system and messages[0].get("role") != "system" else []
     for message in messages:
@@ -199,6 +242,26 @@ def _dialogue_of(span: Json, failed: Mapping[str, str]) -> Iterator[Dialogue]:
         time=_time(span.get("startTimeUnixNano") or span.get("start_time")),
         model=str(attributes.get("gen_ai.response.model") or attributes.get("gen_ai.request.model") or ""),
     )
+
+
+_MODEL = re.compile(
+    r"gen_ai\.(prompt|completion|content|input|output|request\.messages|response\.messages|choice|\w+\.message)\b"
+    r"|llm\.(prompts|completions|input_messages|output_messages)\b|ai\.(prompt|response)\b"
+    r"|(request_data|response_data|all_messages_events|model_request_parameters|events)$"
+)
+"""The attributes, or events of a span, in which the conventions that aren't read here keep what was said."""
+_ASKS = ("chat", "text_completion", "generate_content")
+"""The names of operations that ask a model."""
+
+
+def _unread(span: Json, attributes: Json) -> str:
+    """What tells that a span without messages is a model's: its attributes, events or operation; "" if nothing does."""
+    events = [str(event.get("name")) for event in span.get("events") or () if isinstance(event, dict)]
+    found = {name: True for name in [*attributes, *events] if _MODEL.match(name)}
+    if attributes.get("openinference.span.kind") == "LLM" and not found:
+        found = {name: True for name in attributes if name.startswith(("input.", "output."))}
+    operation = attributes.get("gen_ai.operation.name")
+    return keys_of(found) or (f"gen_ai.operation.name is {operation}, no messages" if operation in _ASKS else "")
 
 
 def _otel_turns(message: Json, failed: Mapping[str, str]) -> Iterator[Spoken]:

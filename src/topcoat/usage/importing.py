@@ -17,8 +17,9 @@ from topcoat.store.files import json_text
 from topcoat.store.paths import ProjectPaths
 from topcoat.store.records import Record
 from topcoat.usage.events import Event
-from topcoat.usage.formats import FORMATS, Format, detect, dialogues_in, failed_calls
+from topcoat.usage.formats import FORMATS, Format, detect, dialogues_in, failed_calls, parts_of
 from topcoat.usage.log import EventLog
+from topcoat.usage.messages import keys_of
 from topcoat.usage.sessions import Sessions
 from topcoat.usage.turns import boundaries, events_of
 
@@ -71,7 +72,7 @@ def import_events(start: Path, source: Path, form: str | None = None) -> tuple[I
     """Store the events of a file, except those that are stored already.
 
     `form` is one of `FORMATS`, or None to detect it by the keys. Returns the figures, and a mistake for every place
-    that can't be read. Raises `InvalidInput` if the file can't be read at all.
+    that can't be read. Raises `InvalidInput` if the file has nothing to keep.
     """
     if form is not None and form not in FORMATS:
         raise InvalidInput(f'there is no format "{form}"', hint=f"--format {' or '.join(FORMATS)}")
@@ -82,20 +83,52 @@ def import_events(start: Path, source: Path, form: str | None = None) -> tuple[I
             raise InvalidInput.collect(str(source), mistakes)
         if not documents:
             raise InvalidInput("the file is empty", where=Where(source), hint=f"ls -l '{source}'")
-        raise InvalidInput("the keys are those of no known format", where=Where(source), hint="--format chat")
+        raise _nothing(source, documents, "the keys are those of no known format", [])
     failed = {call: error for document, _ in documents for call, error in failed_calls(document).items()}
     events: list[Event] = []
     sessions = Sessions()
     for document, where in documents:
-        try:
-            events += _events_in(document, chosen, sessions, failed)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:  # a ValidationError is a ValueError
-            mistakes.append(Mistake(f"not {chosen}: {_reason(error)}", where))
-    with open_log(start) as log:
-        new = log.add(events)
+        parts = _parts(document, chosen)
+        for number, part in enumerate(parts, 1):
+            try:
+                events += _events_in(part, chosen, sessions, failed)
+            except _MISSHAPEN as error:
+                which = f"{number} of {len(parts)}: " if len(parts) > 1 else ""
+                mistakes.append(Mistake(f"{which}not {chosen}: {_reason(error)}", where))
     mistakes.sort(key=lambda mistake: (mistake.where.line or 0) if mistake.where else 0)
+    with open_log(start) as log:
+        if not events:
+            raise _nothing(source, documents, f"nothing to keep, read as {chosen}", mistakes)
+        new = log.add(events)
     problems = [f"{mistake.where}: {mistake.message}" for mistake in mistakes]
     return ImportedEvents(format=chosen, new=new, known=len(events) - new, problems=problems), mistakes
+
+
+_MISSHAPEN = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What reading a document of another shape raises. A ValidationError is a ValueError."""
+
+
+def _nothing(
+    source: Path, documents: Sequence[tuple[object, Where]], message: str, mistakes: list[Mistake]
+) -> InvalidInput:
+    """The error for a file that has nothing to keep. It tells the keys that the file has."""
+    found = {key: True for document, _ in documents for item in _items(document) for key in item}
+    keys = f"; the keys are {keys_of(found)}" if found else ""
+    hint = 'write each dialogue as {"messages": [{"role": "user", "content": "..."}, ...]}, one a line'
+    return InvalidInput.collect(str(source), [*mistakes, Mistake(message + keys, Where(source), hint)])
+
+
+def _items(document: object) -> list[dict[str, object]]:
+    items = document if isinstance(document, list) else [document]
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _parts(document: object, form: Format) -> list[object]:
+    """The parts that are read on their own; the document as it is, if it has another shape."""
+    try:
+        return [document] if form == "topcoat" else list(parts_of(document, form))
+    except _MISSHAPEN:
+        return [document]
 
 
 def _detected(documents: Sequence[tuple[object, Where]]) -> Format | None:
