@@ -147,6 +147,27 @@ def test_a_tools_own_span_says_that_its_call_failed(status: dict[str, Any]) -> N
     assert failed_calls("nonsense") == {}
 
 
+def test_what_the_providers_own_tool_returned_comes_after_its_call() -> None:
+    parts = [
+        {"part_kind": "builtin-tool-call", "tool_name": "search", "args": {"q": "x"}, "tool_call_id": "w1"},
+        {"part_kind": "builtin-tool-return", "tool_name": "search", "content": "found", "tool_call_id": "w1"},
+        {"part_kind": "text", "content": "Here: "},
+        {"part_kind": "file", "content": {}},
+    ]
+    turns = one([PYDANTIC_AI[0], {"kind": "response", "parts": parts}], "pydantic-ai").turns[2:]
+    assert [(t.role, t.content, [c.name for c in t.calls]) for t in turns] == [
+        ("assistant", None, ["search"]),
+        ("tool", "found", []),
+        ("assistant", "Here: [file]", []),
+    ]
+
+
+def test_text_among_a_users_pictures_is_read() -> None:
+    content = [{"kind": "text-content", "content": "look at "}, {"type": "image"}]
+    message = {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": content}]}
+    assert one([message], "pydantic-ai").turns[0].content == "look at [image]"
+
+
 def test_pydantic_ais_conversation_is_the_session() -> None:
     assert one([{**PYDANTIC_AI[0], "conversation_id": "talk"}, *PYDANTIC_AI[1:]], "pydantic-ai").session == "talk"
 
@@ -164,6 +185,7 @@ def test_an_event_is_known_by_its_keys() -> None:
         ({"messages": [{"role": "robot"}]}, "chat"),
         ({"attributes": {"gen_ai.input.messages": "{broken"}}, "otel"),
         ([{"kind": "request", "parts": [{"part_kind": "song"}]}], "pydantic-ai"),
+        ([{"kind": "response", "parts": [{"part_kind": "song"}]}], "pydantic-ai"),
         (["text"], "pydantic-ai"),
     ],
 )

@@ -172,18 +172,38 @@ def _request(message: Json, *, first: bool) -> Iterator[Spoken]:
 
 
 def _response(message: Json) -> Iterator[Spoken]:
-    parts = _parts(message)
-    texts = [str(part.get("content") or "") for part in parts if part.get("part_kind") == "text"]
-    thoughts = [str(part.get("content") or "") for part in parts if part.get("part_kind") == "thinking"]
-    calls = [
-        ToolCall.given(part.get("tool_call_id"), part.get("tool_name"), part.get("args"))
-        for part in parts
-        if part.get("part_kind") in ("tool-call", "builtin-tool-call")
-    ]
+    """The turns of a response: one, or several around the results of tools that the provider called itself."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[ToolCall] = []
     finish = str(message.get("finish_reason") or "")
-    yield Spoken(
-        "assistant", "".join(texts) if texts else None, tuple(calls), reasoning="".join(thoughts), finish=finish
-    )
+
+    def said() -> Spoken:
+        text = "".join(texts) if texts else None
+        return Spoken("assistant", text, tuple(calls), reasoning="".join(thoughts), finish=finish)
+
+    parts = _parts(message)
+    for part in parts:
+        kind, content = part.get("part_kind"), part.get("content")
+        if kind == "text":
+            texts.append(str(content or ""))
+        elif kind == "thinking":
+            thoughts.append(str(content or ""))
+        elif kind in ("tool-call", "builtin-tool-call"):
+            calls.append(ToolCall.given(part.get("tool_call_id"), part.get("tool_name"), part.get("args")))
+        elif kind == "builtin-tool-return":
+            if texts or thoughts or calls:
+                yield said()
+            texts, thoughts, calls = [], [], []
+            yield Spoken(
+                "tool", content, tool=str(part.get("tool_name") or ""), call_id=str(part.get("tool_call_id") or "")
+            )
+        elif kind == "file":
+            texts.append("[file]")
+        else:
+            raise ValueError(f"a response's part can't be {kind!r}")
+    if texts or thoughts or calls or not parts:
+        yield said()
 
 
 # OpenTelemetry

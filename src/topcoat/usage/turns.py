@@ -200,6 +200,8 @@ def _text(content: object) -> str | None:
 
 
 def _part(part: object) -> str:
-    if isinstance(part, dict):
-        return part["text"] if isinstance(part.get("text"), str) else f"[{part.get('type', 'part')}]"
-    return str(part)
+    if not isinstance(part, dict):
+        return str(part)
+    if part.get("kind") == "text-content" and isinstance(part.get("content"), str):  # pydantic-ai's
+        return str(part["content"])
+    return part["text"] if isinstance(part.get("text"), str) else f"[{part.get('type', 'part')}]"
