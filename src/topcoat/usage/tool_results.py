@@ -16,6 +16,28 @@ _DEEPEST = 4
 _MOST_KEYS = 20
 _LONGEST_ERROR = 500
 _FAILED = re.compile(r"\s*(?:error\b|traceback \(most recent call last\)|\w+(?:Error|Exception)\b\s*:)", re.IGNORECASE)
+_SAYS_SO = re.compile(
+    r"\[errno -?\d+\]|(?:fatal|panic|uncaught|unhandled)\b|npm err!|segmentation fault|<(?:tool_use_)?error>"
+    r"|(?:failed|unable) to |failed:(?! *\d)|could ?n[o']t |cannot |can't |no (?:such|module named) "
+    r"|unknown (?:tool|command|function) |(?:permission|access) denied|connection (?:refused|reset)"
+    r"|(?:operation )?timed out|invalid (?:argument|parameter|input)s?\b|\w+: command not found\b"
+    r"|(?:the )?(?:tool |function )?(?:call|use|command|request|operation|process|script|program|action|edit|tool) "
+    r"(?:(?:was|has been|is) )?"
+    r"(?:failed|rejected|denied|refused|cancell?ed|aborted|blocked|interrupted|timed out|not permitted)"
+    r"|\[?request interrupted|the user (?:doesn't want|does not want|rejected|denied|declined|cancell?ed)",
+    re.IGNORECASE,
+)
+"""How shells, systems, git and agents begin when they report a failure."""
+_ENDS_SO = re.compile(
+    r"(?:command not found|no such file or directory|permission denied|: is a directory|: not a directory"
+    r"|: file exists|(?:does not|doesn't|did not|didn't) exist|not found|timed out|connection refused"
+    r"|operation not permitted|no space left on device|core dumped|(?:rejected|denied|cancell?ed) by (?:the )?user"
+    r"|exit(?:ed)?(?: with)?(?: a)?(?: non-zero)?(?: exit)?(?: code| status)?:? -?[1-9]\d*)\W*$",
+    re.IGNORECASE,
+)
+"""How they end."""
+_MOST_LINES, _LONGEST_LINE = 5, 300
+"""A longer text is what a tool found, even if it has the words of a failure."""
 _LAST_LINE = re.compile(r"^\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE)
 _RETRY = "Fix the errors and try again."
 """The end of each pydantic-ai message that asks for another try."""
@@ -66,6 +88,8 @@ def _errors(value: object) -> Iterator[str]:
         if _FAILED.match(value) or value.rstrip().endswith(_RETRY) or "Traceback (most recent call last)" in value:
             lines = _LAST_LINE.findall(value)
             yield lines[-1] if lines else value.strip()
+        elif _reports_failure(value.strip()):
+            yield value.strip()
         return
     if not isinstance(value, dict):
         return
@@ -83,6 +107,16 @@ def _errors(value: object) -> Iterator[str]:
         or value.get("status") in ("error", "failed")
     ):
         yield str(value.get("message") or "it failed")
+
+
+def _reports_failure(text: str) -> bool:
+    """Whether a short text is a report of a failure, by its beginning or an end of its first or last line."""
+    if len(text) > _MOST_LINES * _LONGEST_LINE or not text:
+        return False
+    lines = text.splitlines()
+    if len(lines) > _MOST_LINES:
+        return False
+    return bool(_SAYS_SO.match(text)) or any(_ENDS_SO.search(line[-80:]) for line in (lines[0], lines[-1]))
 
 
 def _shape(value: object, depth: int = 0) -> str:
