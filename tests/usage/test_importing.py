@@ -97,12 +97,14 @@ def wrote(project: Path, *documents: object) -> Path:
     [
         ({"prompt": "hello", "verdict": 3}, "no known format; the keys are prompt, verdict"),
         ({"attributes": {"http.method": "GET"}, "name": "GET /"}, "read as otel; the keys are attributes, name"),
-        ({"messages": [{"type": "human", "data": {"content": "hello"}}]}, "a message has no role"),
+        ({"messages": [{"type": "person", "data": {"content": "hello"}}]}, "a message has no role"),
         ({"attributes": {"gen_ai.prompt.0.content": "hello"}}, "another convention: gen_ai.prompt.0.content"),
         ({"attributes": {"llm.input_messages.0.message.role": "user"}}, "another convention: llm.input_messages"),
         ({"attributes": {"openinference.span.kind": "LLM", "input.value": "{}"}}, "convention: input.value"),
         ({"attributes": {"ai.prompt.messages": "[]"}}, "another convention: ai.prompt.messages"),
         ({"attributes": {}, "events": [{"name": "gen_ai.choice"}]}, "another convention: gen_ai.choice"),
+        ({"attributes": {"gen_ai.system": "x", "events": "[]"}}, "another convention: events"),
+        ({"attributes": {"events": "[]", "gen": 1}}, "read as otel; the keys are attributes"),
         ({"attributes": {"gen_ai.operation.name": "chat"}}, "gen_ai.operation.name is chat, no messages"),
     ],
 )
@@ -150,7 +152,6 @@ def reported(name: str) -> Path:
         "otel-conventions/otel-spanevents.json",
         "session-logs/claude-code.jsonl",
         "session-logs/codex.jsonl",
-        "langchain/lc-wrapped.jsonl",
     ],
 )
 def test_reported_logs_of_other_formats_are_refused(project: Path, name: str) -> None:

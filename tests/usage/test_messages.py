@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topcoat.usage.formats import dialogues_in
+from topcoat.usage.formats import detect, dialogues_in
 from topcoat.usage.messages import answers_beside, keys_of, turns_of
 from topcoat.usage.turns import Spoken, events_of
 
@@ -127,13 +127,36 @@ def test_what_is_no_answer_is_refused_unless_the_dialogue_has_one(beside: dict[s
 @pytest.mark.parametrize(
     "message",
     [
-        {"type": "human", "data": {"content": "hello"}},
+        {"type": "person", "data": {"content": "hello"}},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "u1", "input": {}}]},
     ],
 )
 def test_a_message_of_another_shape_is_refused_by_name(message: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"no role; its keys are type, data|a tool_use without a name"):
         turns_of(message)
+
+
+def langchain(kind: str, content: object, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "data": {"content": content, "type": kind, "additional_kwargs": {}, **fields}}
+
+
+def test_langchains_messages_are_read() -> None:
+    calls = [{"name": "write_note", "args": {"title": "milk"}, "id": "u1", "type": "tool_call"}]
+    messages = [
+        langchain("system", "You keep notes."),
+        langchain("human", "Note the milk"),
+        langchain("ai", [{"type": "text", "text": "I do."}, WRITE], tool_calls=calls),
+        langchain("tool", "the book is full", tool_call_id="u1", name="write_note", status="error"),
+        langchain("ai", "", tool_calls=[], invalid_tool_calls=[{"name": "write_note", "args": "{", "id": "u2"}]),
+    ]
+    assert detect(messages) == detect({"messages": messages}) == "chat"
+    turns = of_chat({"messages": messages})
+    (bare,) = dialogues_in(messages, "chat")
+    assert bare.turns == turns
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "tool", "assistant"]
+    assert (turns[2].content, [(c.id, c.meant) for c in turns[2].calls]) == ("I do.", [("u1", {"title": "milk"})])
+    assert (turns[3].tool, turns[3].call_id, turns[3].failed) == ("write_note", "u1", True)
+    assert [call.arguments for call in turns[4].calls] == ["{"]
 
 
 def test_many_keys_are_cut() -> None:
@@ -165,6 +188,7 @@ def test_every_block_is_read_once_and_none_is_text_of_its_type(blocks: list[dict
     ("name", "answers", "failures"),
     [
         ("anthropic-messages/anthropic.jsonl", 3, 1),
+        ("langchain/lc-wrapped.jsonl", 2, 0),
         ("answer-beside-messages/litellm.jsonl", 1, 0),
         ("answer-beside-messages/oai-choices.jsonl", 2, 0),
         ("answer-beside-messages/oai-flat.jsonl", 2, 0),

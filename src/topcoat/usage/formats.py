@@ -1,7 +1,7 @@
 """Reads dialogues in other tools' formats. Knows the shape of one JSON document, no files.
 
 topcoat      an event, as `topcoat events export` prints it
-chat         {"messages": [{"role": "user", "content": "..."}, ...]}                       mlx-lm, OpenAI, Anthropic
+chat         {"messages": [{"role": "user", "content": "..."}, ...]}                 mlx-lm, OpenAI, Anthropic, LangChain
 pydantic-ai  [{"kind": "request", "parts": [...]}, {"kind": "response", ...}, ...]          ModelMessagesTypeAdapter
 otel         a span with gen_ai.* attributes, from an OTLP file or an SDK's console exporter  OpenTelemetry GenAI
 """
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from topcoat.usage.events import KINDS, ToolCall
-from topcoat.usage.messages import answers_beside, keys_of, system_beside, turns_of
+from topcoat.usage.messages import answers_beside, is_langchain, keys_of, system_beside, turns_of
 from topcoat.usage.turns import Spoken, boundaries, spoken
 
 __all__ = ["FORMATS", "Dialogue", "Format", "detect", "dialogues_in", "failed_calls", "parts_of"]
@@ -42,6 +42,8 @@ class Dialogue:
 def detect(document: object) -> Format | None:
     """The format of a document, by its keys. None if no format has such keys."""
     if isinstance(document, list):
+        if document and is_langchain(document[0]):
+            return "chat"
         return detect(document[0]) if document else None
     if not isinstance(document, dict):
         return None
@@ -61,6 +63,8 @@ def parts_of(document: object, form: Format) -> Iterator[object]:
     """The parts of a document that are read on their own: spans, or the items of a list. Raises `ValueError`."""
     if form == "otel":
         yield from _spans(document)
+    elif isinstance(document, list) and document and is_langchain(document[0]):
+        yield {"messages": document}
     elif isinstance(document, list) and (form != "pydantic-ai" or not _is_message(document[:1])):
         yield from document
     else:
@@ -265,9 +269,9 @@ def _dialogue_of(span: Json, failed: Mapping[str, str]) -> Iterator[Dialogue]:
 
 
 _MODEL = re.compile(
-    r"gen_ai\.(prompt|completion|content|input|output|request\.messages|response\.messages|choice|\w+\.message)\b"
+    r"gen_ai\.(prompt|completion|content|request\.messages|response\.messages|choice|\w+\.message)\b"
     r"|llm\.(prompts|completions|input_messages|output_messages)\b|ai\.(prompt|response)\b"
-    r"|(request_data|response_data|all_messages_events|model_request_parameters|events)$"
+    r"|(request_data|response_data|all_messages_events)$"
 )
 """The attributes, or events of a span, in which the conventions that aren't read here keep what was said."""
 _ASKS = ("chat", "text_completion", "generate_content")
@@ -281,6 +285,8 @@ def _unread(span: Json, attributes: Json) -> str:
     if attributes.get("openinference.span.kind") == "LLM" and not found:
         found = {name: True for name in attributes if name.startswith(("input.", "output."))}
     operation = attributes.get("gen_ai.operation.name")
+    if "events" in attributes and any(name.startswith("gen_ai.") for name in attributes):
+        found["events"] = True
     return keys_of(found) or (f"gen_ai.operation.name is {operation}, no messages" if operation in _ASKS else "")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from topcoat.usage.events import ToolCall
 from topcoat.usage.turns import Spoken, spoken
 
-__all__ = ["answers_beside", "keys_of", "system_beside", "turns_of"]
+__all__ = ["answers_beside", "is_langchain", "keys_of", "system_beside", "turns_of"]
 
 Json = Mapping[str, Any]
 
@@ -23,12 +23,42 @@ _PLACES = ("response", "choices", "output", "completion")
 
 def turns_of(message: Json) -> list[Spoken]:
     """The turns of a message, several if its blocks have results. Raises `ValueError`."""
+    if is_langchain(message):
+        return _langchain(message)
     if "role" not in message:
         raise ValueError(f"a message has no role; its keys are {keys_of(message)}")
     content = message.get("content")
     if not isinstance(content, list) or not any(_kind(block) for block in content):
         return [spoken(message)]
     return list(_turns_in(message, content))
+
+
+_LANGCHAIN = {"system": "system", "human": "user", "ai": "assistant", "tool": "tool", "function": "tool"}
+
+
+def is_langchain(message: object) -> bool:
+    """Whether a message is of LangChain's messages_to_dict: {"type": "human", "data": {"content": ...}}."""
+    if not isinstance(message, dict) or "role" in message or message.get("type") not in _LANGCHAIN:
+        return False
+    data = message.get("data")
+    return isinstance(data, dict) and "content" in data
+
+
+def _langchain(message: Json) -> list[Spoken]:
+    data = message["data"]
+    content, calls = data["content"], [*(data.get("tool_calls") or ()), *(data.get("invalid_tool_calls") or ())]
+    given = [ToolCall.given(call.get("id"), call.get("name"), call.get("args")) for call in calls]
+    if given and isinstance(content, list):  # the provider's own blocks repeat the calls
+        content = [block for block in content if _kind(block) != "call"]
+    said = {"role": _LANGCHAIN[message["type"]], "content": content, "name": data.get("name")}
+    if not given:
+        said["tool_calls"] = (data.get("additional_kwargs") or {}).get("tool_calls")
+    turns = turns_of({**said, "tool_call_id": data.get("tool_call_id")})
+    failed = True if data.get("status") == "error" else None
+    if not turns:
+        return [Spoken("assistant", None, tuple(given))]
+    last = turns[-1]
+    return [*turns[:-1], replace(last, calls=(*last.calls, *given), failed=failed)]
 
 
 def system_beside(document: Json) -> list[Spoken]:
