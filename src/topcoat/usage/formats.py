@@ -1,7 +1,7 @@
 """Reads dialogues in other tools' formats. Knows the shape of one JSON document, no files.
 
 topcoat      an event, as `topcoat events export` prints it
-chat         {"messages": [{"role": "user", "content": "..."}, ...]}                 mlx-lm, OpenAI, Anthropic, LangChain
+chat         {"messages": [{"role": "user", "content": "..."}, ...]}                mlx-lm, OpenAI, Anthropic, LangChain
 pydantic-ai  [{"kind": "request", "parts": [...]}, {"kind": "response", ...}, ...]          ModelMessagesTypeAdapter
 otel         a span with gen_ai.* attributes, from an OTLP file or an SDK's console exporter  OpenTelemetry GenAI
 """

@@ -59,7 +59,7 @@ class Exchange:
 
 
 class _Pieces(dict[str, list[str]]):
-    """The texts of an object in a stream, in the pieces that they come in. Joined once, at the end: each join copies."""
+    """The texts of an object in a stream, in pieces. They are joined once, at the end, because each join copies."""
 
     def add(self, key: str, piece: str | None) -> None:
         if piece:
