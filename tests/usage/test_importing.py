@@ -136,6 +136,13 @@ def test_a_bad_span_among_good_ones_is_named_and_the_others_are_kept(project: Pa
     assert (done.new, [mistake.message.split(":")[0] for mistake in mistakes]) == (1, ["1 of 2"])
 
 
+def test_a_dialogue_among_spans_is_named(project: Path) -> None:
+    said = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "hello"}]}])
+    chat = {"messages": [{"role": "user", "content": "hello"}]}
+    done, mistakes = import_events(project, wrote(project, {"attributes": {"gen_ai.input.messages": said}}, chat))
+    assert (done.new, [mistake.message for mistake in mistakes]) == (1, ["not otel: it has the keys of chat"])
+
+
 REPORTS = Path(__file__).parents[3] / "shared" / "data" / "reports"
 
 

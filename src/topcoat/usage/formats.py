@@ -251,6 +251,8 @@ def _dialogue_of(span: Json, failed: Mapping[str, str]) -> Iterator[Dialogue]:
     messages = [*_structured(attributes.get("gen_ai.input.messages")), *output]
     messages = messages or _structured(attributes.get("pydantic_ai.all_messages"))
     if not messages:
+        if (other := detect(span)) not in (None, "otel"):
+            raise ValueError(f"it has the keys of {other}")
         if unread := _unread(span, attributes):
             raise ValueError(f"a span of a model in another convention: {unread}")
         return  # not a span of a model
