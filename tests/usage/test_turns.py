@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.growth import growth
 from topcoat.usage.dialogue import dialogues
 from topcoat.usage.turns import Spoken, boundaries, events_of, spoken
 
@@ -136,3 +137,11 @@ def test_every_text_comes_back_as_it_was_said(messages: list[dict[str, Any]], sy
     (dialogue,) = dialogues(events)
     assert [(turn.role, turn.text) for turn in dialogue] == [(m["role"], m["content"]) for m in messages]
     assert json.loads(events[0].model_dump_json())
+
+
+@pytest.mark.parametrize("piece", [" ", "\n", "</tool_response>", "<tool_response>", "</tool_response> ", "a "])
+def test_reading_a_result_is_linear(piece: str) -> None:
+    def read(text: str) -> Spoken:
+        return spoken({"role": "user", "content": f"<tool_response>{text}x</tool_response>"})
+
+    assert growth(read, piece, 8_000) < 1.5

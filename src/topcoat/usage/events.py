@@ -25,6 +25,7 @@ from pydantic_core import to_jsonable_python
 
 from topcoat.spec.canonical import digest_of
 from topcoat.store.records import Record
+from topcoat.usage.characters import whole_characters
 
 __all__ = ["KINDS", "OUTCOMES", "Event", "Kind", "Outcome", "ToolCall", "ToolResult"]
 
@@ -63,7 +64,7 @@ class ToolCall(Record):
     def meant(self) -> Any:
         """The parsed arguments, or their text if it isn't JSON."""
         try:
-            return json.loads(self.arguments) if self.arguments.strip() else {}
+            return whole_characters(json.loads(self.arguments)) if self.arguments.strip() else {}
         except (ValueError, RecursionError):
             return self.arguments
 

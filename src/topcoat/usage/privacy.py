@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from topcoat.examples.checks.secrets import redacted
+from topcoat.usage.characters import whole_characters
 from topcoat.usage.events import Event
 
 __all__ = ["cleaned", "cleaned_event"]
@@ -82,7 +83,7 @@ def _cleaned_value(value: JsonValue, home: str) -> JsonValue:
 def _arguments(text: str, home: str) -> str:
     """A call's arguments, cleaned after parsing, because JSON's escapes can hide a secret in the text."""
     try:
-        value = json.loads(text)
+        value = whole_characters(json.loads(text))
     except (ValueError, RecursionError):
         return text
     clean = _cleaned_value(value, home)

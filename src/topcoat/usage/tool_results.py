@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from topcoat.spec.python_source import parse_module
+from topcoat.usage.characters import whole_characters
 from topcoat.usage.events import ToolResult
 
 __all__ = ["fields_read", "summary_of"]
@@ -77,7 +78,7 @@ def _parsed(content: object) -> object:
     if not isinstance(content, str):
         return content
     try:
-        value: object = json.loads(content)
+        value: object = whole_characters(json.loads(content))
     except (ValueError, RecursionError):
         return content
     return value

@@ -27,7 +27,8 @@ _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
 
 _RESULTS = re.compile(r"\s*<tool_response>(.*)</tool_response>\s*", re.DOTALL)
 """A user's turn that contains a result and nothing else. Agents without tool turns send results this way."""
-_BETWEEN = re.compile(r"\s*</tool_response>\s*<tool_response>\s*")
+_BETWEEN = re.compile(r"(?:(?<!\s)\s++)?</tool_response>\s*+<tool_response>\s*+")
+"""The spaces before it are looked at from their beginning only: from each of them would be quadratic."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class World:
         self.folder = folder
         self.recorder = Recorder(self.path)
         self.asked: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         self.url = ""
 
     def record(self, exchange: Exchange) -> None:
@@ -79,6 +80,7 @@ async def world(
 
     async def handle(request: web.Request) -> web.StreamResponse:
         made.asked.append((dict(request.headers), await request.read()))
+        made.paths.append(request.raw_path)
         return await answer(request)
 
     app = web.Application()

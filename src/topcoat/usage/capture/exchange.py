@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from topcoat.usage.characters import whole_characters
 from topcoat.usage.turns import Spoken, spoken
 
 __all__ = ["RECORDED", "Exchange"]
@@ -34,13 +35,13 @@ class Exchange:
 
     def question(self) -> tuple[list[Spoken], str, str]:
         """The turns of the request, and the session and branch that the client named. Raises `ValueError`."""
-        body = json.loads(self.request)
+        body = whole_characters(json.loads(self.request))
         if not isinstance(body, dict):
             raise ValueError("a request must be a JSON object")
         meta = body.get("metadata")
         named: Mapping[str, Any] = meta if isinstance(meta, dict) else {}
-        session = self.session or str(named.get("session") or body.get("user") or "")
-        branch = self.branch or str(named.get("branch") or "")
+        session = whole_characters(self.session) or str(named.get("session") or body.get("user") or "")
+        branch = whole_characters(self.branch) or str(named.get("branch") or "")
         if "messages" in body:
             return [spoken(message) for message in body["messages"]], session, branch
         prompt = body.get("prompt")
@@ -49,7 +50,7 @@ class Exchange:
     def answers(self) -> list[Spoken]:
         """The answers, one for each choice, as the client sees them. Raises `ValueError`."""
         choices = _joined(self.response) if self.streamed else json.loads(self.response).get("choices", [])
-        return [self._answer(choice) for choice in choices]
+        return [self._answer(choice) for choice in whole_characters(choices)]
 
     def _answer(self, choice: Mapping[str, Any]) -> Spoken:
         message = choice.get("message") or {"content": choice.get("text")}

@@ -68,7 +68,7 @@ class Front:
     async def handle(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
         """Answer one request."""
         refusal = self.access.refusal(
-            host=request.headers.get("Host", ""),
+            host=_host(request),
             origin=request.headers.get("Origin"),
             authorization=request.headers.get("Authorization", ""),
         )
@@ -88,13 +88,14 @@ class Front:
         if self.upstream.model and request.method == "POST":
             try:
                 sent = _for_our_model(body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return _error(400, "the request is not a JSON object")
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _NOT_HANDED_ON}
         if self.access.token:
             headers.pop("Authorization", None)
         headers |= {"Accept-Encoding": "identity", **self.upstream.headers}
-        url = URL(self.upstream.url + request.raw_path, encoded=True)
+        path = request.rel_url.raw_path_qs if _is_absolute(request) else request.raw_path
+        url = URL(self.upstream.url + path, encoded=True)
         try:
             async with client.request(request.method, url, data=sent, headers=headers) as answer:
                 recorded = request.method == "POST" and request.path in RECORDED and answer.status == 200
@@ -155,6 +156,16 @@ class _Copy:
         return Exchange(self._started, self._body, response, self.streamed, self.whole, self._session, self._branch)
 
 
+def _is_absolute(request: web.Request) -> bool:
+    """Whether the request names a whole URL, as clients do that take the front for a proxy."""
+    return not request.raw_path.startswith("/")
+
+
+def _host(request: web.Request) -> str:
+    """The host that the request is for. A whole URL says it instead of `Host`: RFC 9112, 3.2.2."""
+    return (URL(request.raw_path).raw_authority if _is_absolute(request) else "") or request.headers.get("Host", "")
+
+
 def _begun(answer: ClientResponse) -> web.StreamResponse:
     """A response with the status and headers of `answer`."""
     response = web.StreamResponse(status=answer.status, reason=answer.reason)
@@ -196,7 +207,10 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
 
 
 def _for_our_model(body: bytes) -> bytes:
-    """The request with the name of the loaded model. Raises `ValueError` if it isn't a JSON object."""
+    """The request with the name of the loaded model. Raises `ValueError` if it isn't a JSON object.
+
+    Raises `RecursionError` if it is nested too deeply.
+    """
     document: Any = json.loads(body)
     if not isinstance(document, dict):
         raise ValueError
