@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.growth import growth
 from topcoat.usage.dialogue import dialogues
+from topcoat.usage.events import ToolCall
 from topcoat.usage.turns import Spoken, boundaries, events_of, spoken
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "x.py"}'}}
@@ -145,3 +146,14 @@ def test_reading_a_result_is_linear(piece: str) -> None:
         return spoken({"role": "user", "content": f"<tool_response>{text}x</tool_response>"})
 
     assert growth(read, piece, 8_000) < 1.5
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_giving_results_to_their_calls_is_linear(named: bool) -> None:
+    def events(text: str) -> object:
+        ids = [str(index) if named else "" for index in range(len(text))]
+        calls = tuple(ToolCall(name="f", id=call_id) for call_id in ids)
+        turns = [Spoken("assistant", "", calls), *(Spoken("tool", "ok", call_id=call_id) for call_id in reversed(ids))]
+        return events_of(turns, known=len(turns), session="s")
+
+    assert growth(events, "x", 8_000) < 1.5

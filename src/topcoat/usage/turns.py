@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -88,6 +89,37 @@ def boundaries(turns: Sequence[Spoken]) -> list[str]:
     return reached
 
 
+class _OpenCalls:
+    """The calls of an answer that have no result so far."""
+
+    def __init__(self, calls: Sequence[ToolCall]) -> None:
+        self._calls = OrderedDict(enumerate(calls))
+        self._by_id: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._by_name: defaultdict[str, deque[int]] = defaultdict(deque)
+        for place, call in self._calls.items():
+            self._by_id[call.id].append(place)
+            self._by_name[call.name].append(place)
+
+    def answered_by(self, turn: Spoken) -> ToolCall:
+        """The call that a tool turn answers: the one with its id, or else the first open one of its name.
+
+        A turn that has no name either answers the first open call. The call is open no more.
+        """
+        found = self._first(self._by_id[turn.call_id]) if turn.call_id else None
+        if found is None and turn.tool:
+            found = self._first(self._by_name[turn.tool])
+        elif found is None and self._calls:
+            found = self._calls.popitem(last=False)[1]
+        return found or ToolCall(name=turn.tool)
+
+    def _first(self, places: deque[int]) -> ToolCall | None:
+        """Take the first open call at one of `places`, each of which is looked at once in all."""
+        while places:
+            if (found := self._calls.pop(places.popleft(), None)) is not None:
+                return found
+        return None
+
+
 @dataclass(slots=True)
 class _Walk:
     """The events of one dialogue, turn by turn."""
@@ -95,7 +127,7 @@ class _Walk:
     common: Mapping[str, Any]
     before: str
     pending: dict[str, Any] = field(default_factory=dict)
-    open_calls: list[ToolCall] = field(default_factory=list)
+    open_calls: _OpenCalls = field(default_factory=lambda: _OpenCalls(()))
 
     def request(self, after: str, **fields: Any) -> Iterator[Event]:
         """One event of everything that was said since the last event."""
@@ -109,17 +141,6 @@ class _Walk:
         self.before = after
         return made
 
-    def called(self, turn: Spoken) -> ToolCall:
-        """The call that a tool turn answers: the one with its id, or else the first open one of its name.
-
-        A turn that has no name either answers the first open call.
-        """
-        by_id = (call for call in self.open_calls if turn.call_id and call.id == turn.call_id)
-        by_name = (call for call in self.open_calls if turn.tool in ("", call.name))
-        found = next(by_id, None) or next(by_name, None) or ToolCall(name=turn.tool)
-        self.open_calls = [call for call in self.open_calls if call is not found]
-        return found
-
 
 def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Event]:
     """The events of a dialogue whose first `known` turns are stored already. `common` has fields for all of them."""
@@ -128,10 +149,10 @@ def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Ev
     events: list[Event] = []
     for index, turn in enumerate(turns):
         if turn.role == "assistant":
-            walk.open_calls = list(turn.calls) or _calls_in(turn.content or "")
+            walk.open_calls = _OpenCalls(turn.calls or _calls_in(turn.content or ""))
         if index < known:
             if turn.role == "tool":
-                walk.called(turn)
+                walk.open_calls.answered_by(turn)
             continue
         before = reached[index - 1] if index else ""
         if turn.role == "system":
@@ -150,7 +171,7 @@ def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Ev
             )
         else:
             events += walk.request(before)
-            events.append(walk.event("tool_call", reached[index], **_outcome(walk.called(turn), turn)))
+            events.append(walk.event("tool_call", reached[index], **_outcome(walk.open_calls.answered_by(turn), turn)))
     return [*events, *walk.request(reached[-1] if reached else "")]
 
 
