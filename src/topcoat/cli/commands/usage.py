@@ -62,7 +62,7 @@ def cycle(
 ) -> None:
     """Evaluate, plan, extract, run: captured usage becomes the next model, if there is enough and the gate agrees."""
     from topcoat.cli.display import show_extraction
-    from topcoat.usage.cycle import turn_cycle
+    from topcoat.usage.extraction.cycle import turn_cycle
 
     with open_session("cycle") as session:
         done = turn_cycle(session, goal=goal, held_out=held_out, review=review)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fake_project import Counting, opened
 from tests.support.usage.captured import capture
-from topcoat.usage.cycle import CycleOutcome, turn_cycle
+from topcoat.usage.extraction.cycle import CycleOutcome, turn_cycle
 
 
 def turn(project: Path, **options: object) -> CycleOutcome:
