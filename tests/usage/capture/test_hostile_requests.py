@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.usage.capture.test_front import CHAT, HELLO, request, streamed, whole, world
+from tests.support.usage.front import CHAT, HELLO, request, streamed, whole, world
 from topcoat.usage import log
 from topcoat.usage.capture.access import Access
 from topcoat.usage.characters import whole_characters
