@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sys
 import threading
 from collections.abc import Sequence
@@ -16,25 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from topcoat.engine.fake import FakeEngine, FakeTokenizer
+from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, end_with_parent, keyed_process
 from topcoat.engine.protocol import GenerateJob, ServerProcess
 from topcoat.progress import Silent
 
 __all__ = ["server_process"]
-
-KEY_HEADER = "X-Topcoat-Key"
-KEY_VARIABLE = "TOPCOAT_SERVER_KEY"
 
 _COMMON = {"id": "fake", "created": 0, "model": "fake"}
 
 
 def server_process(model: Path, port: int, arguments: Sequence[str]) -> ServerProcess:
     """The process that serves the fake model in `model`; `arguments` are ignored by it."""
-    key = secrets.token_urlsafe(24)
-    return ServerProcess(
-        command=[sys.executable, "-m", "topcoat.engine.fake_server", str(model), str(port), *arguments],
-        environment={KEY_VARIABLE: key, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        headers={KEY_HEADER: key},
-    )
+    return keyed_process("topcoat.engine.fake_server", [str(model), str(port), *arguments])
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -94,13 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _main(model: str, port: str) -> None:
     _Handler.model = Path(model)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     ThreadingHTTPServer(("127.0.0.1", int(port)), _Handler).serve_forever()
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ page and every user of the machine can reach; and it ends when its standard inpu
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from typing import Any
 
+from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, end_with_parent
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
-from topcoat.engine.mlx.serve.process import KEY_HEADER, KEY_VARIABLE
 
 __all__ = ["compute_as"]
 
@@ -38,7 +37,7 @@ def _main() -> None:
         return False
 
     server.APIHandler.parse_request = parse_if_ours
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with quick():
         server.main()
 
@@ -62,11 +61,6 @@ def compute_as(compute: Compute, server: Any) -> None:
         return loaded
 
     server.load = load
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,9 @@ def choose_forward(
             sink,
             f"split and whole model differ by {max(differences):.1e} of the largest logit: no trunk",
         )
-    for row, found in zip(judged, differences, strict=True):
-        cache.put(_agreement_key(trunk, row), np.array([found], np.float32))
+    if None in known:
+        for row, found in zip(judged, differences, strict=True):
+            cache.put(_agreement_key(trunk, row), np.array([found], np.float32))
     _drop_trunk(model, trunk.split)
     require_room(model, compute, training=True)  # raises before any time is spent on the trunk
     trunk.compute(rows, sink)

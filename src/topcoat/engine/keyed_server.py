@@ -1,0 +1,34 @@
+"""What the model servers of all engines have in common: a key that their front alone knows, and an end with it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+
+from topcoat.engine.protocol import ServerProcess
+
+__all__ = ["KEY_HEADER", "KEY_VARIABLE", "end_with_parent", "keyed_process"]
+
+KEY_HEADER = "X-Topcoat-Key"
+KEY_VARIABLE = "TOPCOAT_SERVER_KEY"
+
+
+def keyed_process(module: str, arguments: Sequence[str]) -> ServerProcess:
+    """`python -m module` with `arguments` and a fresh key in its environment.
+
+    The server takes requests with the key alone, because its port is open to every page and user of this machine.
+    """
+    key = secrets.token_urlsafe(24)
+    return ServerProcess(
+        command=[sys.executable, "-m", module, *arguments],
+        environment={KEY_VARIABLE: key, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        headers={KEY_HEADER: key},
+    )
+
+
+def end_with_parent() -> None:
+    """Wait until standard input ends, then end the process: its parent is gone, however it died."""
+    sys.stdin.buffer.read()
+    os._exit(0)
