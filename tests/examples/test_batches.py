@@ -67,10 +67,22 @@ def test_the_notes_recipe_is_3_75_passes() -> None:
     assert made.passes == 3.75
 
 
-def test_every_new_row_comes_once_an_epoch() -> None:
-    made = plan(new=64, pool=0, share=0.0, size=8, iters=2 * WINDOW, seed=1)
-    counts = Counter(row for batch in made.batches for row in batch)
-    assert counts == dict.fromkeys(range(64), 4)
+@given(shapes)
+def test_every_new_row_comes_once_an_epoch(shape: dict[str, float]) -> None:
+    made = plan(**shape)  # type: ignore[arg-type]
+    new, pool, share = int(shape["new"]), int(shape["pool"]), shape["share"]
+    epoch = new + (round(new * share / (1 - share)) if pool else 0)
+    rows = [row for batch in made.batches for row in batch]
+    for start in range(0, len(rows), epoch):
+        counts = Counter(row for row in rows[start : start + epoch] if row < new)
+        assert max(counts.values(), default=1) == 1
+        if start + epoch <= len(rows):
+            assert len(counts) == new
+
+
+def test_a_short_run_of_whole_epochs_leaves_no_row_out() -> None:
+    made = plan(new=20, pool=0, share=0.0, size=1, iters=20, seed=0)
+    assert sorted(made.batches) == [(row,) for row in range(20)]
 
 
 def test_replayed_rows_come_round_before_any_comes_again() -> None:

@@ -40,24 +40,29 @@ def plan_batches(
 
     An epoch has every row of `new` once, and as many of `replay` as make `share` of the epoch. Each group of `replay`
     gives equally many; its rows take turns, each time in a new order. `lengths` are tokens by row index. An update's
-    rows are of similar length, and the same in one batch as in several smaller ones.
+    rows are of similar length, and the same in one batch as in several smaller ones. Rows are sorted by length within
+    an epoch only, so no row comes twice before every other has come once.
     """
     rng = random.Random(seed)
     wanted = round(len(new) * share / (1.0 - share)) if any(replay) else 0
-    queue: list[int] = []
     drawn = _drawn([group for group in replay if group], rng)
     seen_new = seen_replay = 0
     replayed = {row for group in replay for row in group}
     batches: list[tuple[int, ...]] = []
     rows = size * accumulate
+    begun: list[int] = []  # the rows of an update that the next epoch completes
     while len(batches) < iters:
-        while len(queue) < rows * WINDOW:
-            queue += rng.sample([*new, *islice(drawn, wanted)], len(new) + wanted)
-        window, queue = queue[: rows * WINDOW], queue[rows * WINDOW :]
-        window.sort(key=lambda row: lengths[row])
-        updates = [window[start : start + rows] for start in range(0, len(window), rows)]
-        rng.shuffle(updates)
-        batches += [tuple(update[start : start + size]) for update in updates for start in range(0, rows, size)]
+        queue = begun + rng.sample([*new, *islice(drawn, wanted)], len(new) + wanted)
+        end = len(queue) - len(queue) % rows
+        # An update that began in the epoch before keeps its place: sorted with others, its rows would change epochs.
+        own = rows if begun else 0
+        updates = [queue[:own]] if begun and end else []
+        for start in range(own, end, rows * WINDOW):
+            window = sorted(queue[start : min(end, start + rows * WINDOW)], key=lambda row: lengths[row])
+            sorted_updates = [window[first : first + rows] for first in range(0, len(window), rows)]
+            updates += rng.sample(sorted_updates, len(sorted_updates))
+        batches += [tuple(update[first : first + size]) for update in updates for first in range(0, rows, size)]
+        begun = queue[end:]
     batches = batches[:iters]
     for batch in batches:
         for row in batch:
