@@ -55,6 +55,14 @@ def test_a_phase_that_can_t_pass_is_discarded_and_production_untouched(fake_proj
     assert production(fake_project) == "phase33b"
 
 
+def test_where_nothing_fell_a_lower_rate_is_not_tried(fake_project: Path) -> None:
+    write_phase(fake_project, gate__target__domain=1.0, gate__no_regression=["text_tools"])
+    outcome = run(fake_project)
+    assert not outcome.promoted
+    assert not outcome.last.verdict.lost_something
+    assert len(outcome.results) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["generate", "train", "fuse"])
 def test_a_killed_run_goes_on_at_its_last_finished_step(fake_project: Path, step: str) -> None:

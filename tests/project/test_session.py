@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from topcoat.phases.run import run_phase
 from topcoat.progress import Silent
 from topcoat.project.production import promote
 from topcoat.project.project import Project, open_project
-from topcoat.project.session import LockedProject, lock_project, open_session
+from topcoat.project.session import LockedProject, Session, lock_project, open_session
 from topcoat.store.paths import ProjectPaths
 from topcoat.suites.expansion.suite_file import expand_suite
 from topcoat.usage.extraction.extract import extract_examples
@@ -55,6 +58,31 @@ def test_a_session_adopts_the_base_and_a_locked_project_does_not(fake_project: P
         assert session.model("production").path == fake_project / "models" / "phase33b"
     with open_project(fake_project) as project:
         assert project.lineage.production() == "phase33b"
+
+
+def test_another_base_than_the_lineage_grew_from_is_refused(fake_project: Path) -> None:
+    models = fake_project / "models"
+    with open_session(fake_project, FakeEngine(), Silent(), "test"):
+        pass
+    settings = fake_project / "topcoat.toml"
+    before = settings.read_text()
+    shutil.copytree(models / "phase33b", models / "moved")
+    settings.write_text(before.replace("models/phase33b", "models/moved"))
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        assert session.lineage.production() == "phase33b"
+    edited = models / "moved" / "config.json"
+    edited.write_text(json.dumps({**json.loads(edited.read_text()), "quantization": {"bits": 3, "group_size": 64}}))
+    with pytest.raises(Refused, match="grew from phase33b") as error, _opened(fake_project):
+        pass
+    assert error.value.where is not None
+    assert error.value.where.path == settings
+    settings.write_text(before.replace("models/phase33b", "owner/other"))
+    with pytest.raises(Refused, match="base is owner/other now"), _opened(fake_project):
+        pass
+
+
+def _opened(root: Path) -> AbstractContextManager[Session]:
+    return open_session(root, FakeEngine(), Silent(), "test")
 
 
 def test_what_is_written_is_what_stands_there_under_the_lock(fake_project: Path) -> None:

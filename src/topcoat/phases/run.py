@@ -30,6 +30,9 @@ from topcoat.store.records import AttemptResult, EvalResult, FuseReport, TrainRe
 __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_report"]
 
 
+LEARN_MORE = "More examples, a larger train.iters or a higher train.learning_rate can reach the target."
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseOutcome:
     """How a phase ended. `production` is the current model. `already`: an earlier run had ended it."""
@@ -164,6 +167,9 @@ def _attempts(session: Session, phase: PhaseRow, prepared: Prepared) -> PhaseOut
         )
         if spec.retry.learning_rate_factor == 1.0:
             break  # the same rate would repeat the same attempt
+        if not result.verdict.lost_something:
+            session.sink.emit(Note(f"no further attempt: nothing fell, and a lower rate learns less. {LEARN_MORE}"))
+            break
     return end_phase(session, phase, results)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from topcoat.engine.protocol import Engine
-from topcoat.errors import TopcoatError, Where
+from topcoat.errors import Refused, TopcoatError, Where
 from topcoat.progress import Sink
 from topcoat.project.project import Project, load_specs
 from topcoat.spec.project import PROJECT_FILE, find_project
-from topcoat.store.lineage import Lineage, WritableLineage
+from topcoat.store.lineage import Lineage, ModelRow, WritableLineage
 from topcoat.store.lock import project_lock
 from topcoat.store.paths import ProjectPaths
 
@@ -62,16 +63,40 @@ def open_session(start: Path, engine: Engine, sink: Sink, command: str) -> Itera
 
 
 def _adopt_root(session: Session) -> None:
-    """Make the project's base the root of the lineage and the first production model, once."""
+    """Make the project's base the root of the lineage and the first production model, once.
+
+    Raises Refused if the lineage grew from another base than the project file names.
+    """
     lineage, settings, engine = session.lineage, session.settings, session.engine
-    if lineage.production() is not None:
-        return
+    production = lineage.production()
     try:
+        if production is not None:
+            _require_same_base(session, lineage.ancestry(production)[0])
+            return
         folder = engine.locate(settings.base)
         digest = engine.describe(folder).digest
     except TopcoatError as error:
         error.where = error.where or Where(session.paths.root / PROJECT_FILE)
         raise
-    name = folder.name if isinstance(settings.base, Path) else settings.base.replace("/", "--")
+    name = _name_of(settings.base)
     lineage.add_model(name, digest=digest, path=folder)
     lineage.promote(name, "adopted as the root")
+
+
+def _name_of(base: Path | str) -> str:
+    return base.name if isinstance(base, Path) else base.replace("/", "--")
+
+
+def _require_same_base(session: Session, root: ModelRow) -> None:
+    """Raise Refused unless the project's base is the model `root`: the same folder, id or bytes."""
+    base = session.settings.base
+    if isinstance(base, str):
+        same = root.name == _name_of(base)
+    else:
+        here = root.path.is_dir() and base.samefile(root.path)
+        same = here or session.engine.describe(base).digest == root.digest
+    if not same:
+        raise Refused(
+            f"base is {base} now, and every model of this project grew from {root.name} in {root.path}",
+            hint=f"base = {json.dumps(str(root.path))} goes on with it; topcoat init FOLDER --base '{base}' begins anew",
+        )

@@ -376,6 +376,18 @@ class Verdict(Record):
         """The categories that fell by more than the gate tolerates, blocked or not."""
         return [check.category for check in self.checks if check.fell]
 
+    @property
+    def lost_something(self) -> bool:
+        """Whether the attempt did harm: it failed on the way, or a category or the format of answers got worse.
+
+        A lower learning rate can mend that. It can't mend a target that is missed and nothing else.
+        """
+        return bool(self.failure or self.falls) or any(
+            check.kind == "format" and not check.passed and (check.before is None or check.after < check.before)
+            for check in self.checks
+            if check.after is not None
+        )
+
 
 class AttemptResult(Record):
     """The complete result of one attempt. The steps that a failed attempt didn't reach are None."""
