@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topcoat.engine.fake import FakeTokenizer
-from topcoat.engine.protocol import Message, Row
+from topcoat.engine.protocol import Message, Row, Tools
 from topcoat.errors import Where
 from topcoat.examples.rows import OverLong, encode, encode_all, with_mean_weight_one
 from topcoat.spec.example import Example, LocatedExample
@@ -30,8 +30,10 @@ DIALOGUE = Example.model_validate(
 
 
 def trained_text(spec: TrainSpec, example: Example = DIALOGUE, tokenizer: FakeTokenizer | None = None) -> str:
-    row, _ = encode(example, tokenizer or FakeTokenizer(), spec)
-    return FakeTokenizer().decode([int(t) for t, on in zip(row.tokens, row.trained, strict=True) if on])
+    return "|".join(
+        FakeTokenizer().decode([int(t) for t, on in zip(row.tokens, row.trained, strict=True) if on])
+        for row in encode(example, tokenizer or FakeTokenizer(), spec)
+    )
 
 
 def test_all_assistant_turns_are_trained_with_their_end_of_turn() -> None:
@@ -43,31 +45,31 @@ def test_mask_last_trains_what_mlx_lm_trains() -> None:
 
 
 def test_without_a_mask_all_but_the_first_token_is_trained() -> None:
-    row, _ = encode(DIALOGUE, FakeTokenizer(), TrainSpec(mask_prompt=False))
+    (row,) = encode(DIALOGUE, FakeTokenizer(), TrainSpec(mask_prompt=False))
     assert row.trained.tolist() == [False] + [True] * (len(row.tokens) - 1)
 
 
 def test_weight_and_source_are_kept() -> None:
-    row, _ = encode(DIALOGUE, FakeTokenizer(), TrainSpec(), "data/x.jsonl:3")
+    (row,) = encode(DIALOGUE, FakeTokenizer(), TrainSpec(), "data/x.jsonl:3")
     assert (row.weight, row.source) == (2.0, "data/x.jsonl:3")
 
 
 class Forgetful(FakeTokenizer):
     """Renders earlier assistant turns in brackets, as templates do that drop earlier thoughts."""
 
-    def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
+    def render(self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
         shown = [
             {**m, "content": f"[{m['content']}]"} if m["role"] == "assistant" and i < len(messages) - 1 else m
             for i, m in enumerate(messages)
         ]
-        return super().chat(shown, add_generation_prompt=add_generation_prompt)
+        return super().render(shown, tools=tools, add_generation_prompt=add_generation_prompt)
 
 
-def test_a_turn_that_the_template_rewrites_later_is_not_trained_and_named() -> None:
-    assert trained_text(TrainSpec(), tokenizer=Forgetful()) == "two<|im_end|>\n"
+def test_a_turn_that_the_template_rewrites_later_has_a_row_of_its_own() -> None:
+    assert trained_text(TrainSpec(), tokenizer=Forgetful()) == "two<|im_end|>\n|one<|im_end|>\n"
     located = LocatedExample(DIALOGUE, Where(Path("x.jsonl"), 7))
-    assert encode_all([located], Forgetful(), TrainSpec()).partly_masked == [located.where]
-    assert encode_all([located], FakeTokenizer(), TrainSpec()).partly_masked == []
+    assert encode_all([located], Forgetful(), TrainSpec()).several == [located.where]
+    assert encode_all([located], FakeTokenizer(), TrainSpec()).several == []
 
 
 def test_an_over_long_example_is_left_out_and_named() -> None:

@@ -101,6 +101,6 @@ def test_every_mistake_of_a_file_is_reported(mistakes_of: MistakesOf) -> None:
         (2, "messages[0].role: an assistant turn can't stand at the start, only system or user"),
         (2, "messages[1].role: the last turn must be assistant, is user"),
         (3, "messages[0].content: is missing"),
-        (4, "messages: no assistant turn says anything: there is nothing to learn"),
+        (4, "messages: no assistant turn says or calls anything: there is nothing to learn"),
         (5, "messages: must hold at least one turn"),
     ]

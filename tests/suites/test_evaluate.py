@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from topcoat.engine.protocol import CallMarkup, GenerateJob, ModelInfo, Sampling
+from topcoat.engine.protocol import CallMarkup, GenerateJob, ModelInfo, Sampling, Tools
 from topcoat.errors import EndpointFault
 from topcoat.progress import Event, Finished, Silent, Sink
 from topcoat.spec.catalog import Catalog, parse_catalog
@@ -43,7 +43,12 @@ class Parrot:
     def tokenizer(self, model: Path) -> Parrot:
         return self
 
-    def chat(self, messages: Sequence[Any], *, add_generation_prompt: bool = False) -> list[int]:
+    stops: frozenset[int] = frozenset()
+
+    def render(self, messages: Sequence[Any], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
+        raise NotImplementedError
+
+    def chat(self, messages: Sequence[Any], *, tools: Tools = None, add_generation_prompt: bool = False) -> list[int]:
         text = "|".join(f"{m['role']}:{m['content']}" for m in messages) + (
             "|assistant:" if add_generation_prompt else ""
         )

@@ -18,7 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from topcoat.engine.protocol import CallMarkup, FuseJob, GenerateJob, Message, ModelInfo, RebuildJob, Row, TrainJob
+from topcoat.engine.protocol import (
+    CallMarkup,
+    FuseJob,
+    GenerateJob,
+    Message,
+    ModelInfo,
+    RebuildJob,
+    Row,
+    Tools,
+    TrainJob,
+)
 from topcoat.errors import EngineFault, FuseRefused, InvalidInput, NumericalFault, StorageFault, Where
 from topcoat.progress import Sink, task
 from topcoat.spec.phase import Bits
@@ -41,16 +51,31 @@ class FakeTokenizer:
     """UTF-8 bytes as tokens, ChatML as template. It writes no calls of its own."""
 
     call_markup: CallMarkup | None = None
+    stops: frozenset[int] = frozenset()
 
-    def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
-        text = "".join(f"<|im_start|>{m['role']}\n{m.get('content') or ''}<|im_end|>\n" for m in messages)
-        return self.encode(text + ("<|im_start|>assistant\n" if add_generation_prompt else ""))
+    def chat(
+        self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False
+    ) -> list[int]:
+        return self.encode(self.render(messages, tools=tools, add_generation_prompt=add_generation_prompt))
+
+    def render(self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
+        shown = f"<|im_start|>tools\n{json.dumps(list(tools))}<|im_end|>\n" if tools else ""
+        shown += "".join(f"<|im_start|>{m['role']}\n{_written(m)}<|im_end|>\n" for m in messages)
+        return shown + ("<|im_start|>assistant\n" if add_generation_prompt else "")
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode("utf-8", "surrogatepass"))
 
     def decode(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode("utf-8", "replace")
+
+
+def _written(message: Message) -> str:
+    """What a turn says, and its calls as Hermes models write them."""
+    calls = message.get("tool_calls")
+    functions = [call.get("function", call) for call in calls] if isinstance(calls, list) else []
+    written = [f"<tool_call>\n{json.dumps(function)}\n</tool_call>" for function in functions]
+    return "\n".join(filter(None, [str(message.get("content") or ""), *written]))
 
 
 class FakeEngine:

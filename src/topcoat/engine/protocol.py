@@ -35,6 +35,9 @@ __all__ = [
 
 Message = Mapping[str, object]
 
+Tools = Sequence[Mapping[str, object]] | None
+"""The tools that a dialogue brings, in OpenAI's form: `{"type": "function", "function": {"name": ..., ...}}`."""
+
 CallMarkup = Literal["json", "function"]
 """How a model writes a call: `<tool_call>{"name": ...}</tool_call>`, or `<tool_call><function=NAME>...</tool_call>`."""
 
@@ -64,8 +67,19 @@ class Tokenizer(Protocol):
         """How the chat template writes calls; None if it writes none, or in another way."""
         ...
 
-    def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
-        """Token ids of the rendered dialogue."""
+    @property
+    def stops(self) -> frozenset[int]:
+        """The tokens at which generation stops."""
+        ...
+
+    def chat(
+        self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False
+    ) -> list[int]:
+        """Token ids of the rendered dialogue. Raises InvalidInput if the chat template refuses it."""
+        ...
+
+    def render(self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
+        """The text that `chat` gives the tokens of. Raises InvalidInput if the chat template refuses it."""
         ...
 
     def encode(self, text: str) -> list[int]:

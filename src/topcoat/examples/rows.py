@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from topcoat.engine.protocol import Row, Tokenizer
-from topcoat.errors import Where
+from topcoat.errors import InvalidInput, Where
+from topcoat.examples.masks import Rendered, Unplaced, render_example
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import TrainSpec
 
-__all__ = ["Encoded", "OverLong", "encode", "encode_all", "with_mean_weight_one"]
+__all__ = ["Encoded", "OverLong", "Unrenderable", "encode", "encode_all", "with_mean_weight_one"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +27,49 @@ class OverLong:
 
 
 @dataclass(frozen=True, slots=True)
+class Unrenderable:
+    """An example of which the chat template makes no row: it refuses it, or renders a turn without its prompt."""
+
+    where: Where
+    code: Literal["template-refusal", "unplaced-turn"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
-    """The rows of a list of examples, and those left out."""
+    """The rows of a list of examples, and those left out. `examples[i]` is the one that `rows[i]` was made from.
+
+    `several` are the examples that have several rows, because the chat template renders an earlier turn differently
+    once another follows.
+    """
 
     rows: list[Row]
     examples: list[LocatedExample]
     over_long: list[OverLong]
-    partly_masked: list[Where]
+    unrenderable: list[Unrenderable]
+    several: list[Where]
 
 
 def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: TrainSpec) -> Encoded:
-    """A row for each example that fits `max_seq_length`, in order.
-
-    `partly_masked` lists dialogues whose earlier assistant turns can't be trained, because the chat template renders
-    them differently if a later turn follows.
-    """
-    result = Encoded([], [], [], [])
+    """The rows of each example, in order, without those longer than `max_seq_length`."""
+    result = Encoded([], [], [], [], [])
     for located in examples:
-        row, whole = encode(located.example, tokenizer, spec, str(located.where))
-        if len(row.tokens) > spec.max_seq_length:
-            result.over_long.append(OverLong(located.where, len(row.tokens), spec.max_seq_length))
+        try:
+            rows = encode(located.example, tokenizer, spec, str(located.where))
+        except Unplaced as error:
+            result.unrenderable.append(Unrenderable(located.where, "unplaced-turn", str(error)))
             continue
-        if not whole:
-            result.partly_masked.append(located.where)
-        result.rows.append(row)
-        result.examples.append(located)
+        except InvalidInput as error:
+            result.unrenderable.append(Unrenderable(located.where, "template-refusal", error.message))
+            continue
+        if len(rows) > 1:
+            result.several.append(located.where)
+        for row in rows:
+            if len(row.tokens) > spec.max_seq_length:
+                result.over_long.append(OverLong(located.where, len(row.tokens), spec.max_seq_length))
+            else:
+                result.rows.append(row)
+                result.examples.append(located)
     return result
 
 
@@ -59,27 +79,21 @@ def with_mean_weight_one(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, weight=row.weight / mean) for row in rows]
 
 
-def encode(example: Example, tokenizer: Tokenizer, spec: TrainSpec, source: str = "") -> tuple[Row, bool]:
-    """The dialogue as a row, and whether every assistant turn that should be trained is.
+def encode(example: Example, tokenizer: Tokenizer, spec: TrainSpec, source: str = "") -> list[Row]:
+    """The dialogue as rows: nearly always one. What is trained is what the model has to produce.
 
-    A turn's tokens are those after its generation prompt, up to the end of the dialogue that ends with it: what the
-    model has to generate, including the end-of-turn token. `mask = "last"` is mlx-lm's `--mask-prompt`.
+    Raises Unplaced if a turn isn't rendered behind its prompt, InvalidInput if the chat template refuses the dialogue.
     """
-    messages = example.dialogue()
-    tokens = tokenizer.chat(messages)
-    trained = np.zeros(len(tokens), np.bool_)
-    whole = True
-    turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     if not spec.mask_prompt:
-        trained[:] = True
-    else:
-        for index in turns if spec.mask == "all" else turns[-1:]:
-            begin = len(tokenizer.chat(messages[:index], add_generation_prompt=True))
-            last = index == len(messages) - 1
-            end = len(tokens) if last else len(prefix := tokenizer.chat(messages[: index + 1]))
-            if not last and tokens[:end] != prefix:
-                whole = False
-                continue
-            trained[begin:end] = True
+        tokens = tokenizer.chat(example.dialogue(), tools=example.tools)
+        return [_row(Rendered(tokens, [(0, len(tokens))]), example, source)]
+    rendered = render_example(example, tokenizer, last_only=spec.mask == "last")
+    return [_row(one, example, source) for one in rendered]
+
+
+def _row(rendered: Rendered, example: Example, source: str) -> Row:
+    trained = np.zeros(len(rendered.tokens), np.bool_)
+    for begin, end in rendered.spans:
+        trained[begin:end] = True
     trained[:1] = False
-    return Row(np.asarray(tokens, np.int32), trained, example.weight, source), whole
+    return Row(np.asarray(rendered.tokens, np.int32), trained, example.weight, source)

@@ -13,6 +13,7 @@ from topcoat.engine.protocol import Batch, Row
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.examples.batches import Plan, plan_batches
 from topcoat.examples.checks.check import (
+    TEMPLATE_HINTS,
     check_balance,
     check_categories,
     check_delimiters,
@@ -21,6 +22,7 @@ from topcoat.examples.checks.check import (
     check_quota,
     check_repeats,
     check_replay,
+    check_results,
     check_rows,
     check_validation,
 )
@@ -34,7 +36,7 @@ from topcoat.project.project import Project
 from topcoat.project.session import Session
 from topcoat.quantity import counted
 from topcoat.spec.canonical import digest_of
-from topcoat.spec.example import LocatedExample
+from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import PhaseSpec, load_phase, phase_name
 from topcoat.spec.project import PROJECT_FILE
 from topcoat.store.records import Budget, CheckReport, Finding
@@ -83,6 +85,7 @@ def prepare(session: Session, path: Path, *, base: str | None = None, allow: fro
     programs = runnable_programs([*new, *parts.apart], session.catalog)
     findings += _dialogue_findings(session, spec, path, new, pool, parts, programs)
     findings += check_delimiters(new, tokenizer)
+    findings += check_results([*new, *pool, *parts.apart], tokenizer)
 
     encoded = _EncodedParts(
         encode_all(parts.train, tokenizer, spec.train),
@@ -218,12 +221,19 @@ def _row_findings(spec: PhaseSpec, path: Path, pool: Examples, encoded: _Encoded
     findings = check_replay(spec.data.replay, len(pool), Where(path))
     findings += check_held_out(len(encoded.valid.rows), Where(path))
     for part in (encoded.new, encoded.pool, encoded.valid):
-        findings += check_rows(part.over_long, part.partly_masked)
+        findings += check_rows(part)
     return findings
 
 
 def _require_rows(spec: PhaseSpec, path: Path, new: Examples, encoded: _EncodedParts) -> None:
     """Raise unless there is a row to train on and, if there are several trials, one to validate on."""
+    if not encoded.new.rows and encoded.new.unrenderable:
+        first = encoded.new.unrenderable[0]
+        raise InvalidInput(
+            f"no row can be made of {counted(len(new), 'example')}; the first: {first.reason}",
+            where=first.where,
+            hint=TEMPLATE_HINTS[first.code],
+        )
     if not encoded.new.rows:
         raise InvalidInput(
             f"none of {counted(len(new), 'example')} fits max_seq_length = {spec.train.max_seq_length}",
@@ -260,7 +270,7 @@ def _budget(
     spec: PhaseSpec, new: Examples, rows: list[Row], encoded: _EncodedParts, plan: Plan, programs: int
 ) -> Budget:
     return Budget(
-        examples=len(encoded.new.rows),
+        examples=len({located.where for located in encoded.new.examples}),
         replay_pool=len(encoded.pool.rows),
         valid=len(encoded.valid.rows),
         iterations=spec.train.iters,
@@ -302,7 +312,7 @@ def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Exampl
     return digest_of(
         {
             "spec": spec.digest,
-            "examples": [[e.example.digest, e.example.weight, e.example.category] for e in examples],
+            "examples": [_identity(located.example) for located in examples],
             "valid": [e.example.digest for e in valid],
             "suite": session.suite.digest,
             "catalog": session.catalog.digest,
@@ -311,3 +321,9 @@ def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Exampl
             **({"format": [evals.temperatures, evals.samples]} if spec.gate.min_format is not None else {}),
         }
     )
+
+
+def _identity(example: Example) -> list[object]:
+    """What of an example decides the training. Turns' weights are named only where one is 0."""
+    silent = [i for i, message in enumerate(example.messages) if message.weight == 0]
+    return [example.digest, example.weight, example.category, *([silent] if silent else [])]

@@ -96,7 +96,8 @@ def _require_same_base(session: Session, root: ModelRow) -> None:
         here = root.path.is_dir() and base.samefile(root.path)
         same = here or session.engine.describe(base).digest == root.digest
     if not same:
+        other = f"topcoat init FOLDER --base '{base}'"
         raise Refused(
             f"base is {base} now, and every model of this project grew from {root.name} in {root.path}",
-            hint=f"base = {json.dumps(str(root.path))} goes on with it; topcoat init FOLDER --base '{base}' begins anew",
+            hint=f"base = {json.dumps(str(root.path))} goes on with it; {other} begins anew",
         )

@@ -36,16 +36,24 @@ class Example(BaseModel):
     @model_validator(mode="after")
     def _is_a_dialogue(self) -> Example:
         problems = order_problems(self.messages, last=("assistant",))
-        answers = [m.content for m in self.messages if m.role == "assistant" and m.content and m.content.strip()]
-        if not problems and not answers:
-            problems.append(("messages", "no assistant turn says anything: there is nothing to learn"))
+        if not problems and not self.trained_turns:
+            weightless = any(m.weight == 0 and m.says_something for m in self.messages)
+            why = "every assistant turn has weight 0" if weightless else "no assistant turn says or calls anything"
+            problems.append(("messages", f"{why}: there is nothing to learn"))
         refuse(problems)
         return self
 
     @property
     def digest(self) -> str:
-        """sha256 of the dialogue alone. Examples that differ only in category or weight are the same example."""
-        return digest_of(self.dialogue())
+        """sha256 of the dialogue and its tools. Examples that differ only in category or weights are the same one."""
+        dialogue = self.dialogue()
+        return digest_of(dialogue if self.tools is None else {"messages": dialogue, "tools": self.tools})
+
+    @property
+    def trained_turns(self) -> list[int]:
+        """The places of the assistant turns that say or call something and don't have weight 0."""
+        turns = enumerate(self.messages)
+        return [i for i, m in turns if m.role == "assistant" and m.says_something and m.weight != 0]
 
     def dialogue(self) -> list[dict[str, Any]]:
         """The turns in a chat template's form."""

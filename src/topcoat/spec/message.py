@@ -15,7 +15,10 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Message(BaseModel):
-    """A turn in mlx-lm's chat format. Extra keys are kept, because chat templates read keys of their own."""
+    """A turn in mlx-lm's chat format. Extra keys are kept, because chat templates read keys of their own.
+
+    An assistant turn of `weight` 0 is shown and not trained, as in OpenAI's fine-tuning format.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
@@ -23,6 +26,7 @@ class Message(BaseModel):
     content: str | None = None
     tool_calls: list[Any] | None = None
     name: str | None = None
+    weight: Literal[0, 1] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Message:
@@ -30,11 +34,18 @@ class Message(BaseModel):
             refuse([("content", "is missing")])
         if self.tool_calls and self.role != "assistant":
             refuse([("tool_calls", f"only an assistant turn calls tools, this is {_turn(self.role)}")])
+        if self.weight is not None and self.role != "assistant":
+            refuse([("weight", f"only an assistant turn is trained, this is {_turn(self.role)}")])
         return self
 
     def as_dict(self) -> dict[str, Any]:
-        """The turn in a chat template's form: only the keys that were written, extra ones included."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        """The turn in a chat template's form: the keys that were written, extra ones included, but not `weight`."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude={"weight"})
+
+    @property
+    def says_something(self) -> bool:
+        """Whether the turn has words or calls."""
+        return bool(self.tool_calls or (self.content or "").strip())
 
 
 _MAY_FOLLOW: dict[Role | None, tuple[Role, ...]] = {

@@ -29,7 +29,7 @@ from topcoat.examples.checks.check import (
 )
 from topcoat.examples.checks.execution import check_runs, runnable_programs
 from topcoat.examples.reading import read_examples
-from topcoat.examples.rows import OverLong
+from topcoat.examples.rows import Encoded, OverLong, Unrenderable
 from topcoat.spec.catalog import parse_catalog
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.suite import Case, Suite
@@ -128,11 +128,21 @@ def test_validation_that_repeats_a_trained_question_is_named() -> None:
     assert (finding.code, finding.where) == ("valid-overlap", "data.jsonl:8")
 
 
-def test_over_long_and_partly_masked_rows_are_named() -> None:
+def test_rows_that_are_left_out_and_rows_of_their_own_are_named() -> None:
     where = Where(Path("data.jsonl"), 5)
-    findings = check_rows([OverLong(where, 900, 512)], [where])
-    assert [f.code for f in findings] == ["over-long", "partly-masked"]
+    refused = [Unrenderable(where, "template-refusal", "no system"), Unrenderable(where, "unplaced-turn", "shifted")]
+    findings = check_rows(Encoded([], [], [OverLong(where, 900, 512)], refused, [where]))
+    assert [f.code for f in findings] == ["over-long", "template-refusal", "unplaced-turn", "several-rows"]
+    assert [f.severity for f in findings] == ["warning", "error", "error", "warning"]
     assert findings[0].hint == "max_seq_length = 900"
+
+
+def test_an_assistant_turn_without_words_and_calls_is_named() -> None:
+    turns = [("user", "a"), ("assistant", " "), ("user", "b"), ("assistant", "Nothing.")]
+    messages = [{"role": role, "content": text} for role, text in [("system", SYSTEM), *turns]]
+    example = Example.model_validate({"messages": messages, "category": "files"})
+    (finding,) = check(LocatedExample(example, Where(Path("data.jsonl"), 3)))
+    assert (finding.code, finding.where) == ("empty-turn", "data.jsonl:3")
 
 
 # Every finding, planted once in a file and around it.
@@ -220,12 +230,16 @@ def test_every_code_is_planted_somewhere() -> None:
         "class-imbalance",
         "no-replay",
         "no-validation",
+        "empty-turn",
         "over-long",
-        "partly-masked",
         "quota",
+        "several-rows",
         "split-delimiter",
+        "template-refusal",
+        "unplaced-turn",
         "valid-near",
         "valid-overlap",
+        "wrapped-result",
     }
     assert PLANTED.keys() | elsewhere == CODES.keys()
 

@@ -7,16 +7,17 @@ at all); the rest is here.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from topcoat.engine.protocol import Tokenizer
-from topcoat.errors import Where
+from topcoat.errors import InvalidInput, Where
 from topcoat.examples.checks.calls import check_calls
 from topcoat.examples.checks.codes import CODES, finding, short
 from topcoat.examples.checks.overlap import check_duplicates, check_repeats, check_suite, check_validation
 from topcoat.examples.checks.secrets import find_secrets
-from topcoat.examples.rows import OverLong
+from topcoat.examples.rows import Encoded
 from topcoat.quantity import counted
 from topcoat.spec.canonical import canonical_json
 from topcoat.spec.catalog import Catalog
@@ -26,6 +27,7 @@ from topcoat.store.records import Finding
 
 __all__ = [
     "CODES",
+    "TEMPLATE_HINTS",
     "check_balance",
     "check_categories",
     "check_delimiters",
@@ -34,6 +36,7 @@ __all__ = [
     "check_quota",
     "check_repeats",
     "check_replay",
+    "check_results",
     "check_rows",
     "check_validation",
 ]
@@ -41,6 +44,8 @@ __all__ = [
 Examples = Sequence[LocatedExample]
 
 _DELIMITERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
+_RESULT = "<tool_response>"
+_WRAPPED_TWICE = re.compile(r"<tool_response>\s*<tool_response>")
 _IMBALANCE = 10
 _PLAIN_KEYS = {"messages", "category", "weight"}
 _PLAIN_TURN = {"role", "content"}
@@ -53,6 +58,7 @@ def check_examples(examples: Examples, suite: Suite, catalog: Catalog, system_pr
     findings += check_suite(examples, suite, catalog)
     findings += _check_system_prompts(examples, suite, system_prompt)
     for located in examples:
+        findings += _check_empty_turns(located)
         findings += _check_secrets(located)
     return findings
 
@@ -107,9 +113,15 @@ def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) ->
     ]
 
 
-def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) -> list[Finding]:
+TEMPLATE_HINTS = {
+    "template-refusal": "move the system text into the first user turn, or write the turns as the template wants them",
+    "unplaced-turn": "begin the answer with what the prompt opens, such as <think>, or use another chat template",
+}
+
+
+def check_rows(encoded: Encoded) -> list[Finding]:
     """The findings from turning dialogues into tokens."""
-    return [
+    findings = [
         finding(
             "over-long",
             "warning",
@@ -117,16 +129,15 @@ def check_rows(over_long: Sequence[OverLong], partly_masked: Sequence[Where]) ->
             f"{row.tokens} tokens, max_seq_length is {row.limit}: left out",
             f"max_seq_length = {row.tokens}",
         )
-        for row in over_long
-    ] + [
-        finding(
-            "partly-masked",
-            "warning",
-            where,
-            "the chat template renders an earlier assistant turn differently here: only the last turn is trained",
-            "one example a turn, or another chat template",
-        )
-        for where in partly_masked
+        for row in encoded.over_long
+    ]
+    findings += [
+        finding(one.code, "error", one.where, one.reason, TEMPLATE_HINTS[one.code]) for one in encoded.unrenderable
+    ]
+    message = "the chat template renders an earlier assistant turn differently here: it is trained in a row of its own"
+    return findings + [
+        finding("several-rows", "warning", where, message, "nothing has to be done; it costs a row more")
+        for where in encoded.several
     ]
 
 
@@ -157,6 +168,35 @@ def check_delimiters(examples: Examples, tokenizer: Tokenizer) -> list[Finding]:
             hint = "write calls as the base's chat template does, or choose a base whose tokenizer has the tag"
             findings.append(finding("split-delimiter", "warning", where, message, hint))
     return findings
+
+
+def check_results(examples: Examples, tokenizer: Tokenizer) -> list[Finding]:
+    """A finding for each dialogue whose result is wrapped twice: by who wrote it, and by the chat template."""
+    message = f"a result is trained inside two pairs of {_RESULT}, and served inside one"
+    hint = f"take {_RESULT} out of the tool turns: the chat template writes it"
+    return [
+        finding("wrapped-result", "error", located.where, message, hint)
+        for located in examples
+        if any(m.role == "tool" and (m.content or "").lstrip().startswith(_RESULT) for m in located.example.messages)
+        and _WRAPPED_TWICE.search(_rendered(located.example, tokenizer))
+    ]
+
+
+def _rendered(example: Example, tokenizer: Tokenizer) -> str:
+    """The dialogue's text; nothing if the template refuses it, which is a finding of its own."""
+    try:
+        return tokenizer.render(example.dialogue(), tools=example.tools)
+    except InvalidInput:
+        return ""
+
+
+def _check_empty_turns(located: LocatedExample) -> Iterator[Finding]:
+    empty = sum(m.role == "assistant" and not m.says_something for m in located.example.messages)
+    if empty:
+        message = f"{counted(empty, 'assistant turn')} without words and calls: not trained"
+        yield finding(
+            "empty-turn", "warning", located.where, message, "write the answer, or end the dialogue before it"
+        )
 
 
 def _check_system_prompts(examples: Examples, suite: Suite, system_prompt: str) -> Iterator[Finding]:

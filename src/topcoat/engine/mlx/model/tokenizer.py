@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tokenizer_utils import load as load_wrapper
 
-from topcoat.engine.protocol import CallMarkup, Message
+from topcoat.engine.protocol import CallMarkup, Message, Tools
 from topcoat.errors import EngineFault, InvalidInput
 
 __all__ = ["MlxTokenizer"]
@@ -36,18 +38,45 @@ class MlxTokenizer:
             return "function"
         return "json" if "<tool_call>" in template else None
 
-    def chat(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> list[int]:
+    @property
+    def stops(self) -> frozenset[int]:
+        return frozenset(self.wrapper.eos_token_ids)
+
+    def chat(
+        self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False
+    ) -> list[int]:
         """Token ids of the dialogue, rendered as mlx-lm's `ChatDataset` and server do."""
+        return list(self._rendered(messages, tools, tokenize=True, add_generation_prompt=add_generation_prompt))
+
+    def render(self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
+        return str(self._rendered(messages, tools, tokenize=False, add_generation_prompt=add_generation_prompt))
+
+    def _rendered(self, messages: Sequence[Message], tools: Tools, **options: bool) -> Any:
+        """What the chat template makes of the dialogue: token ids, or text."""
         try:
-            ids = self.wrapper.apply_chat_template(
-                [dict(message) for message in messages], add_generation_prompt=add_generation_prompt
-            )
+            return self.wrapper.apply_chat_template([_plain(message) for message in messages], tools=tools, **options)
         except Exception as error:  # a jinja template may raise anything
             raise InvalidInput(f"the chat template of {self._folder.name} refuses the dialogue: {error}") from error
-        return list(ids)
 
     def encode(self, text: str) -> list[int]:
         return list(self.wrapper.encode(text, add_special_tokens=False))
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self.wrapper.decode(list(tokens)))
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """The turn as mlx-lm's server hands it to the template: text instead of none, a call's arguments as an object."""
+    plain: dict[str, Any] = {**message, "content": message.get("content") or ""}
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        plain["tool_calls"] = [_plain_call(call) for call in calls]
+    return plain
+
+
+def _plain_call(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    arguments = json.loads(function["arguments"]) if function["arguments"].strip() else {}
+    return {**call, "function": {**function, "arguments": arguments}}

@@ -1,0 +1,237 @@
+"""What is trained is what the model has to produce: behind its own prompt, up to the token at which it stops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlx_lm.tuner.datasets import ChatDataset
+
+from tests.support.mlx.families import FAMILIES, TEMPLATES, TOOLS, make_family
+from tests.support.real_data import REPORTS
+from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
+from topcoat.engine.protocol import Row
+from topcoat.errors import Where
+from topcoat.examples.checks.check import check_results
+from topcoat.examples.masks import Unplaced, render_example
+from topcoat.examples.rows import encode, encode_all
+from topcoat.spec.example import Example, LocatedExample
+from topcoat.spec.phase import TrainSpec
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, MlxTokenizer]:
+    return {name: make_family(tmp_path_factory.mktemp(name), name) for name in FAMILIES}
+
+
+def turn(role: str, content: str | None = None, *calls: dict[str, Any], **keys: Any) -> dict[str, Any]:
+    made = [{"type": "function", "function": call} for call in calls]
+    return {"role": role, "content": content, **({"tool_calls": made} if calls else {}), **keys}
+
+
+LAMP = {"name": "set_lamp", "arguments": {"room": "den", "on": True}}
+DIALOGUE = [
+    turn("user", "Lamp on in the den"),
+    turn("assistant", None, LAMP),
+    turn("tool", "ok"),
+    turn("assistant", "It is on."),
+    turn("user", "Thanks"),
+    turn("assistant", "Any time."),
+]
+
+
+def example(messages: list[dict[str, Any]], tools: list[Any] | None = None) -> Example:
+    return Example.model_validate({"messages": messages, **({"tools": tools} if tools else {})})
+
+
+def trained(row: Row, tokenizer: MlxTokenizer) -> str:
+    return tokenizer.decode([int(t) for t, on in zip(row.tokens, row.trained, strict=True) if on])
+
+
+ANSWERS = {
+    "qwen3": (
+        "<think>\n\n</think>\n\n"
+        '<tool_call>\n{"name": "set_lamp", "arguments": {"room": "den", "on": true}}\n</tool_call><|im_end|>',
+        "<think>\n\n</think>\n\nIt is on.<|im_end|>",
+        "<think>\n\n</think>\n\nAny time.<|im_end|>",
+    ),
+    "llama3": (
+        '{"name": "set_lamp", "parameters": {"room": "den", "on": true}}<|eot_id|>',
+        "It is on.<|eot_id|>",
+        "Any time.<|eot_id|>",
+    ),
+    "glm4": (
+        "<tool_call>set_lamp\n<arg_key>room</arg_key>\n<arg_value>den</arg_value>\n"
+        "<arg_key>on</arg_key>\n<arg_value>true</arg_value>\n</tool_call><|observation|>",
+        "It is on.<|user|>",
+        "Any time.<|user|>",
+    ),
+    "gpt_oss": (
+        ' to=functions.set_lamp<|channel|>commentary json<|message|>{"room": "den", "on": true}<|call|>',
+        "<|channel|>final<|message|>It is on.<|return|>",
+        "<|channel|>final<|message|>Any time.<|return|>",
+    ),
+    "mistral": (
+        '[TOOL_CALLS][{"name": "set_lamp", "arguments": {"room": "den", "on": true}}]</s>',
+        "It is on.</s>",
+        "Any time.</s>",
+    ),
+    "lfm2": (
+        '<|tool_call_start|>[set_lamp(room="den", on=True)]<|tool_call_end|><|im_end|>',
+        "It is on.<|im_end|>",
+        "Any time.<|im_end|>",
+    ),
+}
+"""What each model has to produce in DIALOGUE, written by hand from the families' formats."""
+
+
+@pytest.mark.parametrize("family", ANSWERS)
+def test_each_answer_is_trained_with_its_end(family: str, families: dict[str, MlxTokenizer]) -> None:
+    tokenizer = families[family]
+    rows = encode(example(DIALOGUE, TOOLS), tokenizer, TrainSpec())
+    assert sorted("".join(trained(row, tokenizer) for row in rows)) == sorted("".join(ANSWERS[family]))
+    for answer in ANSWERS[family]:
+        assert sum(answer in trained(row, tokenizer) for row in rows) == 1
+
+
+words = st.text("abc <>/\n\"'é{}", max_size=20)
+thoughts = st.one_of(st.none(), words)
+arguments = st.dictionaries(
+    st.sampled_from(["room", "on", "at"]), words | st.integers(0, 99) | st.booleans(), max_size=3
+)
+
+
+@st.composite
+def dialogues(draw: st.DrawFn) -> list[dict[str, Any]]:
+    turns = [turn("system", draw(words))] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, 3))):
+        turns.append(turn("user", draw(words)))
+        for _ in range(draw(st.integers(0, 2))):
+            thought = draw(thoughts)
+            said = "" if thought is None else f"<think>\n{thought}\n</think>\n\n"
+            turns.append(turn("assistant", said + draw(words), {"name": "set_lamp", "arguments": draw(arguments)}))
+            turns.append(turn("tool", draw(words)))
+        turns.append(turn("assistant", f"say {draw(words)}"))
+    return turns
+
+
+@settings(max_examples=60, deadline=None)
+@given(dialogues(), st.sampled_from(sorted(FAMILIES)), st.booleans())
+def test_every_answer_follows_its_prompt_and_ends_where_generation_stops(
+    families: dict[str, MlxTokenizer], messages: list[dict[str, Any]], family: str, bring_tools: bool
+) -> None:
+    """The law: cut a row before any trained span and it is the prompt that the model is asked with."""
+    tokenizer = families[family]
+    tools = TOOLS if bring_tools else None
+    located = example(messages, tools)
+    prompts = {
+        tuple(tokenizer.chat(located.dialogue()[:index], tools=tools, add_generation_prompt=True)): index
+        for index in located.trained_turns
+    }
+    placed = []
+    for one in render_example(located, tokenizer, last_only=False):
+        for begin, end in one.spans:
+            placed.append(prompts[tuple(one.tokens[:begin])])
+            answer = one.tokens[begin:end]
+            assert answer[-1] in tokenizer.stops
+            assert not set(answer[:-1]) & tokenizer.stops
+    assert sorted(placed) == located.trained_turns
+
+
+def test_a_thought_that_the_prompt_opens_is_trained_behind_it(families: dict[str, MlxTokenizer]) -> None:
+    tokenizer = families["qwen3_thinking"]
+    messages = [turn("user", "Lamp on"), turn("assistant", "<think>\nhm\n</think>\n\nDone.")]
+    (row,) = encode(example(messages), tokenizer, TrainSpec())
+    assert trained(row, tokenizer) == "hm\n</think>\n\nDone.<|im_end|>"
+    # Without a thought the template writes an empty one, whose newline the prompt has already.
+    (row,) = encode(example([messages[0], turn("assistant", "Done.")]), tokenizer, TrainSpec())
+    assert trained(row, tokenizer) == "\n</think>\n\nDone.<|im_end|>"
+    assert tokenizer.decode([int(t) for t in row.tokens]).endswith("<think>\n\n</think>\n\nDone.<|im_end|>")
+
+
+@pytest.mark.skipif(not (REPORTS / "think-prompt").is_dir(), reason="the shared reports are missing")
+def test_a_template_that_hides_the_thought_it_opens(tmp_path: Path) -> None:
+    template = (REPORTS / "think-prompt" / "chat_template.jinja").read_text()
+    tokenizer = make_family(tmp_path, "qwen3_thinking", template)
+    first, second, *_ = (REPORTS / "think-prompt" / "t2.jsonl").read_text().splitlines()
+    spec = TrainSpec(mask="last")
+    (row,) = encode(Example.model_validate(json.loads(first)), tokenizer, spec)
+    assert trained(row, tokenizer) == "hm\n</think>\n\nDone.<|im_end|>"
+    with pytest.raises(Unplaced, match="<think>"):
+        encode(Example.model_validate(json.loads(second)), tokenizer, spec)
+
+
+def test_turns_of_weight_0_and_empty_turns_are_not_trained(families: dict[str, MlxTokenizer]) -> None:
+    messages = [
+        turn("user", "a"), turn("assistant", "wrong", weight=0), turn("user", "b"), turn("assistant", ""),
+        turn("user", "c"), turn("assistant", "right", weight=1),
+    ]  # fmt: skip
+    (row,) = encode(example(messages), families["hermes"], TrainSpec())
+    assert trained(row, families["hermes"]) == "right<|im_end|>"
+    with pytest.raises(ValueError, match="every assistant turn has weight 0"):
+        example(messages[:2])
+    with pytest.raises(ValueError, match="only an assistant turn is trained"):
+        example([turn("user", "a", weight=0), turn("assistant", "b")])
+
+
+def test_a_weight_of_0_doesn_t_reach_the_template(tmp_path: Path) -> None:
+    template = "{%- for m in messages -%}{{- m.keys() | list | join(',') + ';' -}}{%- endfor -%}"
+    tokenizer = make_family(tmp_path, "hermes", template)
+    messages = [turn("user", "a"), turn("assistant", "b", weight=0), turn("user", "c"), turn("assistant", "d")]
+    assert tokenizer.render(example(messages).dialogue()) == "role,content;" * 4
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_dialogue_that_brings_tools_has_the_tokens_of_mlx_lm_s_data_set(
+    family: str, families: dict[str, MlxTokenizer]
+) -> None:
+    messages = [turn("user", "Lamp on"), turn("assistant", "It is on.")]
+    (row,) = encode(example(messages, TOOLS), families[family], TrainSpec(mask="last"))
+    reference, _ = ChatDataset([], families[family].wrapper).process({"messages": messages, "tools": TOOLS})
+    tokens = row.tokens.tolist()[: len(row.tokens) - (family == "glm4")]  # mlx-lm lacks the marker at which GLM stops
+    assert families[family].decode(reference).rstrip() == families[family].decode(tokens).rstrip()
+    # Here mlx-lm's row has a token across the prompt's end, "\n\n", that a served model never sees so.
+    assert (tokens == reference) == (family not in ("llama3", "qwen3_thinking"))
+    without = encode(example(messages), families[family], TrainSpec())[0].tokens
+    assert (len(without) < len(row.tokens)) == (family not in ("gemma3", "qwen3_thinking"))  # these don't show tools
+
+
+def test_arguments_written_as_text_render_as_those_written_as_an_object(families: dict[str, MlxTokenizer]) -> None:
+    as_text = {"name": "set_lamp", "arguments": json.dumps(LAMP["arguments"])}
+    texts = [turn("user", "Lamp on"), turn("assistant", None, as_text)]
+    objects = [turn("user", "Lamp on"), turn("assistant", None, LAMP)]
+    for tokenizer in families.values():
+        assert tokenizer.chat(texts) == tokenizer.chat(objects)
+
+
+def test_what_the_template_refuses_is_named_beside_the_others(tmp_path: Path) -> None:
+    template = (
+        "{%- if messages[0].role == 'system' -%}{{- raise_exception('System role not supported') -}}{%- endif -%}"
+    )
+    template += (TEMPLATES / "gemma3.jinja").read_text()
+    tokenizer = make_family(tmp_path, "gemma3", template)
+    turns = [turn("user", "a"), turn("assistant", "b")]
+    lines = [example([turn("system", "S"), *turns]), example(turns)]
+    encoded = encode_all(
+        [LocatedExample(e, Where(Path("x.jsonl"), n)) for n, e in enumerate(lines, 1)], tokenizer, TrainSpec()
+    )
+    (refused,) = encoded.unrenderable
+    assert (str(refused.where), refused.code) == ("x.jsonl:1", "template-refusal")
+    assert "System role not supported" in refused.reason
+    assert len(encoded.rows) == 1
+
+
+def test_a_result_wrapped_twice_is_found(families: dict[str, MlxTokenizer]) -> None:
+    def found(content: str, family: str) -> list[str]:
+        turns = [turn("user", "a"), turn("assistant", None, LAMP), turn("tool", content), turn("assistant", "b")]
+        located = LocatedExample(example(turns), Where(Path("x.jsonl"), 4))
+        return [f"{f.where} {f.code}" for f in check_results([located], families[family])]
+
+    wrapped = "<tool_response>\nok\n</tool_response>"
+    assert found(wrapped, "hermes") == ["x.jsonl:4 wrapped-result"]
+    assert found("ok", "hermes") == []
+    assert found(wrapped, "gemma3") == []  # this template writes no tags around results
