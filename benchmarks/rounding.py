@@ -24,7 +24,7 @@ from topcoat.phases.preparation import prepare
 from topcoat.progress import Silent
 from topcoat.project.session import open_session
 from topcoat.spec.phase import FuseSpec
-from topcoat.store.paths import AttemptPaths
+from topcoat.store.seal import ResultFolder
 
 ENGINE = layering.ENGINE
 ADAPTERS = ((20, 1e-4), (60, 4e-4))
@@ -78,7 +78,7 @@ def embedded_model(scratch: Path) -> None:
             root, prepared.rows, batches[:updates], prepared.valid, spec, rate, folder, scratch / "cache"
         )  # fmt: skip
         ENGINE.train(job, Silent())
-        rows = choose_calibration(AttemptPaths(folder).calibration, prepared.rows)
+        rows = choose_calibration(ResultFolder(scratch / f"rows-{updates}", {}, Silent()), prepared.rows)
         title = f"embedded model, {updates} updates at {rate:g}"
         compare(title, root, folder / "adapter", rows, prepared.valid, scratch)
 

@@ -75,7 +75,7 @@ def test_memory_and_disk_are_as_estimated(which: str, request: pytest.FixtureReq
         prepared = prepare(session, path)
         expected = estimate(session, prepared)
         base = session.model("production").path
-        report = train_trials(session, prepared, base, [4e-4], AttemptPaths(tmp_path / "run"))
+        report = train_trials(session, prepared, base, [4e-4], AttemptPaths(tmp_path / "run"), {})
         folders = tmp_path / "run", session.paths.trunk_cache, base
         written = sum(
             file.stat().st_size for folder in folders for file in folder.rglob("*") if file.suffix == ".safetensors"

@@ -240,3 +240,40 @@ def test_a_resumed_run_says_so(fake_project: Path) -> None:
     with opened(fake_project, sink=sink) as session:
         run_phase(session, fake_project / "phases" / "phase34a.toml")
     assert Note("phase34a: going on where the last run was stopped") in sink.events
+
+
+def test_an_old_run_is_not_taken_for_this_attempt_s(fake_project: Path) -> None:
+    run(fake_project)
+    runs = fake_project / ".topcoat" / "runs"
+    hidden = runs.rename(fake_project / "runs")
+    shutil.rmtree(fake_project / ".topcoat")
+    with opened(fake_project):
+        pass  # a new lineage
+    hidden.rename(runs)
+    write_phase(fake_project, train__iters=44)
+    engine, sink = Counting(), Recorder()
+    with opened(fake_project, engine, sink) as session:
+        assert run_phase(session, fake_project / "phases" / "phase34a.toml").promoted
+    assert {"train", "fuse"} <= set(engine.done)
+    assert any("made from something else (inputs)" in e.text for e in sink.events if isinstance(e, Note))
+    assert (runs / "phase34a" / "1.aside" / "adapter").is_dir()
+
+
+@pytest.mark.parametrize("damaged", ["runs/phase34a/1/adapter/adapter.json", "models/phase34a-1/memory.json"])
+def test_a_damaged_result_of_a_killed_run_is_made_again(fake_project: Path, damaged: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(fake_project, KilledBeforeEvaluating())
+    path = fake_project / ".topcoat" / damaged
+    kept = path.read_bytes()
+    path.write_bytes(kept.replace(b"read_file", b"open_file"))
+    assert run(fake_project).promoted
+    assert path.read_bytes() == kept
+
+
+class KilledBeforeEvaluating(FakeEngine):
+    """Is killed when the fused model is asked for its first answer."""
+
+    def generate(self, job, sink):  # type: ignore[no-untyped-def]
+        if job.model.name == "phase34a-1":
+            raise KeyboardInterrupt
+        return super().generate(job, sink)

@@ -28,9 +28,10 @@ def test_an_attempt_and_its_trials_have_the_same_layout(tmp_path: Path) -> None:
     attempt = ProjectPaths(tmp_path).attempt("p", 1)
     trial = attempt.trial(1e-3, 4)
     assert trial.folder == attempt.folder / "trials/0.001-4"
-    names = {"phase.json", "train.json", "fuse.json", "calibration.json", "adapter", "checkpoints"}
+    names = {"phase.json", "train.json", "fuse.json", "calibration.json", "result.json", "adapter", "checkpoints"}
     for here in (attempt, trial):
-        found = {here.spec, here.train_report, here.fuse_report, here.calibration, here.adapter, here.checkpoints}
+        found = {here.spec, here.train_report, here.fuse_report, here.calibration, here.result}
+        found |= {here.adapter, here.checkpoints}
         assert found == {here.folder / name for name in names}
 
 

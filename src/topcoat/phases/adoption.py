@@ -12,10 +12,11 @@ from topcoat.phases.preparation import Prepared, prepare
 from topcoat.phases.run import PhaseOutcome, end_phase, run_attempt
 from topcoat.progress import Note
 from topcoat.project.session import Session
-from topcoat.store.files import staged_folder
+from topcoat.store.files import digest_of, staged_folder
 from topcoat.store.lineage import AttemptRow, PhaseRow
 from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import TrainReport
+from topcoat.store.seal import Origin, file_digests
 
 __all__ = ["adopt_adapter"]
 
@@ -54,7 +55,8 @@ def _judge(session: Session, phase: PhaseRow, prepared: Prepared, source: Path, 
     attempt = _open_attempt(session, phase)
     session.sink.emit(Note(f"attempt {attempt.number}: the adapter in {source}"))
 
-    def get_adapter(paths: AttemptPaths) -> TrainReport:
+    def get_adapter(paths: AttemptPaths, _: Origin) -> TrainReport:
+        shutil.rmtree(paths.adapter, ignore_errors=True)  # left by a killed run without a stored report
         with staged_folder(paths.adapter) as staged:
             shutil.copytree(adapter, staged, dirs_exist_ok=True)
         return TrainReport(
@@ -68,7 +70,8 @@ def _judge(session: Session, phase: PhaseRow, prepared: Prepared, source: Path, 
             adopted=str(source),
         )
 
-    result = run_attempt(session, attempt, base, prepared, evaluate_model(session, base), get_adapter)
+    made_from: Origin = {"adapter": digest_of(file_digests(adapter))}
+    result = run_attempt(session, attempt, base, prepared, evaluate_model(session, base), made_from, get_adapter)
     lineage.add_result(attempt.id, result)
     return end_phase(session, phase, [result])
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from topcoat.engine.protocol import Row
-from topcoat.phases.trials import stored
 from topcoat.store.files import read_record
+from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import Calibration
+from topcoat.store.seal import ResultFolder
 
 __all__ = ["calibration_rows", "choose_calibration"]
 
@@ -21,10 +22,11 @@ MOST_TOKENS = 8192
 """The approximate number of tokens. The rows are spread evenly over the training rows."""
 
 
-def choose_calibration(path: Path, rows: Sequence[Row]) -> list[Row]:
-    """The attempt's calibration rows in `path`. If there are none yet, choose them from `rows` and store them."""
+def choose_calibration(folder: ResultFolder, rows: Sequence[Row]) -> list[Row]:
+    """The attempt's calibration rows. If there are none in its `folder` yet, choose them from `rows` and store them."""
     every = max(1, sum(len(row.tokens) for row in rows) // MOST_TOKENS)
-    return _rows(stored(path, Calibration, lambda: Calibration(rows=[row.tokens.tolist() for row in rows[::every]])))
+    chosen = [row.tokens.tolist() for row in rows[::every]]
+    return _rows(folder.stored(AttemptPaths(folder.folder).calibration, Calibration, lambda: Calibration(rows=chosen)))
 
 
 def calibration_rows(path: Path) -> list[Row]:

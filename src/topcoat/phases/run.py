@@ -8,15 +8,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from topcoat.engine.protocol import FuseJob
-from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, Where
+from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, TopcoatError, Where
 from topcoat.phases.calibration import choose_calibration
 from topcoat.phases.evaluation import evaluate_model, judge_model
 from topcoat.phases.history import phase_matrix
 from topcoat.phases.preparation import Prepared, prepare
-from topcoat.phases.trials import stored, train_trials
+from topcoat.phases.trials import train_trials
 from topcoat.progress import Note
 from topcoat.project.project import Project
 from topcoat.project.session import Session
@@ -26,6 +29,7 @@ from topcoat.store.files import write_json, write_text
 from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
 from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import AttemptResult, EvalResult, FuseReport, TrainReport, Verdict
+from topcoat.store.seal import Origin, ResultFolder
 
 __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_report"]
 
@@ -194,10 +198,10 @@ def _trained_attempt(
 ) -> AttemptResult:
     session.sink.emit(Note(f"attempt {attempt.number}: learning rate {', '.join(f'{rate:g}' for rate in rates)}"))
 
-    def train(paths: AttemptPaths) -> TrainReport:
-        return train_trials(session, prepared, base.path, rates, paths)
+    def train(paths: AttemptPaths, made_from: Origin) -> TrainReport:
+        return train_trials(session, prepared, base.path, rates, paths, made_from)
 
-    return run_attempt(session, attempt, base, prepared, before, train)
+    return run_attempt(session, attempt, base, prepared, before, {"learning_rates": [*rates]}, train)
 
 
 def run_attempt(
@@ -206,27 +210,40 @@ def run_attempt(
     base: ModelRow,
     prepared: Prepared,
     before: EvalResult,
-    get_adapter: Callable[[AttemptPaths], TrainReport],
+    source: Origin,
+    get_adapter: Callable[[AttemptPaths, Origin], TrainReport],
 ) -> AttemptResult:
     """Put an adapter into the attempt's folder, fuse it, evaluate and judge the model.
 
-    A numerical fault, or a fuse that loses too much, gives a verdict instead of an error.
+    `source` is what the adapter is made from beside the phase's inputs and the base. What lies in the attempt's folder
+    and was made from something else is set aside. A numerical fault, or a fuse that loses too much, gives a verdict
+    instead of an error.
     """
     name = f"{prepared.name}-{attempt.number}"
     paths = session.paths.attempt(prepared.name, attempt.number)
+    made_from = _origin(session, attempt, base, prepared) | dict(source)
+    folder = ResultFolder(paths.folder, made_from, session.sink, since=datetime.fromisoformat(attempt.created))
     write_json(paths.spec, prepared.spec)
+    folder.add([paths.spec])
     train: TrainReport | None = None
     fused: FuseReport | None = None
     after: EvalResult | None = None
     try:
-        train = stored(paths.train_report, TrainReport, lambda: get_adapter(paths))
-        fused = stored(paths.fuse_report, FuseReport, lambda: _fuse(session, base, paths, name, prepared))
+        train = folder.stored(
+            paths.train_report, TrainReport, lambda: get_adapter(paths, folder.made_from), beside=paths.adapter
+        )
+        fused = folder.stored(
+            paths.fuse_report,
+            FuseReport,
+            lambda: _fuse(session, base, folder, paths, name, prepared),
+            elsewhere={name: lambda: _digest_of(session, name)},
+        )
     except (NumericalFault, FuseRefused) as fault:
         verdict = Verdict(passed=False, failure=fault.message)
     else:
         model = _register(session, base, name, paths, prepared.name, attempt.number)
         before, after, verdict = judge_model(session, prepared.spec.gate, base, model, before)
-    return AttemptResult(
+    result = AttemptResult(
         phase=prepared.name,
         attempt=attempt.number,
         learning_rate=_chosen_rate(train) or attempt.learning_rate,
@@ -237,13 +254,38 @@ def run_attempt(
         after=after,
         verdict=verdict,
     )
+    write_json(paths.result, result)
+    folder.add([paths.result])
+    return result
+
+
+def _origin(session: Session, attempt: AttemptRow, base: ModelRow, prepared: Prepared) -> dict[str, JsonValue]:
+    """What an attempt's results are made from, apart from the adapter's own source."""
+    return {
+        "phase": prepared.name,
+        "attempt": attempt.number,
+        "inputs": prepared.digest,
+        "engine": session.engine.name,
+        "base": base.name,
+        "base_digest": base.digest,
+    }
+
+
+def _digest_of(session: Session, name: str) -> str:
+    """The digest of a fused model as it lies in the project, "" if there is none."""
+    try:
+        return session.engine.describe(session.paths.model(name)).digest
+    except TopcoatError:
+        return ""
 
 
 def _chosen_rate(train: TrainReport | None) -> float | None:
     return next((trial.learning_rate for trial in train.trials if trial.chosen), None) if train else None
 
 
-def _fuse(session: Session, base: ModelRow, paths: AttemptPaths, name: str, prepared: Prepared) -> FuseReport:
+def _fuse(
+    session: Session, base: ModelRow, folder: ResultFolder, paths: AttemptPaths, name: str, prepared: Prepared
+) -> FuseReport:
     ancestry = session.lineage.ancestry(base.name)
     compensated = prepared.spec.fuse.rounding == "compensated"
     earlier = [model.adapter for model in ancestry if model.adapter]
@@ -254,7 +296,7 @@ def _fuse(session: Session, base: ModelRow, paths: AttemptPaths, name: str, prep
         spec=prepared.spec.fuse,
         valid=prepared.valid,
         output=session.paths.model(name),
-        calibration=choose_calibration(paths.calibration, prepared.rows) if compensated else None,
+        calibration=choose_calibration(folder, prepared.rows) if compensated else None,
     )
     shutil.rmtree(job.output, ignore_errors=True)  # left by a killed run without a stored report
     return session.engine.fuse(job, session.sink)

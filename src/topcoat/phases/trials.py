@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import BaseModel
 
 from topcoat.engine.protocol import TrainJob
 from topcoat.errors import NumericalFault
 from topcoat.phases.preparation import Prepared
 from topcoat.progress import Note
 from topcoat.project.session import Session
-from topcoat.store.files import read_record, staged_folder, write_json
+from topcoat.store.files import staged_folder
 from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import TrainReport, Trial
+from topcoat.store.seal import Origin, ResultFolder
 
-__all__ = ["stored", "train_trials"]
-
-R = TypeVar("R", bound=BaseModel)
-
-
-def stored(path: Path, record: type[R], compute: Callable[[], R]) -> R:
-    """The record in `path`. If it doesn't exist yet, compute and store it first."""
-    if path.is_file():
-        return read_record(path, record)
-    result = compute()
-    write_json(path, result)
-    return result
+__all__ = ["train_trials"]
 
 
 def train_trials(
-    session: Session, prepared: Prepared, model: Path, rates: list[float], paths: AttemptPaths
+    session: Session, prepared: Prepared, model: Path, rates: list[float], paths: AttemptPaths, made_from: Origin
 ) -> TrainReport:
     """Leave an adapter in `paths.adapter`: that of the only trial, or of the trial with the lowest validation loss.
 
     All trials share the trunk's activations. A trial whose numbers overflow is dropped. Raises NumericalFault if all
-    are.
+    are. `made_from` is the attempt's origin.
     """
     shutil.rmtree(paths.adapter, ignore_errors=True)  # left by a killed run without a stored report
     runs = list(product(rates, prepared.batches))
@@ -52,10 +38,12 @@ def train_trials(
         own = paths.trial(rate, seed)
         session.sink.emit(Note(f"trial {number + 1} of {len(runs)}: learning rate {rate:g}, seed {seed}"))
         try:
-            report = stored(
+            folder = ResultFolder(own.folder, {**made_from, "learning_rate": rate, "seed": seed}, session.sink)
+            report = folder.stored(
                 own.train_report,
                 TrainReport,
                 partial(_train, session, prepared, model, rate, seed, own),
+                beside=own.adapter,
             )
         except NumericalFault as fault:
             trials.append(Trial(learning_rate=rate, seed=seed, failure=fault.message))

@@ -31,6 +31,11 @@ class AttemptPaths:
         return self.folder / "fuse.json"
 
     @property
+    def result(self) -> Path:
+        """The attempt's result, as the lineage has it."""
+        return self.folder / "result.json"
+
+    @property
     def calibration(self) -> Path:
         """The rows of compensated rounding."""
         return self.folder / "calibration.json"
