@@ -14,12 +14,14 @@ import pytest
 
 from tests.support.mlx.models import MakeModel
 from tests.support.mlx.training import KillAt, Killed
+from tests.support.recorder import Recorder
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.protocol import Engine, FuseJob, GenerateJob, RebuildJob, Row, Sampling, TrainJob
 from topcoat.engine.registry import ENGINES, engine_named
-from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, StorageFault
-from topcoat.progress import Silent
+from topcoat.errors import FuseRefused, InvalidInput, NumericalFault
+from topcoat.progress import Note, Silent
 from topcoat.spec.phase import FuseSpec, TrainSpec
+from topcoat.store.seal import SEAL
 from topcoat.usage.capture.model_server import model_server
 
 SPEC = TrainSpec(
@@ -141,16 +143,40 @@ def test_a_training_goes_on_from_its_checkpoint_not_from_the_beginning(kind: Kin
     assert min(seen) == 4  # the checkpoint after 8 iterations
 
 
-def test_a_damaged_checkpoint_is_a_storage_fault(kind: Kind, tmp_path: Path) -> None:
-    killed = kind.job(tmp_path)
+@pytest.mark.parametrize("harm", ["a flipped bit", "half a file", "a lost seal"])
+def test_a_damaged_checkpoint_is_said_and_not_used(kind: Kind, tmp_path: Path, harm: str) -> None:
+    kind.engine.train(kind.job(tmp_path / "whole"), Silent())
+    killed = kind.job(tmp_path / "killed")
     with pytest.raises(Killed):
         kind.engine.train(killed, KillAt(3))
-    for file in (tmp_path / "checkpoints").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"half")
-    with pytest.raises(StorageFault) as caught:
-        kind.engine.train(killed, Silent())
-    assert caught.value.hint is not None
+    files = [path for path in (tmp_path / "killed" / "checkpoints").rglob("*") if path.is_file()]
+    largest = max((path for path in files if path.name != SEAL), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    if harm == "a lost seal":
+        next(path for path in files if path.name == SEAL).unlink()
+    elif harm == "half a file":
+        largest.write_bytes(content[: len(content) // 2])
+    else:
+        content[-8] ^= 16
+        largest.write_bytes(content)
+    sink = Recorder()
+    kind.engine.train(killed, sink)
+    assert bytes_of(tmp_path / "killed" / "adapter") == bytes_of(tmp_path / "whole" / "adapter")
+    assert "training begins again" in warnings_of(sink)
+
+
+def test_a_checkpoint_of_another_training_is_said_and_not_used(kind: Kind, tmp_path: Path) -> None:
+    kind.engine.train(kind.job(tmp_path / "whole"), Silent())
+    with pytest.raises(Killed):
+        kind.engine.train(replace(kind.job(tmp_path / "mixed"), learning_rate=1.1e-3), KillAt(3))
+    sink = Recorder()
+    kind.engine.train(kind.job(tmp_path / "mixed"), sink)
+    assert bytes_of(tmp_path / "mixed" / "adapter") == bytes_of(tmp_path / "whole" / "adapter")
+    assert "it was made from something else" in warnings_of(sink)
+
+
+def warnings_of(sink: Recorder) -> str:
+    return "\n".join(event.text for event in sink.events if isinstance(event, Note) and event.warning)
 
 
 def test_numbers_that_overflow_are_a_numerical_fault(kind: Kind, tmp_path: Path) -> None:

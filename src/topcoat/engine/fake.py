@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from topcoat.engine.job_digest import train_job_digest
 from topcoat.engine.protocol import (
     CallMarkup,
     FuseJob,
@@ -29,11 +31,12 @@ from topcoat.engine.protocol import (
     Tools,
     TrainJob,
 )
-from topcoat.errors import EngineFault, FuseRefused, InvalidInput, NumericalFault, StorageFault, Where
-from topcoat.progress import Sink, task
+from topcoat.errors import EngineFault, FuseRefused, InvalidInput, NumericalFault, Where
+from topcoat.progress import Note, Sink, task
 from topcoat.spec.phase import Bits
 from topcoat.store.files import staged_folder, write_json, write_text
 from topcoat.store.records import Completion, FuseReport, ModuleFuse, TrainReport, TrainStep, Validation
+from topcoat.store.seal import seal, unusable
 
 __all__ = ["FakeEngine", "FakeTokenizer"]
 
@@ -135,7 +138,8 @@ class FakeEngine:
             raise InvalidInput(f"{len(job.batches)} iterations make no update of {accumulate} accumulated batches")
         if job.learning_rate > OVERFLOWING:
             raise NumericalFault(f"update 1: loss inf at learning rate {job.learning_rate:g}")
-        progress = _Progress.restored(job.folder / "checkpoints")
+        digest = train_job_digest(job, model=self.describe(job.model).digest, by=self.name)
+        progress = _Progress.restored(job.folder / "checkpoints", digest, sink)
         if not progress.validations:
             progress.validate(job)
         with task(sink, "train", total=updates, unit="update", done=progress.update) as running:
@@ -145,7 +149,7 @@ class FakeEngine:
                 if update == updates or update * accumulate % spec.steps_per_eval < accumulate:
                     progress.validate(job)
                 if update == updates or update * accumulate % spec.save_every < accumulate:
-                    progress.save(job.folder / "checkpoints")
+                    progress.save(job.folder / "checkpoints", digest)
                 running.advance(update, f"loss {progress.steps[-1].loss:.3f}")
         seen = {row for batch in job.batches[: progress.update * accumulate] for row in batch}
         learned = [pair for index in sorted(seen) for pair in _pairs(job.rows[index])]
@@ -219,30 +223,30 @@ class _Progress:
     validations: list[Validation] = field(default_factory=list)
 
     @classmethod
-    def restored(cls, checkpoints: Path) -> _Progress:
-        """The newest checkpoint's, or a fresh one. Raises StorageFault if it can't be read."""
-        found = sorted(path for path in checkpoints.glob("*.json") if path.stem.isdigit())
-        if not found:
+    def restored(cls, checkpoints: Path, job: str, sink: Sink) -> _Progress:
+        """The newest checkpoint's of the training `job`, or a fresh one."""
+        found = sorted(path for path in checkpoints.glob("[0-9]*") if path.name.isdigit())
+        wrong = unusable(found[-1], {"job": job}) if found else ""
+        if wrong:
+            sink.emit(Note(f"the checkpoint {found[-1]} is not used: {wrong}; training begins again", warning=True))
+            shutil.rmtree(checkpoints)
+        if not found or wrong:
             return cls()
-        try:
-            state = json.loads(found[-1].read_bytes())
-            return cls(
-                int(found[-1].stem),
-                [TrainStep.model_validate(step) for step in state["steps"]],
-                [Validation.model_validate(validation) for validation in state["validations"]],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StorageFault(
-                f"the checkpoint can't be read: {error}", where=Where(found[-1]), hint=f"rm '{found[-1]}'"
-            ) from error
+        state = json.loads((found[-1] / "state.json").read_bytes())
+        return cls(
+            int(found[-1].name),
+            [TrainStep.model_validate(step) for step in state["steps"]],
+            [Validation.model_validate(validation) for validation in state["validations"]],
+        )
 
-    def save(self, checkpoints: Path) -> None:
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        path = checkpoints / f"{self.update:06}.json"
-        write_json(path, {"steps": _plain(self.steps), "validations": _plain(self.validations)})
-        for older in checkpoints.glob("*.json"):
-            if older != path:
-                older.unlink()
+    def save(self, checkpoints: Path, job: str) -> None:
+        target = checkpoints / f"{self.update:06}"
+        with staged_folder(target) as staged:
+            write_json(staged / "state.json", {"steps": _plain(self.steps), "validations": _plain(self.validations)})
+            seal(staged, {"job": job}, [staged / "state.json"])
+        for older in checkpoints.glob("[0-9]*"):
+            if older != target:
+                shutil.rmtree(older)
 
     def step(self, job: TrainJob, rows: Sequence[int]) -> None:
         self.update += 1

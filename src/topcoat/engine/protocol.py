@@ -234,6 +234,8 @@ class Engine(Protocol):
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
         """Train an adapter into `job.folder / "adapter"`, in mlx-lm's format. Resumes; atomic at every instant.
 
+        A checkpoint that is damaged, or of another job, is not used: a warning says so, and training goes on from an
+        older one or begins again.
         Raises `NumericalFault` when the loss or the gradient is no longer finite.
         """
         ...

@@ -18,7 +18,7 @@ from topcoat.progress import Note, Sink
 from topcoat.store.files import read_record, write_json
 from topcoat.store.records import Record
 
-__all__ = ["SEAL", "Origin", "ResultFolder", "Seal", "damages", "file_digests", "read_seal", "seal"]
+__all__ = ["SEAL", "Origin", "ResultFolder", "Seal", "damages", "file_digests", "read_seal", "seal", "unusable"]
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -70,6 +70,16 @@ def file_digests(folder: Path, paths: Iterable[Path] = ()) -> dict[str, str]:
     """
     found = [file for path in paths or [folder] for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     return {str(file.relative_to(folder)): _digest(file) for file in found if file.is_file()}
+
+
+def unusable(folder: Path, made_from: Origin) -> str:
+    """Why the results in `folder` can't be used as those of `made_from`, in a few words. "" if they can."""
+    sealed = read_seal(folder)
+    if sealed is None:
+        return "it has no seal that can be read"
+    if sealed.made_from != dict(made_from):
+        return "it was made from something else"
+    return "; ".join(damages(folder, sealed))
 
 
 class ResultFolder:

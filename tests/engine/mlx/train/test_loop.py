@@ -13,12 +13,13 @@ from mlx_lm import load as stock_load
 
 from tests.support.mlx.models import MakeModel
 from tests.support.mlx.training import SPEC, KillAt, Killed, job
+from tests.support.recorder import Recorder
 from topcoat.engine.mlx.cpu import experts
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.lora import read_adapter
 from topcoat.engine.mlx.model.scalar import scalar
-from topcoat.errors import InvalidInput, NumericalFault, StorageFault
-from topcoat.progress import Silent
+from topcoat.errors import InvalidInput, NumericalFault
+from topcoat.progress import Note, Silent
 from topcoat.spec.phase import LoraSpec, TrainSpec
 from topcoat.store.records import TrainReport
 
@@ -60,15 +61,22 @@ def figures(report: TrainReport) -> list[float]:
     return [step.loss for step in report.steps] + [validation.loss for validation in report.validations]
 
 
-def test_a_checkpoint_that_can_t_be_read_is_named(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
-    killed = job(make_model(), tmp_path)
+@pytest.mark.parametrize("name", ["adapters.safetensors", "best.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, name: str
+) -> None:
+    engine.train(job(make_model(), tmp_path / "whole"), Silent())
+    killed = job(make_model(), tmp_path / "killed")
     with pytest.raises(Killed):
         engine.train(killed, KillAt(3))
-    (newest,) = (tmp_path / "checkpoints").iterdir()
-    (newest / "optimizer.safetensors").write_bytes(b"half")
-    with pytest.raises(StorageFault, match="checkpoint") as caught:
-        engine.train(killed, Silent())
-    assert caught.value.hint == f"rm -r '{newest}'"
+    (newest,) = (tmp_path / "killed" / "checkpoints").iterdir()
+    content = bytearray((newest / name).read_bytes())
+    content[-10] ^= 1
+    (newest / name).write_bytes(content)
+    sink = Recorder()
+    engine.train(killed, sink)
+    assert any(f"{name} is damaged" in event.text for event in sink.events if isinstance(event, Note))
+    assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
 
 
 def test_accumulated_micro_batches_weigh_every_token_the_same(

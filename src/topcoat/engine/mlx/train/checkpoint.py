@@ -1,6 +1,7 @@
 """Checkpoints of a training: everything that the next update depends on, replaced atomically.
 
-The position in the data and the random state need no file, because both are functions of the update's number.
+The position in the data and the random state need no file, because both are functions of the update's number. A
+checkpoint is sealed: one of another training, or with a damaged file, isn't used.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pydantic import TypeAdapter
 from topcoat.engine.mlx.model.lora import Weights
 from topcoat.engine.mlx.model.shards import save_tensors
 from topcoat.errors import StorageFault, Where
+from topcoat.progress import Note, Sink
 from topcoat.store.files import staged_folder
 from topcoat.store.records import Record, TrainStep, Validation
+from topcoat.store.seal import seal, unusable
 
 __all__ = ["Progress", "restore", "save"]
 
@@ -48,8 +51,11 @@ class _State(Record):
 _STATE = TypeAdapter(_State)
 
 
-def save(folder: Path, progress: Progress, adapter: Weights, optimizer: optimizers.Optimizer) -> None:
-    """Write `folder/UPDATE/`, then delete the older ones. A kill at any instant leaves a complete checkpoint."""
+def save(folder: Path, progress: Progress, adapter: Weights, optimizer: optimizers.Optimizer, *, job: str) -> None:
+    """Write `folder/UPDATE/`, then delete the older ones. A kill at any instant leaves a complete checkpoint.
+
+    `job` is the digest of the training job.
+    """
     state = _State(
         update=progress.update,
         steps=progress.steps,
@@ -64,20 +70,21 @@ def save(folder: Path, progress: Progress, adapter: Weights, optimizer: optimize
         save_tensors(staged / "best.safetensors", progress.best)
         save_tensors(staged / "optimizer.safetensors", dict(tree_flatten(optimizer.state)))
         (staged / "state.json").write_bytes(_STATE.dump_json(state))
+        seal(staged, {"job": job}, sorted(staged.iterdir()))
     for older in _checkpoints(folder):
         if older != target:
             shutil.rmtree(older)
 
 
-def restore(folder: Path, optimizer: optimizers.Optimizer) -> tuple[Progress, Weights] | None:
-    """The newest checkpoint's progress and adapter. Sets the optimizer's state. None if there is no checkpoint.
+def restore(folder: Path, optimizer: optimizers.Optimizer, sink: Sink, *, job: str) -> tuple[Progress, Weights] | None:
+    """The progress and adapter of the newest checkpoint of the training `job`. Sets the optimizer's state.
 
-    Raises StorageFault if it can't be read.
+    None if there is no such checkpoint. One that is damaged, or of another job, is deleted with a warning.
+    Raises StorageFault if a whole one can't be read.
     """
-    found = _checkpoints(folder)
-    if not found:
+    newest = _newest_whole(folder, sink, job)
+    if newest is None:
         return None
-    newest = found[-1]
     try:
         state = _STATE.validate_json((newest / "state.json").read_bytes())
         adapter = _read(newest / "adapters.safetensors")
@@ -97,6 +104,18 @@ def restore(folder: Path, optimizer: optimizers.Optimizer) -> tuple[Progress, We
         stale_validations=state.stale_validations,
     )
     return progress, adapter
+
+
+def _newest_whole(folder: Path, sink: Sink, job: str) -> Path | None:
+    for checkpoint in reversed(_checkpoints(folder)):
+        wrong = unusable(checkpoint, {"job": job})
+        if not wrong:
+            return checkpoint
+        sink.emit(Note(f"the checkpoint {checkpoint} is not used: {wrong}", warning=True))
+        shutil.rmtree(checkpoint)
+        if not _checkpoints(folder):
+            sink.emit(Note("no other checkpoint is left: training begins again", warning=True))
+    return None
 
 
 def _checkpoints(folder: Path) -> list[Path]:

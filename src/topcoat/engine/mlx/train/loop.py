@@ -15,8 +15,9 @@ import mlx.nn as nn
 import mlx.optimizers as optimizers
 from mlx.utils import tree_flatten, tree_map
 
+from topcoat.engine.job_digest import train_job_digest
 from topcoat.engine.mlx.compute import Compute
-from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.model.folder import describe, load
 from topcoat.engine.mlx.model.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.shards import save_tensors
@@ -62,7 +63,8 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
     optimizer = _optimizer(spec, job.learning_rate)
     optimizer.init(model.trainable_parameters())
     checkpoints = job.folder / "checkpoints"
-    if restored := checkpoint.restore(checkpoints, optimizer):
+    digest = train_job_digest(job, model=describe(job.model).digest, by=by)
+    if restored := checkpoint.restore(checkpoints, optimizer, sink, job=digest):
         progress, adapter = restored
         set_adapter(model, adapter)
     else:
@@ -81,7 +83,7 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
             if step.update == updates or _passes(step, accumulate, spec.steps_per_eval):
                 _validate(model, forward, job, progress)
             if step.update == updates or _passes(step, accumulate, spec.save_every):
-                checkpoint.save(checkpoints, progress, adapter_weights(model), optimizer)
+                checkpoint.save(checkpoints, progress, adapter_weights(model), optimizer, job=digest)
             running.advance(step.update, _figures(progress))
         running.result = _figures(progress)
 
