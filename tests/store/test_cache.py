@@ -39,6 +39,29 @@ def test_a_damaged_file_is_never_used(tmp_path: Path, damage: str) -> None:
     assert not path.exists()
 
 
+def test_files_that_were_swapped_are_noticed(tmp_path: Path) -> None:
+    written = ArrayCache(tmp_path)
+    written.put("one", np.arange(6, dtype=np.float32))
+    written.put("two", np.arange(6, 12, dtype=np.float32))
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    cache = ArrayCache(tmp_path)
+    assert (cache.get("one"), cache.get("two"), cache.refused) == (None, None, 2)
+
+
+@pytest.mark.parametrize("other", [b'"U16"', b"[3,2]"], ids=["type", "shape"])
+def test_another_type_or_shape_of_the_same_bytes_is_noticed(tmp_path: Path, other: bytes) -> None:
+    ArrayCache(tmp_path).put("key", np.arange(6, dtype=np.float16).reshape(2, 3))
+    path = tmp_path / "key.safetensors"
+    content = path.read_bytes()
+    changed = content.replace(b'"F16"' if other == b'"U16"' else b"[2,3]", other)
+    assert changed != content
+    path.write_bytes(changed)
+    assert ArrayCache(tmp_path).get("key") is None
+
+
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     array = np.zeros(1000, np.float32)
     for number, key in enumerate("abcd"):

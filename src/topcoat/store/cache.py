@@ -23,18 +23,21 @@ __all__ = ["ArrayCache"]
 BOUND = 16 << 30
 """Bytes that a cache may hold after `trim`, unless the current process itself needs more."""
 
+_CHECKSUM = "sha256 of key and states"
 _TYPES: dict[str, type[np.generic]] = {"F32": np.float32, "U16": np.uint16, "F16": np.float16}
 
 
 class ArrayCache:
-    """Arrays by key, one safetensors file each, whose metadata holds the sha256 of its data.
+    """Arrays by key, one safetensors file each, whose metadata holds the sha256 of its key, type, shape and data.
 
-    A file's time of last modification is the time of its last use.
+    A file's time of last modification is the time of its last use. `refused` counts the files that were deleted because
+    they were damaged, lay under another's key, or were of an earlier version.
     """
 
     def __init__(self, folder: Path, bound: int = BOUND) -> None:
         self._folder = folder
         self._bound = bound
+        self.refused = 0
         self._open: dict[str, NDArray[np.generic]] = {}
 
     def get(self, key: str) -> NDArray[np.generic] | None:
@@ -43,10 +46,11 @@ class ArrayCache:
             path = self._path(key)
             try:
                 array, expected = _map(path)
-                if _digest(array) != expected:
+                if _digest(key, array) != expected:
                     raise ValueError("checksum")
                 os.utime(path)
             except (StorageFault, OSError, ValueError, KeyError, TypeError):
+                self.refused += path.exists()
                 path.unlink(missing_ok=True)
                 return None
             self._open[key] = array
@@ -59,7 +63,7 @@ class ArrayCache:
         part = path.with_suffix(".part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(save({"states": array}, {"sha256": _digest(array)}))
+            part.write_bytes(save({"states": array}, {_CHECKSUM: _digest(key, array)}))
             part.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -100,8 +104,10 @@ def _stat(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _digest(array: NDArray[np.generic]) -> str:
-    return hashlib.sha256(array.view(np.uint8).data if array.size else b"").hexdigest()
+def _digest(key: str, array: NDArray[np.generic]) -> str:
+    total = hashlib.sha256(f"{key} {array.dtype} {array.shape}\n".encode())
+    total.update(array.view(np.uint8).data if array.size else b"")
+    return total.hexdigest()
 
 
 def _map(path: Path) -> tuple[NDArray[np.generic], str]:
@@ -111,4 +117,4 @@ def _map(path: Path) -> tuple[NDArray[np.generic], str]:
     mapped: NDArray[np.generic] = np.memmap(
         path, dtype=_TYPES[states["dtype"]], mode="r", offset=header.start, shape=tuple(states["shape"])
     )
-    return mapped, str((header.metadata or {})["sha256"])
+    return mapped, str((header.metadata or {})[_CHECKSUM])

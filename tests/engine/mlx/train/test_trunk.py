@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import mlx.core as mx
@@ -61,6 +62,35 @@ def test_stored_states_are_not_computed_again(make_model: MakeModel, tmp_path: P
     next(tmp_path.glob(f"{again.key(data[0])}*")).write_bytes(b"broken")
     trunk_of(folder, tmp_path, data).compute(data, sink)
     assert any(isinstance(event, Started) for event in sink.events)
+
+
+def test_states_that_were_swapped_are_computed_again_and_said(make_model: MakeModel, tmp_path: Path) -> None:
+    folder, data = make_model(), rows(2)
+    first = trunk_of(folder, tmp_path, data)
+    first.compute(data, Silent())
+    states = [np.array(first.states(row)) for row in data]
+    one, two = (next(tmp_path.glob(f"{first.key(row)}*")) for row in data)
+    contents = one.read_bytes(), two.read_bytes()
+    one.write_bytes(contents[1])
+    two.write_bytes(contents[0])
+    sink = Recorder()
+    again = trunk_of(folder, tmp_path, data)
+    again.compute(data, sink)
+    assert "2 files of the trunk's cache were damaged" in str(sink.events[0])
+    for row, expected in zip(data, states, strict=True):
+        assert np.array_equal(np.array(again.states(row)), expected)
+
+
+def test_a_cache_that_is_deleted_meanwhile_is_computed_again(make_model: MakeModel, tmp_path: Path) -> None:
+    folder, data = make_model(), with_prefix(50)
+    kept = trunk_of(folder, tmp_path / "kept", data)
+    kept.compute(data, Silent())
+    lost = trunk_of(folder, tmp_path / "lost", data)
+    lost.compute(data, Silent())
+    shutil.rmtree(tmp_path / "lost")
+    assert np.array_equal(np.array(lost.prefix_states()), np.array(kept.prefix_states()))
+    for row in data:
+        assert np.array_equal(np.array(lost.states(row)), np.array(kept.states(row)))
 
 
 def test_models_that_share_a_trunk_share_its_states(make_model: MakeModel, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from topcoat.engine.mlx.model.shards import Shard
 from topcoat.engine.mlx.train.loss import padded
 from topcoat.engine.mlx.train.prefix import AfterPrefix, PrefixKeys
 from topcoat.engine.protocol import Row
-from topcoat.progress import Sink, task
+from topcoat.errors import StorageFault
+from topcoat.progress import Note, Sink, task
 from topcoat.quantity import counted
 from topcoat.store.cache import ArrayCache
 
@@ -70,8 +71,14 @@ class Trunk:
 
     def compute(self, rows: Sequence[Row], sink: Sink) -> None:
         """Compute and store the missing states of rows and of the prefix."""
+        refused = self._cache.refused
         missing = list({key: row for row in rows if self._cache.get(key := self.key(row)) is None}.values())
-        if not missing and (not self.prefix or self._cache.get(self._prefix_key) is not None):
+        whole = not missing and (not self.prefix or self._cache.get(self._prefix_key) is not None)
+        if self._cache.refused > refused:
+            files = counted(self._cache.refused - refused, "file")
+            said = f"{files} of the trunk's cache were damaged or of an earlier version: they are computed again"
+            sink.emit(Note(said, warning=True))
+        if whole:
             return
         started = time.perf_counter()
         groups = _groups(missing, TOGETHER // (4 * int(read_config(self._folder)["hidden_size"])))
@@ -83,12 +90,15 @@ class Trunk:
         self.seconds += time.perf_counter() - started
 
     def states(self, row: Row) -> mx.array:
-        """The states (own tokens, width) of a row that enter the top, without the prefix. Call `compute` first."""
-        return self._stored(self.key(row))
+        """The states (own tokens, width) of a row that enter the top, without the prefix.
+
+        They are read; those that `compute` didn't store, or that are gone since, are computed first.
+        """
+        return self._stored(self.key(row), [self._own(row)])
 
     def prefix_states(self) -> mx.array:
         """The states (1, prefix, width) of the prefix that enter the top."""
-        return self._stored(self._prefix_key)[None]
+        return self._stored(self._prefix_key, [])[None]
 
     def key(self, row: Row) -> str:
         """The cache key of a row's states: a digest of everything that decides them."""
@@ -105,10 +115,15 @@ class Trunk:
     def _key_of(self, tokens: Tokens) -> str:
         return hashlib.sha256(self._key + np.ascontiguousarray(tokens, np.int32).tobytes()).hexdigest()
 
-    def _stored(self, key: str) -> mx.array:
+    def _stored(self, key: str, rows: Sequence[Tokens]) -> mx.array:
+        """The array under `key`. If it is absent, a pass over `rows` stores it first."""
         found = self._cache.get(key)
         if found is None:
-            raise KeyError(f"no states for {key}")
+            for _ in self._pass(rows):
+                pass
+            found = self._cache.get(key)
+        if found is None:
+            raise StorageFault(f"the cache loses what is written to it: no states for {key}")
         array = mx.array(found)
         return array.view(mx.bfloat16) if array.dtype == mx.uint16 else array
 
