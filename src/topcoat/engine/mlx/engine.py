@@ -10,7 +10,8 @@ from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
 from topcoat.engine.mlx.fuse.fuse import fuse, rebuild
 from topcoat.engine.mlx.generate.generate import generate
 from topcoat.engine.mlx.model.adapter_formats import adopt
-from topcoat.engine.mlx.model.folder import describe, load, locate, read_config
+from topcoat.engine.mlx.model.config import read_config
+from topcoat.engine.mlx.model.folder import describe, load, locate
 from topcoat.engine.mlx.model.memory import memory_limit, wired
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.mlx.train.loop import train

@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx_lm.utils import load_adapters, load_model
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from tests.support.mlx.adapters import make_adapter, peft_adapter
 from tests.support.mlx.models import MakeModel
@@ -53,8 +53,20 @@ def test_an_adapter_of_mlx_lm_stays_what_it_is(engine: MlxEngine, make_model: Ma
         ({"use_dora": True}, "DoRA"),
         ({"bias": "all"}, "biases"),
         ({"modules_to_save": ["lm_head"]}, "beside the adapter"),
-        ({"r": 8}, "belongs to another model"),
+        ({"r": 8}, "the rank is said to be 8"),
         ({"r": None}, "lacks r"),
+        ({"r": "4"}, "lacks r"),
+        ({"r": True}, "lacks r"),
+        ({"r": 10**12}, "the rank is said to be 1000000000000"),
+        ({"lora_alpha": "8"}, "lacks r or lora_alpha"),
+        ({"lora_alpha": float("nan")}, "lacks r or lora_alpha"),
+        ({"lora_alpha": [8]}, "lacks r or lora_alpha"),
+        ({"lora_alpha": 10**400}, "lacks r or lora_alpha"),
+        ({"init_lora_weights": "pissa"}, "the base was changed"),
+        ({"init_lora_weights": "pissa_niter_16"}, "the base was changed"),
+        ({"init_lora_weights": "olora"}, "the base was changed"),
+        ({"init_lora_weights": "loftq"}, "the base was changed"),
+        ({"alora_invocation_tokens": [1, 2]}, "after certain tokens"),
     ],
 )
 def test_what_can_t_be_adopted_is_said(
@@ -74,4 +86,68 @@ def test_a_folder_that_is_no_adapter_is_said(engine: MlxEngine, make_model: Make
     source, _ = peft_adapter(tmp_path / "peft")
     (source / "adapter_model.safetensors").write_bytes(b"nothing")
     with pytest.raises(InvalidInput, match="can't be read"):
+        engine.adopt(make_model(), source, tmp_path / "adopted")
+
+
+def test_a_peft_adapter_of_a_deeper_model_is_refused(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    source, _ = peft_adapter(tmp_path / "peft", layers=(1, 9))
+    with pytest.raises(InvalidInput, match="adapts layer 9, but the model has layers 0 to 3"):
+        engine.adopt(make_model(), source, tmp_path / "adopted")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("lora_parameters.scale", "2.0"),
+        ("lora_parameters.scale", float("inf")),
+        ("lora_parameters.scale", None),
+        ("lora_parameters.rank", "4"),
+        ("lora_parameters.rank", 10**12),
+        ("lora_parameters.rank", -4),
+        ("lora_parameters.rank", [4]),
+        ("lora_parameters.dropout", "none"),
+        ("lora_parameters.keys", "self_attn.q_proj"),
+        ("lora_parameters.keys", [3]),
+        ("lora_parameters", [4, 1.0]),
+        ("num_layers", "2"),
+        ("num_layers", 0),
+        ("num_layers", 5),
+        ("num_layers", 10**12),
+    ],
+)
+def test_an_adapter_with_absurd_values_is_refused(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, key: str, value: object
+) -> None:
+    source = make_adapter(make_model(), tmp_path / "mlx", size=0.1)
+    path = source / "adapter_config.json"
+    config = json.loads(path.read_text())
+    *outer, last = key.split(".")
+    (config[outer[0]] if outer else config)[last] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(InvalidInput) as refused:
+        engine.adopt(make_model(), source, tmp_path / "adopted")
+    said = refused.value.mistakes[0]
+    assert said.where is not None
+    assert str(said.where).startswith(str(source))
+    assert last in said.message
+
+
+def test_an_adapter_without_a_dropout_gets_the_one_that_mlx_lm_needs(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    source = make_adapter(make_model(), tmp_path / "mlx", size=0.1)
+    config = json.loads((source / "adapter_config.json").read_text())
+    del config["lora_parameters"]["dropout"]
+    (source / "adapter_config.json").write_text(json.dumps(config))
+    engine.adopt(make_model(), source, tmp_path / "adopted")
+    load_adapters(load_model(make_model())[0], str(tmp_path / "adopted"))
+
+
+def test_an_adapter_with_infinite_numbers_is_refused(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    source = make_adapter(make_model(), tmp_path / "mlx", size=0.1)
+    tensors = dict(load_file(source / "adapters.safetensors"))
+    name = next(iter(tensors))
+    tensors[name] = np.full_like(tensors[name], np.nan)
+    save_file(tensors, source / "adapters.safetensors")
+    with pytest.raises(InvalidInput, match="not finite"):
         engine.adopt(make_model(), source, tmp_path / "adopted")

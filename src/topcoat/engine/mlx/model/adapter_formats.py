@@ -16,7 +16,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from topcoat.engine.mlx.model.lora import Weights, load_adapter, read_adapter
+from topcoat.engine.mlx.model.lora import Weights, load_adapter, read_adapter, require_rank
 from topcoat.engine.mlx.model.shards import save_tensors
 from topcoat.errors import InvalidInput, Where
 from topcoat.store.files import staged_folder, write_json
@@ -30,7 +30,13 @@ _UNSUPPORTED = {
     "modules_to_save": "whole modules were trained beside the adapter",
     "rank_pattern": "its modules have different ranks",
     "alpha_pattern": "its modules have different scales",
+    "alora_invocation_tokens": "it only works after certain tokens",
+    "layer_replication": "it was trained on a model with repeated layers",
+    "trainable_token_indices": "embeddings of single tokens were trained beside the adapter",
+    "use_qalora": "its inputs are pooled in groups",
 }
+_RESIDUAL = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Ways of PEFT's `init_lora_weights` that subtract the first adapter from the base: the result fits that base alone."""
 
 
 def adopt(model: nn.Module, source: Path, target: Path) -> None:
@@ -47,7 +53,10 @@ def adopt(model: nn.Module, source: Path, target: Path) -> None:
             parameters, weights = _from_mlx_lm(source, len(model.layers))
         write_json(staged / "adapter_config.json", parameters)
         save_tensors(staged / "adapters.safetensors", weights, {"format": "mlx"})
-        load_adapter(model, staged)
+        try:
+            load_adapter(model, staged)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, where=Where(source)) from error
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -68,14 +77,15 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _from_mlx_lm(source: Path, layers: int) -> tuple[dict[str, Any], Weights]:
     config, weights = read_adapter(source)
-    if config.get("num_layers") == -1:
+    if config["num_layers"] == -1:
         config = {**config, "num_layers": layers}
+    config["lora_parameters"].setdefault("dropout", 0.0)  # mlx-lm doesn't load an adapter without it
     kept = ("fine_tune_type", "num_layers", "lora_parameters")
     return {key: config[key] for key in kept if key in config}, weights
 
 
-def _from_peft(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[str, Any], Weights]:
-    where = Where(source / "adapter_config.json")
+def _scale_of(config: dict[str, Any], where: Where) -> float:
+    """What a PEFT adapter's product is multiplied with. Raises InvalidInput if it is more than a LoRA, or another."""
     if config["peft_type"] != "LORA":
         raise InvalidInput(f"a PEFT adapter of type {config['peft_type']} can't be fused; LORA can", where=where)
     for key, why in _UNSUPPORTED.items():
@@ -83,16 +93,31 @@ def _from_peft(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[
             raise InvalidInput(f"{key}: {why}", where=where, hint=f"train it without {key}")
     if config.get("bias", "none") != "none":
         raise InvalidInput("biases were trained beside the adapter", where=where, hint='bias="none"')
+    way = config.get("init_lora_weights")
+    if isinstance(way, str) and way.lower().startswith(_RESIDUAL):
+        raise InvalidInput(
+            f"init_lora_weights = {way}: the base was changed when the training began, and this project's base is not",
+            where=where,
+            hint=f"save_pretrained(FOLDER, path_initial_model_for_weight_conversion=...) makes a plain LoRA of {way}",
+        )
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not abs(alpha) <= 1e6:
         raise InvalidInput("the configuration lacks r or lora_alpha", where=where)
-    pairs = _pairs(source / "adapter_model.safetensors")
+    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _from_peft(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[str, Any], Weights]:
+    where = Where(source / "adapter_config.json")
+    scale, rank = _scale_of(config, where), config["r"]
+    pairs = _pairs(source / "adapter_model.safetensors", rank)
     places = {module: _LAYER.fullmatch(module) for module in pairs}
     outside = [module for module, place in places.items() if place is None]
     if outside:
         raise InvalidInput(f"{outside[0]} lies outside the layers; only their modules can be adopted", where=where)
     found = [place for place in places.values() if place is not None]
-    first = min(int(place["index"]) for place in found)
+    first, last = (choose(int(place["index"]) for place in found) for choose in (min, max))
+    if last >= layers:
+        raise InvalidInput(f"it adapts layer {last}, but the model has layers 0 to {layers - 1}", where=where)
     keys = sorted({place["key"] for place in found})
     weights: Weights = {}
     for key in keys:
@@ -100,15 +125,16 @@ def _from_peft(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[
             a, b = pairs.get(f"{found[0]['before']}.{index}.{key}") or _nothing(pairs, key)
             weights[f"{found[0]['before']}.{index}.{key}.lora_a"] = a.T
             weights[f"{found[0]['before']}.{index}.{key}.lora_b"] = b.T
-    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     parameters = {"rank": rank, "scale": scale, "dropout": 0.0, "keys": keys}
     return {"fine_tune_type": "lora", "num_layers": layers - first, "lora_parameters": parameters}, weights
 
 
-def _pairs(path: Path) -> dict[str, tuple[mx.array, mx.array]]:
+def _pairs(path: Path, rank: int) -> dict[str, tuple[mx.array, mx.array]]:
     """The matrices A (rank, in) and B (out, rank) of each module, float32."""
     halves: dict[str, dict[str, mx.array]] = {}
-    for name, value in _tensors(path).items():
+    tensors = _tensors(path)
+    require_rank(tensors, rank, path)
+    for name, value in tensors.items():
         match = _PEFT.fullmatch(name)
         if match is None:
             raise InvalidInput(f"{name} is no LoRA matrix of a linear layer", where=Where(path))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -23,15 +21,14 @@ from mlx_lm.utils import load_model
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.blas import set_threads
 from topcoat.engine.mlx.cpu.quicken import on_cpu
+from topcoat.engine.mlx.model.config import Config, quantization_of, read_config, size_of
 from topcoat.engine.mlx.model.memory import hold, memory_limit
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.protocol import ModelInfo
 from topcoat.errors import EngineFault, InvalidInput, StorageFault, Where
 from topcoat.store.tensor_file import read_header
 
-__all__ = ["THREADED_WIDTH", "Loaded", "dequantize", "describe", "load", "locate", "read_config", "set_threads_for"]
-
-Config = dict[str, Any]
+__all__ = ["THREADED_WIDTH", "Loaded", "dequantize", "describe", "load", "locate", "set_threads_for"]
 
 Quantized = (nn.QuantizedLinear, nn.QuantizedEmbedding, QuantizedSwitchLinear)
 
@@ -67,25 +64,6 @@ def locate(model: Path | str) -> Path:
         ) from error
 
 
-def read_config(folder: Path) -> Config:
-    """The model's `config.json`. Raises InvalidInput if the folder isn't an MLX model."""
-    path = folder / "config.json"
-    if not folder.is_dir():
-        raise InvalidInput(f"no such model: {folder}", hint="topcoat status lists the models of this project")
-    if not path.is_file():
-        raise InvalidInput(
-            f"{folder} is not a model: it has no config.json",
-            hint="python -m mlx_lm convert --hf-path MODEL --mlx-path FOLDER -q",
-        )
-    try:
-        config = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"config.json is not JSON: {error}", where=Where(path)) from error
-    if not isinstance(config, dict) or "model_type" not in config:
-        raise InvalidInput("config.json names no model_type", where=Where(path))
-    return config
-
-
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that mlx-lm loads, sorted. Raises InvalidInput if there are none."""
     files = sorted(folder.glob("model*.safetensors"))
@@ -97,12 +75,11 @@ def weight_files(folder: Path) -> list[Path]:
 def describe(folder: Path) -> ModelInfo:
     """The model's shape, and a digest of every file that decides what it computes."""
     config = read_config(folder)
-    quantization = config.get("quantization") or {}
     return ModelInfo(
         architecture=str(config["model_type"]),
-        num_layers=_size(config, "num_hidden_layers", folder),
-        hidden_size=_size(config, "hidden_size", folder),
-        bits=quantization.get("bits"),
+        num_layers=size_of(config, "num_hidden_layers", folder),
+        hidden_size=size_of(config, "hidden_size", folder),
+        bits=quantization_of(config).get("bits"),
         digest=_digest(folder),
         size=sum(path.stat().st_size for path in weight_files(folder)),
         mlp=_MLP if _has(folder, _MLP) else (),
@@ -116,14 +93,6 @@ def _has(folder: Path, modules: Sequence[str]) -> bool:
         names = {name for path in weight_files(folder) for name in read_header(path).tensors}
     experts = any("expert" in name or "switch_mlp" in name for name in names)
     return not experts and all(any(name.endswith(f".{module}.weight") for name in names) for module in modules)
-
-
-def _size(config: Config, key: str, folder: Path) -> int:
-    """A dimension of the model. Models of text and images have it under text_config."""
-    value = (config.get("text_config") or config).get(key)
-    if not isinstance(value, int):
-        raise InvalidInput(f"config.json has no {key}", where=Where(folder / "config.json"))
-    return value
 
 
 def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) -> Loaded:
@@ -143,7 +112,7 @@ def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) 
     except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
         raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
     if on_cpu():
-        set_threads_for(_size(config, "hidden_size", folder))
+        set_threads_for(size_of(config, "hidden_size", folder))
     if compute is Compute.DEQUANTIZED:
         dequantize(model, held=held)
     if not lazy:

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from topcoat.errors import EngineFault, InvalidInput, Where
+from topcoat.errors import EngineFault, InvalidInput, Mistake, Where
 from topcoat.spec.phase import TrainSpec
 
-__all__ = ["adapter_config", "adapter_weights", "attach", "load_adapter", "read_adapter", "set_adapter"]
+__all__ = ["adapter_config", "adapter_weights", "attach", "load_adapter", "read_adapter", "require_rank", "set_adapter"]
 
 Weights = dict[str, mx.array]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Parameters(_Part):
+    rank: Annotated[int, Field(ge=1)]
+    scale: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    keys: list[str] | None = None
+
+
+class _AdapterConfig(_Part):
+    """The keys of `adapter_config.json` that decide what an adapter computes. `num_layers` is -1 for all."""
+
+    num_layers: Annotated[int, Field(ge=-1)]
+    lora_parameters: _Parameters
 
 
 def attach(model: nn.Module, spec: TrainSpec) -> None:
@@ -45,9 +64,16 @@ def adapter_config(spec: TrainSpec, layers: int) -> dict[str, Any]:
     }
 
 
+def require_layers(model: nn.Module, count: int, where: Path) -> None:
+    """Raise InvalidInput if the model has fewer than `count` layers."""
+    layers = len(model.layers)
+    if not 0 < count <= layers:
+        raise InvalidInput(f"num_layers = {count}, but the model has {layers} layers", where=Where(where))
+
+
 def _wrap(model: nn.Module, config: dict[str, Any]) -> None:
     try:
-        linear_to_lora_layers(model, config["num_layers"], config["lora_parameters"])
+        linear_to_lora_layers(model, config["num_layers"], {"dropout": 0.0, **config["lora_parameters"]})
     except (ValueError, KeyError, TypeError) as error:
         raise EngineFault(f"mlx-lm can't put LoRA on this model: {error}") from error
 
@@ -75,15 +101,40 @@ def read_adapter(folder: Path) -> tuple[dict[str, Any], Weights]:
         raise InvalidInput(f"the adapter can't be read: {error}", where=Where(folder)) from error
     if not isinstance(config, dict) or config.get("fine_tune_type", "lora") != "lora":
         raise InvalidInput("only LoRA adapters can be fused", where=Where(config_path))
-    if not {"num_layers", "lora_parameters"} <= config.keys() or "scale" not in config["lora_parameters"]:
-        raise InvalidInput("adapter_config.json lacks num_layers or lora_parameters.scale", where=Where(config_path))
+    try:
+        parameters = _AdapterConfig.model_validate(config).lora_parameters
+    except ValidationError as error:
+        mistakes = [
+            Mistake(f"{'.'.join(map(str, found['loc']))}: {found['msg']}", Where(config_path))
+            for found in error.errors()
+        ]
+        raise InvalidInput.collect(str(config_path), mistakes) from error
     assert isinstance(weights, dict)
+    require_rank(weights, parameters.rank, config_path)
+    require_finite(weights, weights_path)
     return config, weights
+
+
+def require_rank(weights: Weights, rank: int, where: Path) -> None:
+    """Raise InvalidInput unless every matrix of an adapter has a dimension `rank`, and there is one."""
+    if not weights:
+        raise InvalidInput("the adapter has no matrices", where=Where(where))
+    for name, value in weights.items():
+        if rank not in value.shape:
+            raise InvalidInput(f"the rank is said to be {rank}, but {name} is {list(value.shape)}", where=Where(where))
+
+
+def require_finite(weights: Weights, where: Path) -> None:
+    """Raise InvalidInput if a number of an adapter is infinite or not a number."""
+    for name, value in weights.items():
+        if not mx.isfinite(value).all().item():
+            raise InvalidInput(f"{name} holds numbers that are not finite", where=Where(where))
 
 
 def load_adapter(model: nn.Module, folder: Path) -> None:
     """Attach a stored adapter to the model. Raises InvalidInput if it was trained on another model."""
     config, weights = read_adapter(folder)
+    require_layers(model, config["num_layers"], folder / "adapter_config.json")
     model.freeze()
     _wrap(model, config)
     expected = adapter_weights(model)

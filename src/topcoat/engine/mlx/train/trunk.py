@@ -22,7 +22,8 @@ from mlx_lm.models.base import create_attention_mask
 from numpy.typing import NDArray
 
 from topcoat.engine.mlx.compute import Compute
-from topcoat.engine.mlx.model.folder import load, read_config, weight_files
+from topcoat.engine.mlx.model.config import read_config, size_of
+from topcoat.engine.mlx.model.folder import load, weight_files
 from topcoat.engine.mlx.model.shards import Shard
 from topcoat.engine.mlx.train.loss import padded
 from topcoat.engine.mlx.train.prefix import AfterPrefix, PrefixKeys
@@ -81,7 +82,8 @@ class Trunk:
         if whole:
             return
         started = time.perf_counter()
-        groups = _groups(missing, TOGETHER // (4 * int(read_config(self._folder)["hidden_size"])))
+        width = size_of(read_config(self._folder), "hidden_size", self._folder)
+        groups = _groups(missing, TOGETHER // (4 * width))
         with task(sink, "trunk", total=len(groups) * self.split, unit="layer") as running:
             for number, group in enumerate(groups):
                 for layers in self._pass([self._own(row) for row in group]):

@@ -1,0 +1,111 @@
+"""A model's `config.json`, with the values checked that topcoat itself reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from topcoat.errors import InvalidInput, Mistake, Where
+
+__all__ = ["Config", "quantization_of", "read_config", "size_of"]
+
+Config = dict[str, Any]
+
+Layers = Annotated[int, Field(ge=1, le=10_000)]
+Width = Annotated[int, Field(ge=1, le=1 << 20)]
+Token = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Packing(_Part):
+    """How a module is quantized. mlx-lm's mixed recipes write null for a default."""
+
+    bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    group_size: Annotated[int, Field(ge=1, le=1 << 16)] | None = None
+    mode: str | None = None
+
+
+class _Quantization(_Packing):
+    """The packing of the model, and that of single modules by name; a switch instead of one leaves a module plain."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    __pydantic_extra__: dict[str, _Packing | bool | int | str | list[Any] | None] = Field(init=False)
+
+
+class _Sizes(_Part):
+    num_hidden_layers: Layers | None = None
+    hidden_size: Width | None = None
+
+
+class _Config(_Sizes):
+    """The keys of `config.json` that topcoat reads. mlx-lm checks the others when it loads the model."""
+
+    model_type: Annotated[str, Field(min_length=1)]
+    text_config: _Sizes | None = None
+    quantization: _Quantization | None = None
+    quantization_config: dict[str, Any] | None = None
+    eos_token_id: Token | list[Token] | None = None
+
+
+def read_config(folder: Path) -> Config:
+    """The model's `config.json`, as it is. Raises InvalidInput if the folder isn't a model, or with every value that
+    no model has.
+    """
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise InvalidInput(f"no such model: {folder}", hint="topcoat status lists the models of this project")
+    if not path.is_file():
+        raise InvalidInput(
+            f"{folder} is not a model: it has no config.json",
+            hint="python -m mlx_lm convert --hf-path MODEL --mlx-path FOLDER -q",
+        )
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"config.json is not JSON: {error}", where=Where(path)) from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise InvalidInput("config.json names no model_type", where=Where(path))
+    try:
+        _Config.model_validate(config)
+    except ValidationError as error:
+        raise InvalidInput.collect(str(path), _mistakes(error, config, Where(path))) from error
+    return config
+
+
+def _mistakes(error: ValidationError, config: Config, where: Where) -> list[Mistake]:
+    """One mistake for each wrong value, though a value that may have several types fails each of them."""
+    wrong: dict[str, Any] = {}
+    for found in error.errors():
+        value: Any = config
+        names = []
+        for part in found["loc"]:
+            if isinstance(value, dict) and part in value:
+                names.append(str(part))
+                value = value[part]
+        wrong[".".join(names)] = value
+    inner = [name for name in wrong if not any(other.startswith(f"{name}.") for other in wrong)]
+    return [Mistake(f"{name} is {_shown(wrong[name])}, which no model has", where) for name in inner]
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def size_of(config: Config, key: str, folder: Path) -> int:
+    """A dimension of the model. Models of text and images have it under text_config. Raises InvalidInput without it."""
+    value = (config.get("text_config") or config).get(key)
+    if not isinstance(value, int):
+        raise InvalidInput(f"config.json has no {key}", where=Where(folder / "config.json"))
+    return value
+
+
+def quantization_of(config: Config) -> Config:
+    """The quantization that mlx-lm wrote; empty for a model that it didn't quantize."""
+    return config.get("quantization") or {}
