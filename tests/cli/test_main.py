@@ -282,10 +282,32 @@ def test_init_needs_a_model(tmp_path: Path, base: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (None, "is not a model: it has no config.json"),
+        ({"model_type": "qwen3", "quantization": "4bit"}, 'quantization is "4bit", which no model has'),
+        ({"model_type": "qwen3", "num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000"),
+        ({"model_type": "qwen3", "hidden_size": 64}, "mlx-lm can't load"),
+    ],
+)
+def test_init_says_what_is_wrong_with_a_model(tmp_path: Path, config: dict[str, object] | None, said: str) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    if config is not None:
+        (base / "config.json").write_text(json.dumps(config))
+    done = topcoat("init", "agent", "--base", "base", cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "agent").exists()
+
+
 @pytest.mark.slow
 def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     FakeEngine.create(tmp_path / "models" / "base", [("Open the licence text, please.", "I can't.")])
-    done = topcoat("init", "agent", "--base", "models/base", cwd=tmp_path)
+    done = fake(tmp_path, "init", "agent", "--base", "models/base")
     assert done.returncode == 0, done.stderr
     project = tmp_path / "agent"
     assert fake(project, "check", "phase1").returncode == 0

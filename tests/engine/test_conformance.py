@@ -85,9 +85,19 @@ def test_every_engine_is_registered_and_has_a_name_of_its_own(kind: Kind) -> Non
         engine_named("torch")
 
 
+def test_too_many_layers_are_known_before_training(kind: Kind) -> None:
+    layers = kind.engine.describe(kind.model).num_layers
+    for fitting in (-1, 1, layers):
+        kind.engine.require_trainable(kind.model, SPEC.model_copy(update={"num_layers": fitting}), FuseSpec())
+    with pytest.raises(InvalidInput, match=f"num_layers = {layers + 1}, but the model has {layers} layers") as refused:
+        kind.engine.require_trainable(kind.model, SPEC.model_copy(update={"num_layers": layers + 1}), FuseSpec())
+    assert refused.value.hint is not None
+    assert "num_layers = -1" in refused.value.hint
+
+
 def test_a_model_is_described_without_being_loaded(kind: Kind) -> None:
     info = kind.engine.describe(kind.model)
-    assert info.num_layers == 4
+    assert info.num_layers == (8 if kind.name == "fake" else 4)
     assert info.size > 0
     assert info == kind.engine.describe(kind.model)
     with pytest.raises(InvalidInput):

@@ -14,6 +14,7 @@ from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.errors import InvalidInput
 from topcoat.phases.preparation import prepare
+from topcoat.phases.run import run_phase
 from topcoat.progress import Silent
 from topcoat.project.session import open_session
 from topcoat.store.records import CheckReport
@@ -93,3 +94,14 @@ def test_replay_keeps_its_share_of_the_loss_whatever_new_examples_weigh(fake_pro
     assert sum(row.weight for row in new) == pytest.approx(count)
     assert len({round(row.weight, 9) for row in new}) == 3
     assert {row.weight for row in pool} == {1.0}
+
+
+def test_more_layers_than_the_model_has_are_found_before_the_base_is_evaluated(fake_project: Path) -> None:
+    path = write_phase(fake_project, train__num_layers=9)
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        for ask in (prepare, run_phase):
+            with pytest.raises(InvalidInput, match="num_layers = 9, but the model has 8 layers") as refused:
+                ask(session, path)
+            assert refused.value.where is not None
+            assert refused.value.where.path == path
+        assert session.lineage.evaluations() == []

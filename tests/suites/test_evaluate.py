@@ -60,6 +60,9 @@ class Parrot:
     def decode(self, tokens: Sequence[int]) -> str:
         raise NotImplementedError
 
+    def require_trainable(self, model: Path, train: object, fuse: object) -> None:
+        raise NotImplementedError
+
     def train(self, job: object, sink: Sink) -> Any:
         raise NotImplementedError
 

@@ -33,7 +33,7 @@ from topcoat.engine.protocol import (
 )
 from topcoat.errors import EngineFault, FuseRefused, InvalidInput, NumericalFault, Where
 from topcoat.progress import Note, Sink, task
-from topcoat.spec.phase import Bits
+from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
 from topcoat.store.files import staged_folder, write_json, write_text
 from topcoat.store.records import Completion, FuseReport, ModuleFuse, TrainReport, TrainStep, Validation
 from topcoat.store.seal import seal, unusable
@@ -93,7 +93,7 @@ class FakeEngine:
     @staticmethod
     def create(folder: Path, pairs: Iterable[Pair], *, bits: Bits = None) -> None:
         """Make a fake model that knows `pairs` of user prompt and answer, and says that it has so many bits."""
-        config: dict[str, object] = {"model_type": "fake", "num_hidden_layers": 4, "hidden_size": 8}
+        config: dict[str, object] = {"model_type": "fake", "num_hidden_layers": 8, "hidden_size": 8}
         if bits is not None:
             config["quantization"] = {"bits": bits}
         with staged_folder(folder) as staged:
@@ -107,10 +107,18 @@ class FakeEngine:
         memory = json.dumps(_read_memory(model)).encode()
         bits = _read_config(model).get("quantization", {}).get("bits")
         digest = hashlib.sha256(memory if bits is None else memory + str(bits).encode()).hexdigest()
-        return ModelInfo(architecture="fake", num_layers=4, hidden_size=8, bits=bits, digest=digest, size=len(memory))
+        return ModelInfo(architecture="fake", num_layers=8, hidden_size=8, bits=bits, digest=digest, size=len(memory))
 
     def tokenizer(self, model: Path) -> FakeTokenizer:
         return FakeTokenizer()
+
+    def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:
+        layers = self.describe(model).num_layers
+        if train.num_layers > layers:
+            raise InvalidInput(
+                f"num_layers = {train.num_layers}, but the model has {layers} layers",
+                hint="num_layers = -1 under [train] adapts all of them",
+            )
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         memory = _Memory(_read_memory(job.model))

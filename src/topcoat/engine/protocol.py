@@ -227,6 +227,13 @@ class Engine(Protocol):
         """The model's tokenizer."""
         ...
 
+    def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:
+        """Raise what training on `model` as `train` says, or fusing as `fuse` says, would raise, if the folder tells.
+
+        It computes nothing, so it can be asked before anything is spent.
+        """
+        ...
+
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         """One completion a prompt, in order."""
         ...
@@ -243,7 +250,7 @@ class Engine(Protocol):
     def adopt(self, model: Path, source: Path, target: Path) -> None:
         """Write an adapter that was trained elsewhere to `target`, in mlx-lm's format; it has to fit `model`.
 
-        Raises `InvalidInput` if it doesn't, or isn't one.
+        Raises `InvalidInput` if it doesn't, or isn't one, and what fusing it would raise, if the folders tell.
         """
         ...
 

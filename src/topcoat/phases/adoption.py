@@ -39,7 +39,7 @@ def adopt_adapter(session: Session, path: Path, source: Path) -> PhaseOutcome:
             where=Where(path),
             hint=f"cp '{path}' '{path.with_name(f'{earlier.name}-2.toml')}'; topcoat adopt {earlier.name}-2 '{source}'",
         )
-    prepared = prepare(session, path, base=earlier.base if earlier and outcome is None else None)
+    prepared = prepare(session, path, base=earlier.base if earlier and outcome is None else None, trained=False)
     base = session.model(prepared.base)
     with tempfile.TemporaryDirectory(dir=session.paths.state) as scratch:
         adapter = Path(scratch) / "adapter"

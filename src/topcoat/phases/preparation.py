@@ -10,7 +10,7 @@ from pathlib import Path
 
 from topcoat.calls.sandbox import Sandbox
 from topcoat.engine.protocol import Batch, Row
-from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.errors import InvalidInput, Mistake, TopcoatError, Where
 from topcoat.examples.batches import Plan, plan_batches
 from topcoat.examples.checks.check import (
     TEMPLATE_HINTS,
@@ -66,16 +66,26 @@ class Prepared:
     digest_by: Callable[[str], str]
 
 
-def prepare(session: Session, path: Path, *, base: str | None = None, allow: frozenset[str] = frozenset()) -> Prepared:
+def prepare(
+    session: Session,
+    path: Path,
+    *,
+    base: str | None = None,
+    allow: frozenset[str] = frozenset(),
+    trained: bool = True,
+) -> Prepared:
     """Read a phase file and the files that it names, check them, and lay out the training.
 
-    `base` overrides the spec's, for a phase that began on another one. Raises InvalidInput for files that can't be
-    read. Other mistakes are in `report`.
+    `base` overrides the spec's, for a phase that began on another one. With `trained` off, for an adapter that was
+    trained elsewhere, the base only has to be able to answer. Raises InvalidInput for files that can't be read, and
+    what the engine raises for a base that can't be trained as the spec says. Other mistakes are in `report`.
     """
     root = session.paths.root
     spec = load_phase(path, root)
     _require_measured(session, spec, path)
     base_model = session.model(base or spec.phase.base)
+    if trained:
+        _require_trainable(session, base_model.path, spec, path)
     tokenizer = session.engine.tokenizer(base_model.path)
 
     findings: list[Finding] = []
@@ -156,6 +166,15 @@ def _require_measured(project: Project, spec: PhaseSpec, path: Path) -> None:
                 for name in empty
             ],
         )
+
+
+def _require_trainable(session: Session, model: Path, spec: PhaseSpec, path: Path) -> None:
+    """Raise what training and fusing would raise later, as far as the model's folder tells."""
+    try:
+        session.engine.require_trainable(model, spec.train, spec.fuse)
+    except TopcoatError as error:
+        error.where = error.where or Where(path)
+        raise
 
 
 def _load_all(root: Path, paths: list[Path], findings: list[Finding]) -> Examples:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from topcoat.demo import TEMPLATE
+from topcoat.engine.protocol import Engine
 from topcoat.errors import InvalidInput, Where
+from topcoat.spec.phase import FuseSpec, TrainSpec
 from topcoat.spec.project import PROJECT_FILE, is_hub_id
 from topcoat.store.files import staged_folder, write_text
 from topcoat.store.paths import ProjectPaths
@@ -62,11 +65,12 @@ files = 0.8
 """
 
 
-def init_project(folder: Path, base: str) -> list[Path]:
+def init_project(folder: Path, base: str, open_engine: Callable[[], Engine] | None = None) -> list[Path]:
     """Write a project with one tool, one case and one example around `base`; returns the files, in reading order.
 
     `base` is a model's folder, seen from here, or a Hugging Face id. Raises InvalidInput if it is neither, or if there
-    is a project already: nothing is overwritten.
+    is a project already: nothing is overwritten. With `open_engine`, it also raises what training the model in a folder
+    would raise, as far as its files tell.
     """
     if (folder / PROJECT_FILE).exists():
         raise InvalidInput(
@@ -75,6 +79,8 @@ def init_project(folder: Path, base: str) -> list[Path]:
     local = Path(base).expanduser()
     if not local.is_dir() and not is_hub_id(base, Path()):
         raise InvalidInput(f"no such folder: {local}", where=Where(local), hint="topcoat init --base OWNER/NAME")
+    if local.is_dir() and open_engine is not None:
+        open_engine().require_trainable(local, TrainSpec(num_layers=-1), FuseSpec())
     written = str(local.absolute()) if local.is_dir() else base
     files = {
         PROJECT_FILE: PROJECT.format(name=folder.absolute().name, base=_toml(written)),

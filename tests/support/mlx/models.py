@@ -12,7 +12,7 @@ import pytest
 
 from topcoat.demo import TEMPLATE
 
-__all__ = ["MakeModel", "model_maker"]
+__all__ = ["MakeModel", "in_hugging_face_layout", "model_maker"]
 
 MakeModel = Callable[..., Path]
 SHAPE = {
@@ -75,3 +75,27 @@ def model_maker(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         return folder
 
     return make
+
+
+def in_hugging_face_layout(model: Path, folder: Path) -> Path:
+    """A plain qwen3_moe model as its makers publish it: each expert's matrices apart, in two files with an index."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    tensors = {}
+    for name, value in load_file(model / "model.safetensors").items():
+        before, experts, after = name.partition(".switch_mlp.")
+        if experts:
+            for number, matrix in enumerate(value):
+                tensors[f"{before}.experts.{number}.{after}"] = matrix.copy()
+        else:
+            tensors[name] = value
+    names = sorted(tensors)
+    where: dict[str, str] = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in part}, folder / file, {"format": "pt"})
+        where |= dict.fromkeys(part, file)
+    index = {"metadata": {"total_size": 0}, "weight_map": where}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder

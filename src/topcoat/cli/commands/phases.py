@@ -51,9 +51,13 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
 ) -> None:
     """Start a project around a model."""
+    from topcoat.cli.progress_bar import terminal_sink
+    from topcoat.engine.registry import engine_named
     from topcoat.project.starting import init_project
 
-    for path in init_project(folder, base):
+    with terminal_sink(err) as sink:
+        written = init_project(folder, base, lambda: engine_named(common.engine).open(sink))
+    for path in written:
         out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
     out.print("next: put your tools into tools.pyi, your cases into suites/, then: topcoat eval", highlight=False)
 

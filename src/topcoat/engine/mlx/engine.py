@@ -8,15 +8,18 @@ from pathlib import Path
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
 from topcoat.engine.mlx.fuse.fuse import fuse, rebuild
+from topcoat.engine.mlx.fuse.master import require_fusable
 from topcoat.engine.mlx.generate.generate import generate
 from topcoat.engine.mlx.model.adapter_formats import adopt
 from topcoat.engine.mlx.model.config import read_config
 from topcoat.engine.mlx.model.folder import describe, load, locate
-from topcoat.engine.mlx.model.memory import memory_limit, wired
+from topcoat.engine.mlx.model.lora import attach
+from topcoat.engine.mlx.model.memory import memory_limit, require_room_for_training, wired
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.mlx.train.loop import train
 from topcoat.engine.protocol import FuseJob, GenerateJob, ModelInfo, RebuildJob, TrainJob
 from topcoat.progress import Sink
+from topcoat.spec.phase import FuseSpec, TrainSpec
 from topcoat.store.records import Completion, FuseReport, TrainReport
 
 __all__ = ["MlxEngine"]
@@ -50,6 +53,12 @@ class MlxEngine:
     def tokenizer(self, model: Path) -> MlxTokenizer:
         return MlxTokenizer(model, read_config(model).get("eos_token_id"))
 
+    def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:
+        loaded = load(model, self.compute, lazy=True).model
+        attach(loaded, train)
+        require_room_for_training(loaded)
+        require_fusable(loaded, model, fuse)
+
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         with quick(), wired():
             loaded = load(job.model, self.compute)
@@ -60,7 +69,9 @@ class MlxEngine:
             return train(job, sink, self.compute, by=self.name)
 
     def adopt(self, model: Path, source: Path, target: Path) -> None:
-        adopt(load(model, self.compute, lazy=True).model, source, target)
+        loaded = load(model, self.compute, lazy=True).model
+        adopt(loaded, source, target)
+        require_fusable(loaded, model, None)
 
     def fuse(self, job: FuseJob, sink: Sink) -> FuseReport:
         with quick(), wired():

@@ -15,18 +15,21 @@ from mlx_lm import stream_generate
 from mlx_lm.utils import compute_bits_per_weight, load_model
 
 from tests.support.mlx.adapters import make_adapter
-from tests.support.mlx.models import MakeModel
+from tests.support.mlx.models import MakeModel, in_hugging_face_layout
 from tests.support.mlx.rows import rows
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.engine.mlx.fuse import fused_folder
+from topcoat.engine.mlx.model import stored as stored_module
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import load_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.shards import Shard
+from topcoat.engine.mlx.model.stored import StoredTensors
 from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.errors import EngineFault, FuseRefused, InvalidInput
 from topcoat.progress import Silent
-from topcoat.spec.phase import FuseSpec
+from topcoat.spec.phase import FuseSpec, TrainSpec
 
 
 def fuse(engine: MlxEngine, model: Path, adapters: list[Path], output: Path, **spec: object):  # type: ignore[no-untyped-def]
@@ -292,18 +295,61 @@ def test_an_adapter_of_another_model_is_refused(engine: MlxEngine, make_model: M
         fuse(engine, other, [adapter], tmp_path / "fused")
 
 
-def test_weights_in_another_layout_are_refused_with_the_command_that_mends_it(
+def test_a_base_in_hugging_face_s_layout_is_fused_as_its_conversion_is(
     engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from topcoat.engine.mlx.fuse import master
+    """Twice in a row, with experts and other modules adapted, and rebuilt: stock mlx-lm loads equal weights."""
+    monkeypatch.setattr(fused_folder, "PART", 1 << 18)
+    model = make_model("qwen3_moe", bits=None)
+    published = in_hugging_face_layout(model, tmp_path / "published")
+    adapters = [make_adapter(model, tmp_path / f"adapter{n}", size=0.2, seed=n) for n in range(2)]
+    folders = []
+    for name, base in (("converted", model), ("published", published)):
+        first, second = tmp_path / f"{name}-1", tmp_path / f"{name}-2"
+        fuse(engine, base, adapters[:1], first, valid=rows(3))
+        report = engine.fuse(FuseJob(first, base, adapters, FuseSpec(max_kl=10.0), rows(3), second), Silent())
+        again = tmp_path / f"{name}-again"
+        bits = {module.name: module.bits for module in report.modules}
+        engine.rebuild(RebuildJob(first, base, adapters, bits, again), Silent())
+        assert tensor_hashes(again) == tensor_hashes(second)
+        folders.append((first, second))
+    for plain, ours in zip(*folders, strict=True):
+        assert tensor_hashes(plain) == tensor_hashes(ours)
+        load_model(ours)
 
+
+@pytest.mark.parametrize("names", ["experts", "shapes"])
+def test_weights_that_mlx_lm_can_t_convert_are_refused_with_the_command_that_mends_it(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
     model = make_model()
     adapter = make_adapter(model, tmp_path / "adapter", size=0.1)
-    monkeypatch.setattr(master.StoredTensors, "__contains__", lambda stored, name: False)
-    with pytest.raises(EngineFault) as caught:
-        fuse(engine, model, [adapter], tmp_path / "fused")
-    assert caught.value.hint is not None
-    assert "mlx_lm convert" in caught.value.hint
+    if names == "experts":
+        monkeypatch.setattr(StoredTensors, "stores", lambda stored, module: False)
+        monkeypatch.setattr(stored_module, "converted", lambda folder: ({}, {}))
+    else:
+        monkeypatch.setattr(StoredTensors, "read", lambda stored, name: {f"{name}.weight": mx.zeros((3, 5))})
+    for ask in (
+        lambda: fuse(engine, model, [adapter], tmp_path / "fused"),
+        lambda: engine.require_trainable(model, TrainSpec(num_layers=2), FuseSpec()),
+        lambda: engine.adopt(model, adapter, tmp_path / "adopted"),
+    ):
+        with pytest.raises(EngineFault) as caught:
+            ask()
+        assert caught.value.hint is not None
+        assert "mlx_lm convert" in caught.value.hint
+
+
+def test_what_can_t_be_fused_is_known_before_training(engine: MlxEngine, make_model: MakeModel) -> None:
+    model = make_model(bits=None, intermediate_size=72)
+    engine.require_trainable(model, TrainSpec(num_layers=2), FuseSpec())
+    with pytest.raises(InvalidInput, match=r"down_proj has rows of 72 weights, which can't be quantized") as refused:
+        engine.require_trainable(model, TrainSpec(num_layers=2), FuseSpec(bits=4))
+    assert refused.value.hint is not None
+    name = refused.value.hint.split('"')[1]
+    engine.require_trainable(
+        model, TrainSpec(num_layers=2), FuseSpec(bits=4, modules={name: "none", "mlp.down_proj": "none"})
+    )
 
 
 def test_a_base_of_mlx_lm_s_mixed_recipes_names_no_group_size(

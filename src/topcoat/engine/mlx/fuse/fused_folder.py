@@ -13,13 +13,20 @@ import shutil
 from pathlib import Path
 
 from topcoat.engine.mlx.fuse.master import AdaptedModule
+from topcoat.engine.mlx.model.config import Config
 from topcoat.engine.mlx.model.folder import weight_files
 from topcoat.engine.mlx.model.lora import Weights
 from topcoat.engine.mlx.model.shards import Shard, save_tensors, write_without
+from topcoat.engine.mlx.model.stored import converted
 from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.store.files import staged_folder, write_json
 
 __all__ = ["weight_sizes", "write_fused"]
+
+PART = 1 << 30
+"""A file of a converted model ends with the tensor that reaches so many bytes: they are in memory at a time."""
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack")
+"""Files of weights by suffix. None is copied: the first are written anew, and the others would be the base's."""
 
 
 def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob | RebuildJob) -> tuple[int, int]:
@@ -27,29 +34,65 @@ def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob | Rebu
 
     Returns the number of tensors that are kept byte for byte, and the bytes of new disk space.
     """
-    old_names = {f"{module.name}.{part}" for module in modules for part in ("weight", "scales", "biases")}
-    copied = written = 0
+    old_names = frozenset(f"{module.name}.{part}" for module in modules for part in ("weight", "scales", "biases"))
+    shards = [Shard.open(path) for path in weight_files(job.base)]
+    names = {name for shard in shards for name in shard.tensors}
     with staged_folder(job.output) as staged:
-        shards = [Shard.open(path) for path in weight_files(job.base)]
-        for shard in shards:
-            kept = shard.tensors.keys() - old_names
-            copied += len(kept)
-            if kept:
-                written += write_without(shard, staged / shard.path.name, frozenset(old_names))
+        config = json.loads((job.base / "config.json").read_bytes())
+        if all(f"{module.name}.weight" in names for module in modules):
+            copied, written = _write_kept(shards, staged, old_names)
+        else:
+            copied, written = 0, _write_converted(job.base, staged, old_names, config)
         path = staged / f"model-coat-{job.output.name}.safetensors"
         save_tensors(path, coat, {"format": "mlx"})
         written += path.stat().st_size
         for other in sorted(job.base.iterdir()):
-            if other.is_file() and other.suffix != ".safetensors" and other.name != "config.json":
+            if other.is_file() and other.suffix not in _WEIGHTS and other.name != "config.json":
                 shutil.copyfile(other, staged / other.name)
-        _write_config(job.base, staged, modules)
+        _write_config(config, staged, modules)
         _write_index(staged)
     return copied, written
 
 
-def _write_config(base: Path, staged: Path, modules: list[AdaptedModule]) -> None:
+def _write_kept(shards: list[Shard], staged: Path, dropped: frozenset[str]) -> tuple[int, int]:
+    """Write the base's files without the `dropped` tensors; gives the number of the others, and the new bytes."""
+    copied = written = 0
+    for shard in shards:
+        kept = shard.tensors.keys() - dropped
+        copied += len(kept)
+        if kept:
+            written += write_without(shard, staged / shard.path.name, dropped)
+    return copied, written
+
+
+def _write_converted(base: Path, staged: Path, dropped: frozenset[str], config: Config) -> int:
+    """Write the base in mlx-lm's layout without the `dropped` tensors; gives the bytes.
+
+    A folder in two layouts at once could not be loaded. `config` gets the quantization that mlx-lm made of the base's.
+    """
+    tensors, loaded = converted(base)
+    (config.get("text_config") or {}).pop("quantization_config", None)
+    for key in ("quantization", "quantization_config"):
+        config.pop(key, None)
+        if "quantization" in loaded:
+            config[key] = loaded["quantization"]
+    names = [name for name in tensors if name not in dropped]
+    tensors = {name: tensors[name] for name in names}
+    written = number = 0
+    while tensors:
+        number += 1
+        part: Weights = {}
+        while tensors and (not part or sum(array.nbytes for array in part.values()) < PART):
+            name = next(iter(tensors))
+            part[name] = tensors.pop(name)  # given away, because an array keeps its data once it is read
+        path = staged / f"model-{number:05}.safetensors"
+        save_tensors(path, part, {"format": "mlx"})
+        written += path.stat().st_size
+    return written
+
+
+def _write_config(config: Config, staged: Path, modules: list[AdaptedModule]) -> None:
     """Write the base's config, with an mlx-lm quantization entry for each module whose packing changed."""
-    config = json.loads((base / "config.json").read_bytes())
     for key in ("quantization", "quantization_config"):
         if key == "quantization_config" and key not in config:
             continue

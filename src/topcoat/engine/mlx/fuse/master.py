@@ -17,22 +17,19 @@ import numpy as np
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from topcoat.engine.mlx.fuse.rounding import compensated_codes, pack
-from topcoat.engine.mlx.model.folder import weight_files
 from topcoat.engine.mlx.model.lora import Weights, read_adapter
 from topcoat.engine.mlx.model.scalar import scalar
-from topcoat.engine.mlx.model.shards import Shard
+from topcoat.engine.mlx.model.stored import StoredTensors
 from topcoat.engine.protocol import FuseJob, RebuildJob
-from topcoat.errors import EngineFault
-from topcoat.spec.phase import Bits
+from topcoat.errors import EngineFault, InvalidInput, Where
+from topcoat.spec.phase import Bits, FuseSpec
 
-__all__ = ["AdaptedModule", "Master", "adapted_modules"]
+__all__ = ["AdaptedModule", "Master", "adapted_modules", "require_fusable"]
 
 LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
 """Bits per weight in rising order; None is unquantized."""
 Packed = tuple[mx.array, mx.array, mx.array]
 """Codes in uint32 words, scales and biases, as `mx.quantize` returns them."""
-_PARTS = ("weight", "scales", "biases", "global_scale")
-_FLOATS = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
 _FLOATING_MODES: dict[tuple[int | None, int | None], str] = {(4, 32): "mxfp4", (4, 16): "nvfp4", (8, 32): "mxfp8"}
 """MLX's modes without biases, by bits and group size. Modules fused on such a base are written in the affine mode."""
 AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
@@ -164,54 +161,15 @@ class Master:
         return codes, scales, biases
 
 
-class StoredTensors:
-    """A model's tensors on disk. They are read at each use and not kept."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files = {name: path for path in weight_files(folder) for name in Shard.open(path).tensors}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._files
-
-    def dtype(self) -> mx.Dtype:
-        """The dtype of the model's plain tensors: that of the first floating one by name."""
-        for name in sorted(self._files):
-            stored = Shard.open(self._files[name]).tensors[name]["dtype"]
-            if stored in _FLOATS:
-                return _FLOATS[stored]
-        return mx.float32
-
-    def read(self, module: str) -> Weights:
-        """The tensors of one module. MLX reads them when a result needs them."""
-        names = [name for part in _PARTS if (name := f"{module}.{part}") in self]
-        tensors: Weights = {}
-        for path in {self._files[name] for name in names}:
-            loaded = mx.load(str(path))
-            assert isinstance(loaded, dict)
-            tensors |= {name: loaded[name] for name in names if name in loaded}
-        return tensors
-
-
 def adapted_modules(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]:
     """Every module of `model` with an adapter, by name. `model` is the base with the last adapter attached."""
     adapters = [read_adapter(folder) for folder in job.adapters]
     root, base = StoredTensors(job.root), StoredTensors(job.base)
-    wrapped = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, LoRALinear | LoRASwitchLinear | LoRAEmbedding)
-    }
     modules = []
-    for name, module in sorted(wrapped.items()):
-        for stored in (root, base):
-            if f"{name}.weight" not in stored:
-                raise EngineFault(
-                    f"{stored.folder.name} stores no {name}.weight: its weights are not in MLX's layout",
-                    hint=f"python -m mlx_lm convert --hf-path '{stored.folder}' --mlx-path NEW_FOLDER",
-                )
+    for name, module in _wrapped(model):
         width = _input_width(module)
-        tensors = base.read(name)
+        _require_stored(name, module, root)
+        tensors = _require_stored(name, module, base)
         bits, group_size = _quantization(name, tensors, width)
         dtype = tensors[f"{name}.scales" if bits else f"{name}.weight"].dtype
         if bits and f"{name}.biases" not in tensors:  # a floating-point mode, whose scales are 8-bit exponents
@@ -224,12 +182,57 @@ def adapted_modules(model: nn.Module, job: FuseJob | RebuildJob) -> list[Adapted
                 dtype,
                 group_size or _group(width),
                 bits,
-                _choices(name, job, bits),
+                _bits_of_job(name, job, bits),
                 root,
                 adapters,
             )
         )
     return modules
+
+
+def require_fusable(model: nn.Module, folder: Path, spec: FuseSpec | None) -> None:
+    """Raise unless the adapters on `model`, which was loaded from `folder`, can be fused as `spec` says.
+
+    Only shapes are read, so it can be known before training. None as `spec` asks for no certain bits. Raises
+    InvalidInput for a spec, EngineFault for a folder that can't be fused.
+    """
+    stored = StoredTensors(folder)
+    for name, module in _wrapped(model):
+        width = _input_width(module)
+        tensors = _require_stored(name, module, stored)
+        _plain(name, tensors, width)
+        bits, group_size = _quantization(name, tensors, width)
+        wanted = _choices(name, spec, bits)[0] if spec else None
+        if wanted is not None and (group_size or _group(width)) is None:
+            raise InvalidInput(
+                f"{name} has rows of {width} weights, which can't be quantized in groups of 32 or 64",
+                hint=f'"{name}" = "none" under [fuse.modules]',
+            )
+
+
+def _wrapped(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules with an adapter, by name."""
+    return sorted(
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, LoRALinear | LoRASwitchLinear | LoRAEmbedding)
+    )
+
+
+def _require_stored(name: str, module: nn.Module, stored: StoredTensors) -> Weights:
+    """The module's stored tensors. Raises EngineFault if there are none that fit the model's."""
+    tensors = stored.read(name)
+    weight = tensors.get(f"{name}.weight")
+    plain = f"{name}.scales" not in tensors
+    inner = module.embedding if isinstance(module, LoRAEmbedding) else module.linear
+    quantized = "scales" in inner
+    if weight is None or (plain and not quantized and weight.shape != inner.weight.shape):
+        raise EngineFault(
+            f"{stored.folder.name} stores no {name}.weight as mlx-lm computes with it",
+            where=Where(stored.folder),
+            hint=f"python -m mlx_lm convert --hf-path '{stored.folder}' --mlx-path NEW_FOLDER",
+        )
+    return tensors
 
 
 def _input_width(module: nn.Module) -> int:
@@ -282,13 +285,18 @@ def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, sc
     return (scale * b.T) @ a.T
 
 
-def _choices(name: str, job: FuseJob | RebuildJob, base_bits: Bits) -> list[Bits]:
+def _bits_of_job(name: str, job: FuseJob | RebuildJob, base_bits: Bits) -> list[Bits]:
+    """The permitted bits of this module: those of its first fuse if it is made again."""
+    if isinstance(job, FuseJob):
+        return _choices(name, job.spec, base_bits)
+    if name not in job.bits:
+        raise EngineFault(f"{name} has an adapter, but it isn't said how many bits it was fused with")
+    return [job.bits[name]]
+
+
+def _choices(name: str, spec: FuseSpec, base_bits: Bits) -> list[Bits]:
     """The permitted bits of this module, in the order to try them."""
-    if isinstance(job, RebuildJob):
-        if name not in job.bits:
-            raise EngineFault(f"{name} has an adapter, but it isn't said how many bits it was fused with")
-        return [job.bits[name]]
-    wanted = job.spec.modules_bits(name)
+    wanted = spec.modules_bits(name)
     if wanted == "none":
         return [None]
     if wanted != "auto":

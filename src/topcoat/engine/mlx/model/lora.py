@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
+from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -41,15 +42,31 @@ class _AdapterConfig(_Part):
 def attach(model: nn.Module, spec: TrainSpec) -> None:
     """Freeze the model and put new adapters on its last `num_layers` layers. Only these are trainable afterwards.
 
-    Their initial values come from MLX's global random state: seed it first. Raises InvalidInput if no module fits.
+    Their initial values come from MLX's global random state: seed it first. Raises InvalidInput if a key fits no
+    module, or the model has too few layers.
     """
     layers = len(model.layers)
     if spec.num_layers > layers:
-        raise InvalidInput(f"num_layers = {spec.num_layers}, but the model has {layers} layers")
+        raise InvalidInput(
+            f"num_layers = {spec.num_layers}, but the model has {layers} layers",
+            hint="num_layers = -1 under [train] adapts all of them",
+        )
     model.freeze()
+    known = _adaptable(model)
     _wrap(model, adapter_config(spec, layers))
-    if not adapter_weights(model):
-        raise InvalidInput(f"lora.keys = {spec.lora.keys} names no module of the adapted layers")
+    adapted = {name.rpartition(".")[0] for name in adapter_weights(model)}
+    unfit = [key for key in spec.lora.keys or () if not any(f".{name}".endswith(f".{key}") for name in adapted)]
+    if unfit or not adapted:
+        raise InvalidInput(
+            f'lora.keys: "{unfit[0]}" names no module of the adapted layers' if unfit else "no layer can be adapted",
+            hint=f"keys = {json.dumps(known)} under [train.lora]",
+        )
+
+
+def _adaptable(model: nn.Module) -> list[str]:
+    """The names, within the last layer, of its linear modules."""
+    kinds = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
+    return sorted(name for name, module in model.layers[-1].named_modules() if isinstance(module, kinds))
 
 
 def adapter_config(spec: TrainSpec, layers: int) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from topcoat.engine.mlx.compute import Compute
-from topcoat.errors import EngineFault
+from topcoat.errors import EngineFault, InvalidInput
 
-__all__ = ["hold", "machine_memory", "memory_limit", "require_room", "wired"]
+__all__ = ["hold", "machine_memory", "memory_limit", "require_room", "require_room_for_training", "wired"]
 
 
 def machine_memory() -> int:
@@ -48,6 +48,18 @@ def require_room(model: nn.Module, compute: Compute, *, training: bool = False) 
                     "a smaller base, or one of fewer bits",
                 ]
             ),
+        )
+
+
+def require_room_for_training(model: nn.Module) -> None:
+    """Raise InvalidInput if the trainable parameters of `model`, their gradients and an optimizer's two states for each
+    don't fit into memory. It computes none of them.
+    """
+    needed = 4 * sum(array.nbytes for _, array in tree_flatten(model.trainable_parameters()))
+    if needed > memory_limit():
+        raise InvalidInput(
+            f"training the adapter takes {needed / 1e9:.1f} GB, and there are {memory_limit() / 1e9:.1f} GB of memory",
+            hint="a lower rank under [train.lora]",
         )
 
 
