@@ -273,7 +273,7 @@ def test_a_terminal_without_the_characters_shows_others(fake_project: Path, enco
     assert json.loads(topcoat("--engine", "fake", "status", "--json", cwd=project, PYTHONIOENCODING=encoding).stdout)
 
 
-@pytest.mark.parametrize("base", ["nothing", "models/nothing", "./nothing", "a/b/c"])
+@pytest.mark.parametrize("base", ["nothing", "models/nothing", "./nothing", "a/b/c", "~nobody-of-this-name/x"])
 def test_init_needs_a_model(tmp_path: Path, base: str) -> None:
     done = topcoat("init", "--base", base, cwd=tmp_path)
     assert done.returncode == 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 
 import pytest
 
@@ -48,6 +49,16 @@ def test_a_clean_event_stays_itself() -> None:
     dirty = Event(session="s", kind="request", query="/home/alice/x")
     assert cleaned_event(dirty).id == dirty.id
     assert cleaned_event(cleaned_event(dirty)) == cleaned_event(dirty)
+
+
+def test_a_user_without_a_home_folder_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_uid: int) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    event = Event(session="s", kind="request", query="read ~/x and /home/alice/x")
+    assert cleaned_event(event).query == "read ~/x and ~/x"
 
 
 def test_an_escape_in_a_calls_arguments_hides_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ def init_project(folder: Path, base: str, open_engine: Callable[[], Engine] | No
         raise InvalidInput(
             f"there is a project already: {folder / PROJECT_FILE}", hint=f"cd '{folder}' && topcoat status"
         )
-    local = Path(base).expanduser()
+    local = Path(os.path.expanduser(base))  # that of Path raises for a user without a home
     if not local.is_dir() and not is_hub_id(base, Path()):
         raise InvalidInput(f"no such folder: {local}", where=Where(local), hint="topcoat init --base OWNER/NAME")
     if local.is_dir() and open_engine is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -55,7 +55,7 @@ def cleaned(text: str, home: str = "") -> str:
 
 def cleaned_event(event: Event) -> Event:
     """`event` with all of its texts cleaned. It keeps its id, so it is still the same event."""
-    home = str(Path.home())
+    home = os.path.expanduser("~")  # "~" itself for a user without a home, as in many containers
     fields = event.model_dump(mode="json", exclude={"id", "version", "time", "kind", "calls"})
     calls = [{**call.model_dump(), "arguments": _arguments(call.arguments, home)} for call in event.calls]
     return Event.model_validate(

