@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from topcoat.phases.history import project_status
 from topcoat.phases.run import run_phase
 from topcoat.progress import Note, Sink
 from topcoat.store.records import Completion
+from topcoat.suites.evidence.compare import compare, compare_attempt
 
 LOST = 1e-2
 """A learning rate at which the fake forgets all that it knew."""
@@ -69,7 +71,9 @@ def test_a_suspected_category_is_judged_over_its_reserve_cases_too(fake_project:
         status = project_status(session)
     cases = len((fake_project / "suites" / "routing.jsonl").read_text().splitlines()) - 15
     assert engine.asked == [("phase33b", cases), ("phase34a-1", cases), ("phase33b", 15), ("phase34a-1", 15)]
-    assert any("suspected in git: both models answer 15 reserve" in e.text for e in sink.events if isinstance(e, Note))
+    assert any(
+        "leaves git undecided: both models answer 15 reserve" in e.text for e in sink.events if isinstance(e, Note)
+    )
     assert last.after is not None
     before, after = last.before.category("git"), last.after.category("git")
     assert before is not None
@@ -107,7 +111,10 @@ def test_without_suspicion_or_reserve_there_is_no_second_look(fake_project: Path
 
 
 class Silenced(FakeEngine):
-    """Every model but the base answers two requests for a diff with nothing."""
+    """Every model but the base answers some requests with nothing: those for a diff, which are two, or those named."""
+
+    def __init__(self, *about: str) -> None:
+        self._about = about or (" diff ",)
 
     def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
         answers = super().generate(job, sink)
@@ -115,7 +122,7 @@ class Silenced(FakeEngine):
             return answers
         prompts = [self.tokenizer(job.model).decode(prompt) for prompt in job.prompts]
         return [
-            Completion(text="", tokens=0, finish="stop") if " diff " in prompt else answer
+            Completion(text="", tokens=0, finish="stop") if any(words in prompt for words in self._about) else answer
             for prompt, answer in zip(prompts, answers, strict=True)
         ]
 
@@ -140,6 +147,29 @@ def test_a_comparison_has_evidence(fake_project: Path) -> None:
     multi = next(category.evidence for category in comparison.categories if category.category == "multi_tool")
     assert multi is not None
     assert multi.families < multi.pairs
+
+
+def test_verdict_page_and_comparison_say_the_same_of_a_category(fake_project: Path) -> None:
+    """The reserve cases settle what the suite leaves suspected, wherever it is shown."""
+    reserve(fake_project, "git", 15)
+    lines = (fake_project / "suites" / "routing.jsonl").read_text().splitlines()
+    asked = [case["prompt"] for case in map(json.loads, lines) if case["category"] == "git"]
+    write_phase(fake_project, gate__no_regression=["git"], retry__max_attempts=1)
+    with opened(fake_project, Silenced(*asked)) as session:
+        outcome = run_phase(session, fake_project / "phases" / "phase34a.toml")
+        base, model = session.model("phase33b"), session.model("phase34a-1")
+        found = compare_models(session, base, model)
+        turned = compare_models(session, model, base)
+        first_look = compare(evaluate_model(session, base), evaluate_model(session, model), ["git"])
+    judged = next(check.evidence for check in outcome.last.verdict.checks if check.category == "git")
+    assert judged is not None
+    assert judged.call == "confirmed worse"
+    assert [e.call for c in first_look.categories if (e := c.evidence) and e.category == "git"] == ["suspected"]
+    assert [c.evidence for c in found.categories if c.category == "git"] == [judged]
+    assert [e.call for c in turned.categories if (e := c.evidence) and e.category == "git"] == ["confirmed better"]
+    assert compare_attempt(outcome.last) == found
+    page = " ".join(re.sub(r"<[^>]*>", " ", outcome.report.read_text()).split())
+    assert f"confirmed worse p = {judged.p:.2g}, adjusted {judged.adjusted_p:.2g}" in page
 
 
 class Unsteady(FakeEngine):

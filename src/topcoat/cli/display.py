@@ -20,7 +20,7 @@ from topcoat.phases.run import PhaseOutcome
 from topcoat.quantity import counted
 from topcoat.spec.phase import GateSpec
 from topcoat.store.records import Budget, Call, CheckReport, Estimate, EvalResult, Interval
-from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare
+from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare_attempt
 from topcoat.suites.evidence.matrix import ScoreMatrix
 from topcoat.usage.extraction.extract import REJECTIONS, Extraction
 from topcoat.usage.extraction.rules import REASONS
@@ -191,8 +191,8 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     last = outcome.last
     if outcome.already:
         print_line(console, f"{escape(outcome.phase)} was run before with the same inputs: nothing to do")
-    if last.after is not None:
-        comparison = compare(last.before, last.after, last.verdict.falls)
+    comparison = compare_attempt(last)
+    if comparison and last.after:
         print_table(console, _before_after(comparison, outcome.gate))
         _show_formats(console, last.after)
     word = "[bold green]PROMOTED[/]" if outcome.promoted else "[bold red]DISCARDED[/]"

@@ -13,10 +13,10 @@ from topcoat.project.session import Session
 from topcoat.spec.phase import GateSpec
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.lineage import ModelRow
-from topcoat.store.records import CategoryScore, EvalResult, Verdict
+from topcoat.store.records import AttemptResult, CategoryScore, EvalResult, Verdict
 from topcoat.suites.endpoint import Endpoint
 from topcoat.suites.evaluate import evaluate, evaluation_key
-from topcoat.suites.evidence.compare import Comparison, compare, interval_of
+from topcoat.suites.evidence.compare import Comparison, compare, compare_attempt, interval_of
 from topcoat.suites.source import EngineSource, Source
 
 __all__ = ["compare_models", "evaluate_endpoint", "evaluate_folder", "evaluate_model", "judge_model"]
@@ -50,8 +50,23 @@ def evaluate_endpoint(project: Project, endpoint: Endpoint, sink: Sink) -> EvalR
 
 
 def compare_models(session: Session, before: ModelRow, after: ModelRow) -> Comparison:
-    """Two models on the project's suite, case by case."""
-    return compare(evaluate_model(session, before), evaluate_model(session, after))
+    """Two models on the project's suite, case by case.
+
+    A base and its attempt are compared as the gate compared them, with the reserve cases that both answered.
+    """
+    one, other = evaluate_model(session, before), evaluate_model(session, after)
+    judged = _judged(session, before, after, one.suite_digest)
+    if judged and (found := compare_attempt(judged)):
+        return found
+    judged = _judged(session, after, before, one.suite_digest)
+    return compare(judged.after, judged.before) if judged and judged.after else compare(one, other)
+
+
+def _judged(session: Session, base: ModelRow, model: ModelRow, suite_digest: str) -> AttemptResult | None:
+    """The result of the attempt that made `model` from `base`, if there was one, judged on this suite."""
+    origin = session.lineage.origin(model)
+    result = session.lineage.result(origin[1].id) if origin and origin[0].base == base.name else None
+    return result if result and result.before.suite_digest == suite_digest else None
 
 
 def judge_model(
@@ -67,7 +82,7 @@ def judge_model(
     reserve = [case for case in session.suite.cases if case.reserve and case.category in suspected]
     if reserve:
         names = ", ".join(dict.fromkeys(case.category for case in reserve))
-        session.sink.emit(Note(f"a change is suspected in {names}: both models answer {len(reserve)} reserve cases"))
+        session.sink.emit(Note(f"the suite leaves {names} undecided: both models answer {len(reserve)} reserve cases"))
         before = _pooled(before, _evaluate_reserve(session, base, reserve))
         after = _pooled(after, _evaluate_reserve(session, model, reserve))
     comparison = compare(before, after, judge(gate, before, after).falls)

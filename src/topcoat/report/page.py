@@ -15,7 +15,7 @@ from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
 from topcoat.store.records import AttemptResult, Evidence, Interval, Verdict
-from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare
+from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare_attempt
 from topcoat.suites.evidence.matrix import ScoreMatrix
 
 __all__ = ["PhaseReport", "render"]
@@ -66,7 +66,7 @@ def render(report: PhaseReport) -> str:
 
 def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
     """The sections in order, without those of steps that the attempt didn't reach."""
-    comparison = compare(last.before, last.after, last.verdict.falls) if last.after else None
+    comparison = compare_attempt(last)
     if comparison:
         yield _categories(comparison, last.verdict)
     if last.after and last.after.formats:

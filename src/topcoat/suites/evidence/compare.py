@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from topcoat.store.records import CategoryScore, EvalResult, Evidence, Interval, Record, Score
+from topcoat.store.records import AttemptResult, CategoryScore, EvalResult, Evidence, Interval, Record, Score
 from topcoat.suites.evidence.statistics import Pairs, interval, weigh
 
-__all__ = ["CaseChange", "CategoryChange", "Comparison", "compare", "interval_of"]
+__all__ = ["CaseChange", "CategoryChange", "Comparison", "compare", "compare_attempt", "interval_of"]
 
 Kind = Literal["better", "worse", "same"]
 
@@ -109,6 +109,14 @@ def compare(before: EvalResult, after: EvalResult, blocked: Collection[str] = ()
         changed=[pair for pair in pairs if pair.kind != "same" or pair.before.answer != pair.after.answer],
         unpaired=[case_id for case_id in {**old, **new} if (case_id in old) != (case_id in new)],
     )
+
+
+def compare_attempt(result: AttemptResult) -> Comparison | None:
+    """The changes from an attempt's base to its model, over the cases and with the evidence that its gate judged.
+
+    None if the attempt ended before it had scores.
+    """
+    return compare(result.before, result.after, result.verdict.falls) if result.after else None
 
 
 def _change(before: Score, after: Score) -> CaseChange:
