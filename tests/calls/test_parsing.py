@@ -314,6 +314,23 @@ TEXTS = {
         code('write_file("a", "<think> ``` <tool_call>")'),
         ["write_file('a', '<think> ``` <tool_call>')"],
     ),
+    "tags in the argument of a JSON answer": (
+        '{"name": "write_file", "arguments": {"a": "<think> <tool_call>{...}</tool_call>"}}',
+        ["!write_file(a='<think> <tool_call>{...}</tool_call>')"],
+    ),
+    "tags in the argument after a thought": (
+        '<think>x</think>{"name": "write_file", "arguments": {"a": "<tool_call>{...}</tool_call>"}}',
+        ["!write_file(a='<tool_call>{...}</tool_call>')"],
+    ),
+    "closing tags in an argument": (
+        "<tool_call><function=write_file><parameter=a>A call is <tool_call>{...}</tool_call>.\n```\n</function>"
+        "</parameter><parameter=b>1</parameter></function></tool_call>" + NATIVE,
+        ["!write_file(a='A call is <tool_call>{...}</tool_call>.\\n```\\n</function>', b=1)", "!read_file(path='x')"],
+    ),
+    "closing tags in the program": (
+        code('write_file("a", "<tool_call>{}</tool_call>")') + NATIVE,
+        ["write_file('a', '<tool_call>{}</tool_call>')", "!read_file(path='x')"],
+    ),
     "CRLF": (code("r = git_status()\nread_file(r.f)").replace("\n", "\r\n"), ["git_status()", f"read_file({C})<0"]),
 }
 
@@ -440,6 +457,9 @@ ADVERSARIAL = [
     "[[",
     '"\\',
     "<tool_call>\x00",
+    "<function=a><parameter=b>x</tool_call>",
+    "</tool_call>",
+    '</think>["',
 ]
 
 

@@ -24,7 +24,8 @@ def example(*messages: dict[str, Any], **extra: Any) -> Example:
 
 
 @pytest.mark.parametrize(
-    "messages", [[U, A], [S, U, A], [U, A, U, A], [S, U, CALL, T, A], [U, CALL, T, T, A, U, A], [U, A, U, CALL]]
+    "messages",
+    [[U, A], [S, U, A], [U, A, U, A], [S, U, CALL, T, A], [U, CALL, T, T, A, U, A], [U, A, U, CALL], [U, CALL]],
 )
 def test_dialogues_in_order_are_accepted(messages: list[dict[str, Any]]) -> None:
     assert example(*messages).dialogue() == messages
@@ -45,7 +46,7 @@ def test_dialogues_in_order_are_accepted(messages: list[dict[str, Any]]) -> None
         [U, CALL, T],
         [U, CALL, T, U, A],
         [S, S, U, A],
-        [U, CALL],
+        [U, {**CALL, "tool_calls": []}],
         [U, {"role": "assistant", "content": " \n"}],
         [U, {"role": "assistant", "content": None}],
         [U, {"role": "assistant"}],

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-__all__ = ["EXECUTE_CODE", "Block", "Broken", "Code", "Direct", "blocks", "spoken"]
+__all__ = ["EXECUTE_CODE", "Block", "Broken", "Code", "Direct", "blocks", "calls_in", "spoken"]
 
 EXECUTE_CODE = "execute_code"
 
@@ -36,6 +36,7 @@ _PARAMETER = re.compile(rf"\s*<parameter=({_NAME})>")
 _VALUE_END = re.compile(
     r"</parameter>|</function>|</tool_call>|<tool_call>(?=\s*<function=)|^[ \t]*(?=<parameter=)", re.MULTILINE
 )
+_VALUE_EDGE = re.compile(r"</parameter>|<parameter=|<function=")
 _FUNCTION_END = re.compile(r"\s*</function>")
 _WRAPPER_END = re.compile(r"\s*</tool_call>")
 _WRAPPER_EDGE = re.compile(r"</?tool_call>")
@@ -72,6 +73,8 @@ Block = Code | Direct | Broken
 
 def blocks(text: str) -> list[Block]:
     """The tool calls of `text`, in order."""
+    if whole := _bare(text.strip()) or _bare(text.partition("</think>")[2].strip()):
+        return whole  # every tag in it stands in a JSON string
     found: list[Block] = []
     position = after_thought = 0
     while mark := _MARK.search(text, position):
@@ -127,7 +130,7 @@ def _function(text: str, opening: re.Match[str], found: list[Block], *, bare: bo
     name, position, cut = opening["function"], opening.end(), False
     parameters: dict[str, str] = {}
     while parameter := _PARAMETER.match(text, position):
-        end = _VALUE_END.search(text, parameter.end())
+        end = _value_end(text, parameter.end())
         cut = end is None
         parameters[parameter[1]] = text[parameter.end() : end.start() if end else len(text)]
         position = len(text) if end is None else end.end() if end[0] == "</parameter>" else end.start()
@@ -147,6 +150,15 @@ def _function(text: str, opening: re.Match[str], found: list[Block], *, bare: bo
     return position
 
 
+def _value_end(text: str, position: int) -> re.Match[str] | None:
+    """The end of a parameter's value. A closing tag inside the value ends it only if `</parameter>` is missing."""
+    end = _VALUE_END.search(text, position)
+    if end is None or not end[0].startswith("</") or end[0] == "</parameter>":
+        return end
+    edge = _VALUE_EDGE.search(text, end.end())
+    return edge if edge and edge[0] == "</parameter>" else end
+
+
 def _documents(text: str, position: int, found: list[Block]) -> int:
     """Read the JSON documents inside one `<tool_call>`. Return the position to continue from."""
     while text[position : position + 1] in ("{", "["):
@@ -156,7 +168,7 @@ def _documents(text: str, position: int, found: list[Block]) -> int:
             edge = _WRAPPER_EDGE.search(text, position)
             found.append(Broken("a tool call is not valid JSON" if edge else "the answer ends inside a tool call"))
             return len(text) if edge is None else edge.end() if edge[0] == "</tool_call>" else edge.start()
-        found.extend(_calls(document) or [Broken("a tool call's JSON has no name and arguments")])
+        found.extend(calls_in(document) or [Broken("a tool call's JSON has no name and arguments")])
         position = _after_space(text, position)
     ending = _WRAPPER_END.match(text, position)
     return ending.end() if ending else position
@@ -170,11 +182,11 @@ def _bare(text: str) -> list[Block]:
         document, end = _JSON.raw_decode(text)
     except (ValueError, RecursionError):
         return []
-    return list(_calls(document)) if end == len(text) else []
+    return list(calls_in(document)) if end == len(text) else []
 
 
-def _calls(document: object) -> list[Block]:
-    """The calls in a JSON document: itself, or the items of a list. None if it has another shape."""
+def calls_in(document: object) -> list[Block]:
+    """The calls in a JSON document: itself, or the items of a list. Empty if it has another shape."""
     items = document if isinstance(document, list) else [document]
     return [block for item in items for block in _call(item)]
 

@@ -36,6 +36,8 @@ def test_calls_under_their_own_key() -> None:
         ({"name": "read_file", "arguments": '{"path": "a"}'}, []),
         ({"name": "wipe", "arguments": {}}, ["unknown-tool"]),
         ({"name": "read_file", "arguments": "{"}, ["broken-call"]),
+        ({"name": "read_file", "arguments": '{"path": "<tool_call>{...}</tool_call> <think> ```"}'}, []),
+        ({"name": "read_file", "arguments": {"path": "<tool_call>{...}</tool_call> <think> ```"}}, []),
         ("nonsense", ["broken-call"]),
     ):
         data["messages"][2] = {"role": "assistant", "content": "Wait.", "tool_calls": [{"function": function}]}

@@ -6,14 +6,13 @@ neither do the assistant's other words, because both follow from the names. If t
 
 from __future__ import annotations
 
-import json
 import keyword
 import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from topcoat.calls.markup import Block, Broken, Code, blocks
+from topcoat.calls.markup import Block, Broken, Code, blocks, calls_in
 from topcoat.spec.example import Example
 from topcoat.spec.message import Message
 
@@ -74,7 +73,7 @@ def call_blocks(message: Message) -> list[Block]:
     found = blocks(message.content) if message.content else []
     for call in message.tool_calls or ():
         function = call.get("function", call) if isinstance(call, dict) else call
-        found += blocks(json.dumps(function)) or [Broken("a tool call under tool_calls has no name and arguments")]
+        found += calls_in(function) or [Broken("a tool call under tool_calls has no name and arguments")]
     return found
 
 
