@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,21 @@ def test_what_can_t_be_imported_is_refused(tmp_path: Path, text: str, form: str 
     source.write_text(text)
     with pytest.raises(InvalidInput, match=message):
         import_examples(str(source), tmp_path / "data.jsonl", form)
+
+
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="the hint runs jq")
+
+
+@needs_jq
+def test_the_hint_makes_dialogues_of_lines_in_an_unknown_format(tmp_path: Path) -> None:
+    source = tmp_path / "my data.jsonl"
+    source.write_text('{"id": 1, "query": "Lamp on", "answers": [{"name": "lamp"}]}\n' * 2)
+    with pytest.raises(InvalidInput, match="no known format: id, query, answers") as caught:
+        import_examples(str(source), tmp_path / "data.jsonl")
+    subprocess.run(str(caught.value.hint), shell=True, cwd=tmp_path, check=True)
+    assert import_examples(str(tmp_path / "NEW.jsonl"), tmp_path / "data.jsonl").examples == 2
+    made = json.loads((tmp_path / "data.jsonl").read_text().splitlines()[0])["messages"]
+    assert [turn["content"] for turn in made] == ["Lamp on", '[{"name":"lamp"}]']
 
 
 def test_a_table_is_imported_as_lines_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -37,8 +37,13 @@ def test_an_adopted_adapter_passes_the_same_gate(fake_project: Path, elsewhere: 
         assert outcome.last.train.adopted == str(elsewhere)
         assert session.lineage.production() == "phase34a-1"
         assert outcome.report.is_file()
-        with pytest.raises(Refused, match="was promoted"):
+        with pytest.raises(Refused, match="was promoted") as caught:
             adopt_adapter(session, phase, elsewhere)
+        copy = phase.with_name("phase34a-2.toml")
+        assert caught.value.hint == f"cp {phase} {copy} && topcoat adopt {copy} {elsewhere}"
+        # The hint's second command couldn't help either, so this comes first.
+        with pytest.raises(InvalidInput, match="no such folder"):
+            adopt_adapter(session, phase, elsewhere / "none")
 
 
 @pytest.mark.slow

@@ -139,8 +139,13 @@ def test_a_promoted_phase_stands_whatever_the_engine_is_now(fake_project: Path) 
 def test_a_promoted_phase_can_t_be_rewritten(fake_project: Path) -> None:
     run(fake_project)
     write_phase(fake_project, train__iters=44)
-    with pytest.raises(Refused, match="was promoted"):
+    (fake_project / "phases" / "phase34a-2.toml").write_text("# mine")
+    with pytest.raises(Refused, match="was promoted") as caught:
         run(fake_project)
+    folder = fake_project / "phases"
+    assert caught.value.hint == (
+        f"cp {folder / 'phase34a.toml'} {folder / 'phase34a-3.toml'} && topcoat run {folder / 'phase34a-3.toml'}"
+    )
 
 
 def test_a_numerical_fault_discards_the_attempt_and_the_next_one_is_tried(fake_project: Path) -> None:

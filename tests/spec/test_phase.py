@@ -192,3 +192,10 @@ def test_the_name_of_a_phase_can_name_a_folder() -> None:
     for bad in ("a b.toml", "-x.toml", ".toml", "é.toml", f"{'x' * 101}.toml"):
         with pytest.raises(InvalidInput, match="phase's name"):
             phase_name(Path(bad))
+
+
+def test_the_hint_for_a_name_that_no_phase_can_have_replaces_no_file(tmp_path: Path) -> None:
+    (tmp_path / "my-next.toml").touch()
+    with pytest.raises(InvalidInput) as caught:
+        phase_name(tmp_path / "my next.toml")
+    assert caught.value.hint == f"mv '{tmp_path / 'my next.toml'}' {tmp_path / 'my-next-2.toml'}"

@@ -181,6 +181,19 @@ def test_a_file_of_another_program_is_not_written_to(path: Path) -> None:
     raw.close()
 
 
+@pytest.mark.parametrize("change", ["DROP TABLE models", "ALTER TABLE models RENAME COLUMN digest TO sum"])
+def test_what_another_version_changed_is_not_called_damaged(path: Path, change: str) -> None:
+    opened(path).close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute(change)
+    with (
+        pytest.raises(StorageFault, match="other tables than its list of migrations") as caught,
+        closing(opened(path)) as db,
+    ):
+        db.rows("SELECT digest FROM models")
+    assert "sqlite3" not in str(caught.value.hint)
+
+
 def test_a_full_disk_is_a_storage_fault_and_nothing_is_written(db: Database) -> None:
     db.rows(f"PRAGMA max_page_count={db.rows('PRAGMA page_count')[0][0]}")
 

@@ -131,7 +131,8 @@ def show_check(console: Console, report: CheckReport) -> None:
         for finding in same[:MOST_OF_A_CODE]:
             print_line(console, f"  {escape(finding.where)}: {escape(finding.message)}")
         if len(same) > MOST_OF_A_CODE:
-            print_line(console, f"  [dim]and {len(same) - MOST_OF_A_CODE} more: topcoat check {report.phase} --json[/]")
+            more = f"and {len(same) - MOST_OF_A_CODE} more: `topcoat check {report.phase} --json`"
+            print_line(console, f"  [dim]{escape(more)}[/]")
         print_line(console, f"  [cyan]hint:[/] {escape(same[0].hint)}")
     _show_budget(console, report.budget)
     if report.estimate is not None:
@@ -248,7 +249,7 @@ def show_plan(console: Console, plan: Plan, written: Path | None) -> None:
     """What is weak, what to write as data, and how it would be trained."""
     if plan.spec is None:
         print_line(console, f"no category of {escape(plan.model)} is weak: every 95% interval reaches {plan.goal:.0%}")
-        print_line(console, "[cyan]hint:[/] topcoat plan --goal 0.95, or --target CATEGORY")
+        print_line(console, f"[cyan]hint:[/] {plan.ways_on}")
         return
     table = _table("category", "score", "95% interval", "failed", "target", "examples")
     for need in plan.needs:

@@ -45,7 +45,7 @@ def review_examples(paths: ProjectPaths, name: str, accept_above: float | None) 
     done = len(sure)
     for number, (key, example) in enumerate(asked.items(), 1):
         _show(out, f"{number} of {len(asked)}", dialogue_of(paths, example), example)
-        decision = _ask(example, typer.getchar)
+        decision = _ask(name, example, typer.getchar)
         if decision is None:
             break
         decide(paths, name, {key: decision})
@@ -57,7 +57,7 @@ def _above(example: Example, least: float | None) -> bool:
     return least is not None and float((example.model_extra or {}).get("score", 0.0)) > least
 
 
-def _ask(example: Example, read_key: Callable[[], str]) -> Decision | None:
+def _ask(name: str, example: Example, read_key: Callable[[], str]) -> Decision | None:
     """The decision of the next key that means one; None to stop."""
     while True:
         print_line(out, f"[bold]{_KEYS}[/]")
@@ -70,19 +70,21 @@ def _ask(example: Example, read_key: Callable[[], str]) -> Decision | None:
                 return None
             case "e":
                 try:
-                    return Decision(kind="accepted", messages=_edited(example))
+                    return Decision(kind="accepted", messages=_edited(name, example))
                 except InvalidInput as error:
                     for mistake in error.mistakes:
                         print_line(out, f"[red]{escape(mistake.message)}[/]")
+                        if mistake.hint:
+                            print_line(out, f"  [cyan]hint:[/] {escape(mistake.hint)}")
 
 
-def _edited(example: Example) -> list[dict[str, str]]:
+def _edited(name: str, example: Example) -> list[dict[str, str]]:
     """The turns as the user's editor leaves them. Raises `InvalidInput` if they are no dialogue."""
     turns = [message for message in example.messages if message.role != "system"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "example.txt"
         path.write_text(draft_of(turns), encoding="utf-8")
-        edit(path, "topcoat review")
+        edit(path, f"topcoat review --phase {name}")
         read = read_draft(path.read_text(encoding="utf-8"), path, example.category or "example")
     return [{"role": message.role, "content": message.content or ""} for message in read.messages]
 

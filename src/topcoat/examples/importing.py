@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from topcoat.errors import InvalidInput, Mistake, Where
-from topcoat.examples.formats.foreign import FORMATS, Format, Untranslatable, convert, detect
+from topcoat.examples.formats.foreign import FORMATS, Format, Untranslatable, convert, detect, turns_filter
 from topcoat.examples.formats.tables import is_table, read_table
 from topcoat.spec.example import Example
 from topcoat.spec.reading.documents import content_after
@@ -21,6 +21,10 @@ from topcoat.store.files import jsonl_text, require_new, write_text
 from topcoat.store.records import Record
 
 __all__ = ["Imported", "import_examples"]
+
+
+_MOST_KEYS = 12
+"""Keys that a message names."""
 
 
 class Imported(Record):
@@ -52,7 +56,14 @@ def import_examples(source: str, target: Path, form: str | None = None) -> Impor
     rows = [_content(line) for line in lines]
     chosen = next((known for known in FORMATS if known == form), None) or detect(rows)
     if chosen is None and not mistakes:
-        raise InvalidInput("the lines have the keys of no known format", where=Where(place), hint="--format chat")
+        keys = ", ".join(list(dict.fromkeys(key for row in rows for key in row))[:_MOST_KEYS])
+        raise InvalidInput(
+            f"the lines have the keys of no known format: {keys or 'none at all'}",
+            where=Where(place),
+            hint=f"jq -c '{turns_filter(rows)}' {shlex.quote(source)} > NEW.jsonl"
+            if table is None
+            else 'import a file of lines like {"messages": [{"role": "user", "content": "..."}, ...]}',
+        )
     examples = []
     for line, row in zip(lines, rows, strict=True):
         try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
 
-from topcoat.errors import Refused, Where
+from topcoat.errors import InvalidInput, Refused, Where
 from topcoat.phases.evaluation import evaluate_model
 from topcoat.phases.preparation import Prepared, prepare
 from topcoat.phases.run import PhaseOutcome, end_phase, run_attempt
 from topcoat.progress import Note
 from topcoat.project.session import Session
+from topcoat.spec.phase import copy_of_phase
 from topcoat.store.files import digest_of, staged_folder
 from topcoat.store.lineage import AttemptRow, PhaseRow
 from topcoat.store.paths import AttemptPaths
@@ -30,14 +32,19 @@ def adopt_adapter(session: Session, path: Path, source: Path) -> PhaseOutcome:
     The phase's validation rows are used to compare the fused model, its training rows for compensated rounding only.
     Raises Refused for a phase that has promoted a model, InvalidInput for an adapter that doesn't fit the base.
     """
+    if not source.is_dir():
+        raise InvalidInput(
+            f"no such folder: {source}", where=Where(source), hint="name the folder that holds adapter_config.json"
+        )
     lineage = session.lineage
     earlier = lineage.latest_phase(path.stem)
     outcome = lineage.outcome(earlier.id) if earlier else None
     if earlier and outcome and outcome.kind == "promoted":
+        copying, copy = copy_of_phase(path)
         raise Refused(
             f"{earlier.name} was promoted; what it was then can't be changed now",
             where=Where(path),
-            hint=f"cp '{path}' '{path.with_name(f'{earlier.name}-2.toml')}'; topcoat adopt {earlier.name}-2 '{source}'",
+            hint=f"{copying} && topcoat adopt {copy} {shlex.quote(str(source))}",
         )
     prepared = prepare(session, path, base=earlier.base if earlier and outcome is None else None, trained=False)
     base = session.model(prepared.base)

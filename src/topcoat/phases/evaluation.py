@@ -115,7 +115,7 @@ def _require_unchanged(session: Session, model: ModelRow) -> None:
         raise StorageFault(
             f"the files of model {model.name} have changed since it was recorded",
             where=Where(model.path),
-            hint="put the original files back, or start another project with topcoat init",
+            hint="put the original files back, or start another project: topcoat init NEW_FOLDER --base MODEL",
         )
 
 

@@ -110,6 +110,12 @@ class Plan(Record):
     passes: float = 0.0
     updates: int = 0
 
+    @property
+    def ways_on(self) -> str:
+        """What to ask for if no category is weak."""
+        higher = "topcoat plan --goal 0.95, or " if self.goal < 0.95 else ""
+        return f"{higher}topcoat plan --target CATEGORY"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -71,7 +71,7 @@ def plan_text(plan: Plan) -> str:
     if spec is None:
         raise InvalidInput(
             f"no category of {plan.model} is weak: every interval reaches {plan.goal:.0%}",
-            hint="topcoat plan --goal 0.95, or --target CATEGORY",
+            hint=plan.ways_on,
         )
     held = sum(need.examples for need in plan.needs) - plan.trained
     remarks = {

@@ -5,6 +5,7 @@ Every step's output is stored before the next one begins, so a killed run contin
 
 from __future__ import annotations
 
+import difflib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from topcoat.progress import Note
 from topcoat.project.project import Project
 from topcoat.project.session import Session
 from topcoat.report.page import PhaseReport, render
-from topcoat.spec.phase import GateSpec, diff
+from topcoat.spec.phase import GateSpec, copy_of_phase, diff
 from topcoat.store.files import write_json, write_text
 from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
 from topcoat.store.paths import AttemptPaths
@@ -97,7 +98,8 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
             raise Refused(
                 f"{name} was begun by {earlier.engine}; the engine is {session.engine.name} now",
                 where=Where(prepared.path),
-                hint=f"compute as it began (topcoat --compute dequantized|as-stored), or topcoat run {name} --restart",
+                hint=f"`topcoat run {name} --restart`, or go on as it began: the same versions and device, "
+                f"and `topcoat --compute HOW run {name}`",
             )
         changes = diff(earlier.spec, prepared.spec)
         raise Refused(
@@ -108,10 +110,11 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
     if outcome.kind == "promoted":
         if same or by_another_engine:
             return _read_back(session, earlier)
+        copying, copy = copy_of_phase(prepared.path)
         raise Refused(
             f"{name} was promoted; what it was then can't be changed now",
             where=Where(prepared.path),
-            hint=f"cp '{prepared.path}' '{prepared.path.with_name(f'{name}-2.toml')}' && topcoat run {name}-2",
+            hint=f"{copying} && topcoat run {copy}",
         )
     stands = (same or by_another_engine) and earlier.base == prepared.base and not restart
     return _read_back(session, earlier) if stands else None
@@ -146,7 +149,7 @@ def _stop_on_errors(prepared: Prepared) -> None:
         f"{prepared.name}: {len(errors)} errors in the data ({', '.join(codes)}); "
         f"the first: {errors[0].where}: {errors[0].message}",
         where=Where(prepared.path),
-        hint=f"topcoat check {prepared.name} lists them; topcoat run {prepared.name} {allow} runs all the same",
+        hint=f"`topcoat check {prepared.name}` lists them; `topcoat run {prepared.name} {allow}` runs all the same",
     )
 
 
@@ -326,8 +329,20 @@ def write_report(project: Project, name: str) -> Path:
     stored = [lineage.result(attempt.id) for attempt in lineage.attempts(phase.id)] if phase else []
     results = [result for result in stored if result is not None]
     if phase is None or outcome is None or not results:
+        _require_phase(project, name)
         raise InvalidInput(f"{name} has not come to a verdict, there is nothing to report", hint=f"topcoat run {name}")
     path = project.paths.report(name)
     matrix = phase_matrix(lineage, results[-1].model if results[-1].verdict.passed else phase.base)
     write_text(path, render(PhaseReport(name, outcome.kind, results, project.suite.cases, matrix)))
     return path
+
+
+def _require_phase(project: Project, name: str) -> None:
+    """Raise InvalidInput unless the project has a phase file of this name."""
+    path = project.paths.phase(name)
+    if path.is_file():
+        return
+    names = sorted(file.stem for file in path.parent.glob("*.toml"))
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"one of {', '.join(names)}" if names else None
+    raise InvalidInput(f'no phase is called "{name}"', where=Where(path), hint=hint or f"topcoat plan --write {path}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os.path
 import re
+import shlex
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +27,9 @@ __all__ = [
     "PhaseSpec",
     "RetrySpec",
     "TrainSpec",
+    "copy_of_phase",
     "diff",
+    "free_phase_file",
     "load_phase",
     "phase_name",
 ]
@@ -263,9 +267,26 @@ def phase_name(path: Path) -> str:
         raise InvalidInput(
             f'"{name}" can\'t be a phase\'s name: use letters, digits, ".", "_" and "-"',
             where=Where(path),
-            hint=f"mv '{path}' '{path.with_name('phase1.toml')}'",
+            hint=f"mv {shlex.quote(str(path))} {shlex.quote(str(free_phase_file(_allowed(path))))}",
         )
     return name
+
+
+def free_phase_file(path: Path) -> Path:
+    """`path` if no such file exists, else the first of NAME-2.toml, NAME-3.toml, ... that doesn't."""
+    names = itertools.chain([path], (path.with_name(f"{path.stem}-{number}.toml") for number in itertools.count(2)))
+    return next(each for each in names if not os.path.lexists(each))
+
+
+def copy_of_phase(path: Path) -> tuple[str, str]:
+    """A shell command that copies the phase file `path`, and the copy's name; both as a shell reads them."""
+    copy = shlex.quote(str(free_phase_file(path)))
+    return f"cp {shlex.quote(str(path))} {copy}", copy
+
+
+def _allowed(path: Path) -> Path:
+    """`path` with a name that a phase may have."""
+    return path.with_name(f"{re.sub(r'[^A-Za-z0-9_-]+', '-', path.stem).strip('-_')[:60] or 'phase1'}.toml")
 
 
 def load_phase(path: Path, root: Path | None = None) -> PhaseSpec:

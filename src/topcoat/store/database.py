@@ -163,7 +163,13 @@ class Database:
                 where=Where(self.path),
                 hint="wait until it ends, then run this again",
             )
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+        if code == sqlite3.SQLITE_ERROR:  # nothing is unreadable: tables or columns, or the format, are others
+            return StorageFault(
+                f"{self.path} has other tables than its list of migrations says, or a newer SQLite wrote it: {error}",
+                where=Where(self.path),
+                hint="put an earlier copy of the file back, or use the version of topcoat that wrote it",
+            )
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return self.damaged(error)
         return StorageFault(f"can't use {self.path}: {error}", where=Where(self.path))
 

@@ -136,8 +136,10 @@ class Lineage(DatabaseOwner):
         """The model `name`. Raises `InvalidInput` if there is none, and names a similar one."""
         row = self.model(name)
         if row is None:
-            close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
-            hint = f'did you mean "{close[0]}"?' if close else "topcoat log"
+            names = [model.name for model in self.models()]
+            close = difflib.get_close_matches(name, [*names, "production"], n=1)
+            known = f"one of {', '.join(names)}" if names else "topcoat eval"  # which records the first one
+            hint = f'did you mean "{close[0]}"?' if close else known
             raise InvalidInput(f'no model is called "{name}"', hint=hint)
         return row
 
@@ -285,7 +287,7 @@ class WritableLineage(Lineage):
                     raise Refused(
                         f'there is already another model called "{name}"',
                         where=Where(known.path),
-                        hint="choose another name; `topcoat log` lists those in use",
+                        hint="choose another name; `topcoat status --json` lists those in use",
                     )
                 return known
             self._db.insert(

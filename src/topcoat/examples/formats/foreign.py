@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-__all__ = ["FORMATS", "Format", "Untranslatable", "convert", "detect"]
+__all__ = ["FORMATS", "Format", "Untranslatable", "convert", "detect", "turns_filter"]
 
 Format = Literal["chat", "openai", "sharegpt"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -33,6 +33,8 @@ _ROLES = {
     "function_response": "tool",
     "tool": "tool",
 }
+_QUESTIONS = ("prompt", "question", "query", "instruction", "input", "user", "text")
+_ANSWERS = ("completion", "answer", "answers", "response", "responses", "output", "chosen", "assistant")
 _OPENAI_ONLY = ("tool_calls", "tool_call_id", "function_call", "refusal")
 
 
@@ -48,6 +50,16 @@ def detect(lines: Sequence[Mapping[str, Any]]) -> Format | None:
     if any(_is_openai(turn) for turn in turns):
         return "openai"
     return "chat" if turns else None
+
+
+def turns_filter(lines: Sequence[Mapping[str, Any]]) -> str:
+    """A program for jq that makes dialogues of lines with a question and an answer. It guesses their keys."""
+    asked, answered = (
+        next((key for key in keys if any(key in line for line in lines)), blank)
+        for keys, blank in ((_QUESTIONS, "QUESTION"), (_ANSWERS, "ANSWER"))
+    )
+    turn = '{{role: "{}", content: .{}|tostring}}'
+    return f"{{messages: [{turn.format('user', asked)}, {turn.format('assistant', answered)}]}}"
 
 
 def convert(line: Mapping[str, Any], form: Format) -> dict[str, Any]:

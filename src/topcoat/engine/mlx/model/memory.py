@@ -44,7 +44,7 @@ def require_room(model: nn.Module, compute: Compute, *, training: bool = False) 
             hint=" or ".join(
                 [
                     *(["a lower num_layers in [train]"] if training else []),
-                    *(["topcoat --compute as-stored"] if compute is Compute.DEQUANTIZED else []),
+                    *(["topcoat --compute as-stored COMMAND"] if compute is Compute.DEQUANTIZED else []),
                     "a smaller base, or one of fewer bits",
                 ]
             ),
