@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from topcoat.errors import EngineFault, Refused, StorageFault
 from topcoat.phases.rebuilding import collect_garbage, rebuild
 from topcoat.phases.run import run_phase
 from topcoat.progress import Silent, Sink
-from topcoat.project.production import rollback
+from topcoat.project.production import promote, rollback
 from topcoat.project.session import Session, open_session
+from topcoat.store.seal import SEAL
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_model_whose_adapter_is_gone_is_kept(session: Session) -> None:
         f".topcoat/runs/{phase}/1/checkpoints" for phase in ("phase34a", "phase34b")
     ]
     shutil.rmtree(session.model("phase34a-1").path)
-    with pytest.raises(StorageFault, match="adapter of phase34a-1 is gone"):
+    with pytest.raises(StorageFault, match="phase34a-1 can't be made again: adapter is gone"):
         rebuild(session, "phase34a-1")
 
 
@@ -124,5 +125,63 @@ def test_other_bytes_are_not_passed_off_as_the_model(session: Session) -> None:
     changed = json.loads(adapter.read_text())
     changed["learned"].append(["prompt", "answer"])
     adapter.write_text(json.dumps(changed))
-    with pytest.raises(EngineFault, match="other bytes"):
+    with pytest.raises(StorageFault, match=r"adapter/adapter\.json is damaged"):
         rebuild(session, "phase34a-1")
+    assert not model.path.exists()
+
+
+def test_a_model_whose_adapter_is_damaged_is_kept_and_said(session: Session) -> None:
+    damage_adapter(session)
+    freed = collect_garbage(session)
+    assert freed.kept == ["phase34a-1 is kept: phase34a-1: adapter/adapter.json is damaged"]
+    assert session.model("phase34a-1").path.is_dir()
+
+
+def test_a_model_whose_root_is_damaged_is_kept_and_said(session: Session) -> None:
+    memory = session.model("phase33b").path / "memory.json"
+    memory.write_text(memory.read_text().replace("read_file", "open_file"))
+    assert collect_garbage(session).kept == ["phase34a-1 is kept: its root phase33b is gone or damaged"]
+
+
+def test_a_damaged_model_is_made_again_in_its_place(session: Session) -> None:
+    model = session.model("phase34a-1")
+    memory = model.path / "memory.json"
+    kept = memory.read_bytes()
+    memory.write_bytes(kept.replace(b"read_file", b"open_file"))
+    assert rebuild(session, "phase34a-1").name == "phase34a-1"
+    assert memory.read_bytes() == kept
+
+
+def test_nothing_is_fused_from_a_damaged_adapter(session: Session) -> None:
+    damage_adapter(session)
+    third = write_phase(session.paths.root, "phase34c", data__train=["data/phase34a.jsonl"], gate__tolerance=1.0)
+    with pytest.raises(StorageFault, match=r"phase34a-1 can't be made again: adapter/adapter\.json is damaged"):
+        run_phase(session, third, allow=frozenset({"near-copy", "repeated"}))
+
+
+def test_an_adapter_without_a_seal_is_proven_and_sealed_by_rebuilding(session: Session) -> None:
+    adapter = session.model("phase34a-1").adapter
+    assert adapter is not None
+    (adapter.parent / SEAL).unlink()
+    assert "topcoat rebuild phase34a-1 does" in collect_garbage(session).kept[0]
+    rebuild(session, "phase34a-1")
+    assert ".topcoat/models/phase34a-1" in collect_garbage(session).folders
+    rebuild(session, "phase34a-1")
+
+
+@pytest.mark.parametrize("change", [promote, lambda session, _: rollback(session)], ids=["promote", "rollback"])
+def test_a_damaged_model_does_not_become_production(session: Session, change: Callable[..., object]) -> None:
+    memory = session.model("phase34a-1").path / "memory.json"
+    kept = memory.read_bytes()
+    memory.write_bytes(kept.replace(b"read_file", b"open_file"))
+    with pytest.raises(StorageFault, match="have changed since") as caught:
+        change(session, "phase34a-1")
+    assert caught.value.hint == "topcoat rebuild phase34a-1"
+    assert session.lineage.production() == "phase34b-1"
+
+
+def damage_adapter(session: Session) -> None:
+    adapter = session.model("phase34a-1").adapter
+    assert adapter is not None
+    path = adapter / "adapter.json"
+    path.write_text(path.read_text().replace("read_file", "open_file"))

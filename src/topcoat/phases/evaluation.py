@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from topcoat.errors import StorageFault, Where
 from topcoat.phases.gate import judge
 from topcoat.progress import Note, Sink
+from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
 from topcoat.project.session import Session
 from topcoat.spec.phase import GateSpec
@@ -27,7 +27,7 @@ def evaluate_model(session: Session, model: ModelRow) -> EvalResult:
 
     Raises StorageFault if the model's files have changed since they were recorded.
     """
-    _require_unchanged(session, model)
+    require_whole(session.engine, model)
     return _evaluate_once(session, _key(session, model.path, session.suite), model.name, model.path)
 
 
@@ -108,15 +108,6 @@ def _evaluate_reserve(session: Session, model: ModelRow, cases: Sequence[Case]) 
         result = result.model_copy(update={"reserve": True, "engine": session.engine.name})
         session.lineage.put_evaluation(key, model.name, result)
     return _described(result, cases)
-
-
-def _require_unchanged(session: Session, model: ModelRow) -> None:
-    if session.engine.describe(model.path).digest != model.digest:
-        raise StorageFault(
-            f"the files of model {model.name} have changed since it was recorded",
-            where=Where(model.path),
-            hint="put the original files back, or start another project: topcoat init NEW_FOLDER --base MODEL",
-        )
 
 
 def _evaluate_once(session: Session, key: str, name: str, folder: Path) -> EvalResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,38 +12,45 @@ from topcoat.engine.protocol import RebuildJob
 from topcoat.errors import EngineFault, Refused, StorageFault, Where
 from topcoat.phases.calibration import calibration_rows
 from topcoat.progress import Note
+from topcoat.project.integrity import harm_to_parts, is_sealed, is_whole, require_whole
 from topcoat.project.session import Session
 from topcoat.store.files import read_record
 from topcoat.store.lineage import ModelRow
 from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import FuseReport
+from topcoat.store.seal import Origin, seal
 
-__all__ = ["Freed", "collect_garbage", "rebuild"]
+__all__ = ["Freed", "collect_garbage", "rebuild", "require_parts"]
 
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What a collection deleted: folders relative to the project, and the freed bytes of disk."""
+    """What a collection deleted: folders relative to the project, and the freed bytes of disk.
+
+    `kept` says of each fused model that stays because it can't be made again, why.
+    """
 
     folders: list[str]
     bytes: int
+    kept: list[str]
 
 
 def rebuild(session: Session, name: str) -> ModelRow:
-    """Make a fused model's folder again if it is missing, and those of its ancestors that are missing too.
+    """Make a fused model's folder again if it is missing or damaged, and those of its ancestors that are.
 
-    Raises Refused for a root, StorageFault if an adapter or the root itself is missing or changed, EngineFault if the
-    bytes differ: another version of the engine may round differently.
+    A model of an earlier version, whose adapter has no seal, is made again even if it is whole: that proves the
+    adapter, which gets its seal then. Raises Refused for a root, StorageFault if an adapter or the root itself is
+    missing or damaged, EngineFault if the bytes differ: another version of the engine may round differently.
     """
     model = session.lineage.require_model(_resolved(session, name))
     if model.parent is None:
         raise Refused(f"{model.name} is a root: there is nothing to make it from", where=Where(model.path))
     ancestry = session.lineage.ancestry(model.name)
-    _require(session, ancestry[0])
+    require_whole(session.engine, ancestry[0])
     for number, current in enumerate(ancestry[1:], 1):
-        if not current.path.is_dir():
+        if not (is_whole(session.engine, current) and is_sealed(current)):
             _make_again(session, ancestry[: number + 1])
-    _require(session, model)
+    require_whole(session.engine, model)
     return model
 
 
@@ -52,10 +60,11 @@ def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
     Production, roots and the bases of unfinished phases stay. `dry_run` only reports what would be deleted.
     """
     lineage, root = session.lineage, session.paths.root
-    kept = {lineage.production()}
-    kept |= {phase.base for phase in lineage.phases() if lineage.outcome(phase.id) is None}
-    models = [model for model in lineage.models() if model.name not in kept and _can_be_made_again(session, model)]
-    folders = [model.path for model in models]
+    needed = {lineage.production()}
+    needed |= {phase.base for phase in lineage.phases() if lineage.outcome(phase.id) is None}
+    fused = [model for model in lineage.models() if model.parent and model.path.is_dir() and model.name not in needed]
+    obstacles = {model.name: _obstacle(session, model) for model in fused}
+    folders = [model.path for model in fused if not obstacles[model.name]]
     trainings = [AttemptPaths(path.parent) for path in sorted(session.paths.runs.glob("**/checkpoints"))]
     folders += [training.checkpoints for training in trainings if training.train_report.is_file()]
     files = _files(folders)
@@ -70,6 +79,7 @@ def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
     return Freed(
         [str(folder.relative_to(root)) for folder in folders],
         sum(size for inode, size in freed.items() if inode not in outside),
+        [f"{name} is kept: {obstacle}" for name, obstacle in obstacles.items() if obstacle],
     )
 
 
@@ -77,77 +87,99 @@ def _resolved(session: Session, name: str) -> str:
     return (session.lineage.production() or name) if name == "production" else name
 
 
-def _require(session: Session, model: ModelRow) -> None:
-    """Raise StorageFault unless the model's folder has the recorded bytes."""
-    if not model.path.is_dir():
-        raise StorageFault(
-            f"the folder of {model.name} is gone, and nothing can be made without it", where=Where(model.path)
-        )
-    if session.engine.describe(model.path).digest != model.digest:
-        raise StorageFault(
-            f"the files of {model.name} are not those that were recorded",
-            where=Where(model.path),
-            hint=f"rm -r '{model.path}' && topcoat rebuild {model.name}" if model.parent else None,
-        )
-
-
 def _make_again(session: Session, ancestry: list[ModelRow]) -> None:
-    """Fuse the last model of `ancestry`. Those before it exist."""
+    """Fuse the last model of `ancestry`; put it in place if it has the recorded bytes. Those before it are whole."""
     *_, parent, model = ancestry
     session.sink.emit(Note(f"making {model.name} again from {parent.name}"))
+    for ancestor in ancestry[1:]:
+        require_parts(ancestor)
     report = _fuse_report(model)
     compensated = report.rounding == "compensated"
-    job = RebuildJob(
-        base=parent.path,
-        root=ancestry[0].path,
-        adapters=[_adapter(ancestor) for ancestor in ancestry[1:]],
-        bits={module.name: module.bits for module in report.modules},
-        output=model.path,
-        calibration=calibration_rows(AttemptPaths(_adapter(model).parent).calibration) if compensated else None,
-        computed=report.computed,
-    )
-    session.engine.rebuild(job, session.sink)
-    if session.engine.describe(model.path).digest != model.digest:
-        shutil.rmtree(model.path)
-        raise EngineFault(
-            f"{model.name} came out with other bytes than were recorded, and is not kept: "
-            f"another engine than {session.engine.name} fused it",
-            where=Where(model.path),
-            hint="install the versions of mlx and mlx-lm that fused it: pip install mlx==VERSION mlx-lm==VERSION",
+    with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=session.paths.state) as scratch:
+        output = Path(scratch) / model.path.name
+        job = RebuildJob(
+            base=parent.path,
+            root=ancestry[0].path,
+            adapters=[ancestor.adapter for ancestor in ancestry[1:] if ancestor.adapter],
+            bits={module.name: module.bits for module in report.modules},
+            output=output,
+            calibration=calibration_rows(_attempt(model).calibration) if compensated else None,
+            computed=report.computed,
+        )
+        session.engine.rebuild(job, session.sink)
+        if session.engine.describe(output).digest != model.digest:
+            raise EngineFault(
+                f"{model.name} came out with other bytes than were recorded, and is not kept: "
+                f"another engine than {session.engine.name} fused it",
+                where=Where(model.path),
+                hint="install the versions of mlx and mlx-lm that fused it: pip install mlx==VERSION mlx-lm==VERSION",
+            )
+        if not is_whole(session.engine, model):
+            shutil.rmtree(model.path, ignore_errors=True)
+            model.path.parent.mkdir(parents=True, exist_ok=True)
+            output.rename(model.path)
+    if not is_sealed(model):
+        _seal_parts(session, model)
+
+
+def _seal_parts(session: Session, model: ModelRow) -> None:
+    """Seal what `model` was just made from."""
+    origin = session.lineage.origin(model)
+    parent = session.lineage.require_model(model.parent or "")
+    if origin is None:
+        return
+    phase, attempt = origin
+    made_from: Origin = {
+        "phase": phase.name,
+        "attempt": attempt.number,
+        "inputs": phase.digest,
+        "engine": phase.engine,
+        "base": parent.name,
+        "base_digest": parent.digest,
+        "learning_rates": [attempt.learning_rate],
+    }
+    paths = _attempt(model)
+    files = [path for path in paths.folder.glob("*.json") if path.is_file()]
+    seal(paths.folder, made_from, [*files, paths.adapter], {model.name: model.digest})
+
+
+def _obstacle(session: Session, model: ModelRow) -> str:
+    """Why a fused model can't be made again, in a few words; "" if it can."""
+    ancestry = session.lineage.ancestry(model.name)
+    if not is_whole(session.engine, ancestry[0]):
+        return f"its root {ancestry[0].name} is gone or damaged"
+    for ancestor in ancestry[1:]:
+        harm = harm_to_parts(ancestor)
+        if not harm and not is_sealed(ancestor):
+            harm = f"nothing proves that its adapter is whole; topcoat rebuild {ancestor.name} does"
+        if (
+            not harm
+            and _fuse_report(ancestor).rounding == "compensated"
+            and not _attempt(ancestor).calibration.exists()
+        ):
+            harm = "calibration.json is gone"
+        if harm:
+            return f"{ancestor.name}: {harm}"
+    return ""
+
+
+def require_parts(model: ModelRow) -> None:
+    """Raise StorageFault unless a fused model's adapter, and what was written beside it, are as they were sealed."""
+    harm = harm_to_parts(model)
+    if harm:
+        raise StorageFault(
+            f"{model.name} can't be made again: {harm}",
+            where=Where(model.adapter or model.path),
+            hint=f"put the files of an earlier copy into {model.adapter.parent}" if model.adapter else None,
         )
 
 
-def _can_be_made_again(session: Session, model: ModelRow) -> bool:
-    if model.parent is None or not model.path.is_dir():
-        return False
-    ancestry = session.lineage.ancestry(model.name)
-    return ancestry[0].path.is_dir() and all(_parts_are_there(ancestor) for ancestor in ancestry[1:])
-
-
-def _parts_are_there(model: ModelRow) -> bool:
-    """Whether the adapter exists, and everything else that fusing it again needs."""
-    path = _fuse_file(model)
-    if model.adapter is None or path is None or not model.adapter.exists() or not path.exists():
-        return False
-    nearest = read_record(path, FuseReport).rounding == "nearest"
-    return nearest or AttemptPaths(model.adapter.parent).calibration.exists()
-
-
-def _adapter(model: ModelRow) -> Path:
-    if model.adapter is None or not model.adapter.is_dir():
-        raise StorageFault(f"the adapter of {model.name} is gone", where=Where(model.adapter or model.path))
-    return model.adapter
-
-
-def _fuse_file(model: ModelRow) -> Path | None:
-    return AttemptPaths(model.adapter.parent).fuse_report if model.adapter else None
+def _attempt(model: ModelRow) -> AttemptPaths:
+    return AttemptPaths((model.adapter or model.path).parent)
 
 
 def _fuse_report(model: ModelRow) -> FuseReport:
-    path = _fuse_file(model)
-    if path is None or not path.is_file():
-        raise StorageFault(f"what was written when {model.name} was fused is gone", where=Where(path or model.path))
-    return read_record(path, FuseReport)
+    return read_record(_attempt(model).fuse_report, FuseReport)
 
 
 def _files(folders: Iterable[Path]) -> list[Path]:

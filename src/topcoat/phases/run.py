@@ -20,6 +20,7 @@ from topcoat.phases.calibration import choose_calibration
 from topcoat.phases.evaluation import evaluate_model, judge_model
 from topcoat.phases.history import phase_matrix
 from topcoat.phases.preparation import Prepared, prepare
+from topcoat.phases.rebuilding import require_parts
 from topcoat.phases.trials import train_trials
 from topcoat.progress import Note
 from topcoat.project.project import Project
@@ -291,6 +292,8 @@ def _fuse(
 ) -> FuseReport:
     ancestry = session.lineage.ancestry(base.name)
     compensated = prepared.spec.fuse.rounding == "compensated"
+    for model in ancestry[1:]:
+        require_parts(model)
     earlier = [model.adapter for model in ancestry if model.adapter]
     job = FuseJob(
         base=base.path,

@@ -49,9 +49,10 @@ def read_seal(folder: Path) -> Seal | None:
         return None
 
 
-def seal(folder: Path, made_from: Origin, paths: Iterable[Path] = ()) -> None:
+def seal(folder: Path, made_from: Origin, paths: Iterable[Path], elsewhere: Mapping[str, str] | None = None) -> None:
     """Write the seal of `folder` over the files in `paths`: files, or folders with all their files."""
-    write_json(folder / SEAL, Seal(made_from=dict(made_from), files=file_digests(folder, paths)))
+    files = file_digests(folder, paths)
+    write_json(folder / SEAL, Seal(made_from=dict(made_from), files=files, elsewhere=dict(elsewhere or {})))
 
 
 def damages(folder: Path, sealed: Seal, within: Path | None = None) -> list[str]:

@@ -101,10 +101,25 @@ def test_a_new_production_model_is_announced_to_whoever_serves_the_old_one(proje
 def test_a_model_that_cannot_be_served_is_said_at_once(project: Path) -> None:
     with serving(project) as running:
         assert running.end() == 0
-    (project / "models" / "phase33b" / "config.json").write_text("{}")
-    command = [sys.executable, "-m", "topcoat", "--project", str(project), "serve", "--", "--no-such-option"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = serve_command(project, "--", "--no-such-option")
     assert (done.returncode, "no-such-option" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+@pytest.mark.slow
+def test_a_damaged_model_is_not_served(project: Path) -> None:
+    with serving(project) as running:
+        assert running.end() == 0
+    weights = project / "models" / "phase33b" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    done = serve_command(project)
+    assert (done.returncode, "the files of model phase33b have changed" in done.stderr) == (1, True)
+
+
+def serve_command(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "topcoat", "--project", str(project), "serve", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_others_are_let_in_with_a_token_only(project: Path) -> None:

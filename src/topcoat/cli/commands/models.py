@@ -120,7 +120,7 @@ def rebuild(
     model: Annotated[str, typer.Argument(help="a fused model of this project")],
     json: Json = False,
 ) -> None:
-    """Make a fused model's folder again, bit for bit, from the root and the adapters."""
+    """Make a fused model's folder again if it is gone or damaged, bit for bit, from the root and the adapters."""
     from topcoat.phases.rebuilding import rebuild as make_again
 
     with open_session(f"rebuild {model}") as session:
@@ -141,10 +141,12 @@ def gc(
     with open_session("gc") as session:
         freed = collect_garbage(session, dry_run=dry_run)
     if json:
-        print_json({"dry_run": dry_run, "folders": freed.folders, "bytes": freed.bytes})
+        print_json({"dry_run": dry_run, "folders": freed.folders, "bytes": freed.bytes, "kept": freed.kept})
         return
     for folder in freed.folders:
         out.print(folder, highlight=False, markup=False, soft_wrap=True)
+    for reason in freed.kept:
+        out.print(reason, highlight=False, markup=False, soft_wrap=True)
     verb = "would be freed" if dry_run else "freed"
     out.print(f"{counted(len(freed.folders), 'folder')}, {freed.bytes / 1e6:.1f} MB {verb}", highlight=False)
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from topcoat.engine.registry import ENGINES, EngineEntry
 from topcoat.errors import EngineFault, InvalidInput, StorageFault
 from topcoat.progress import Note, Sink
+from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
 from topcoat.store.lineage import Lineage
 from topcoat.suites.endpoint import KEY_VARIABLE
@@ -59,13 +60,17 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
     """Serve until SIGINT or SIGTERM, and return how many exchanges were recorded.
 
     Raises `InvalidInput` for a host that others can reach without a token, `Refused` if the port is taken,
-    `EngineFault` when the model server ends by itself.
+    `StorageFault` if the model is damaged, `EngineFault` when the model server ends by itself.
     """
     if not is_loopback(serving.host) and not serving.token:
         message = f"whoever reaches {serving.host} could use the model"
         raise InvalidInput(
             message, hint=f"{TOKEN_VARIABLE}=$(openssl rand -hex 16) topcoat serve --host {serving.host}"
         )
+    if not serving.upstream:
+        model = project.model("production")
+        sink.emit(Note(f"comparing the files of {model.name} with what was recorded"))
+        require_whole(serving.engine.open(sink), model)
     recorder = Recorder(project.paths.events)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
