@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,23 @@ def test_a_folder_that_can_t_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageFault, match="could not write the cache"):
         ArrayCache(tmp_path / "file").put("key", np.zeros(1, np.float32))
+
+
+def test_a_folder_that_is_deleted_while_it_is_written_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ArrayCache(tmp_path / "cache")
+    replace = Path.replace
+    lost: list[Path] = []
+
+    def deleted_once(part: Path, target: Path) -> Path:
+        if not lost:
+            lost.append(part)
+            shutil.rmtree(part.parent)
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", deleted_once)
+    cache.put("key", np.arange(3, dtype=np.float32))
+    found = cache.get("key")
+    assert found is not None
+    assert found.tolist() == [0, 1, 2]

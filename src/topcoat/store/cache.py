@@ -61,10 +61,12 @@ class ArrayCache:
         array = np.ascontiguousarray(array)
         path = self._path(key)
         part = path.with_suffix(".part")
+        data = save({"states": array}, {_CHECKSUM: _digest(key, array)})
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(save({"states": array}, {_CHECKSUM: _digest(key, array)}))
-            part.replace(path)
+            try:
+                self._write(part, path, data)
+            except FileNotFoundError:  # the folder was deleted meanwhile
+                self._write(part, path, data)
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -75,6 +77,11 @@ class ArrayCache:
                 hint=f"rm -r '{self._folder}', or free some space",
             ) from error
         self._open.pop(key, None)
+
+    def _write(self, part: Path, path: Path, data: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)
 
     def trim(self) -> int:
         """Delete the least recently used arrays until the bound holds. Return the bytes freed.
@@ -99,8 +106,11 @@ class ArrayCache:
 
 
 def _stat(path: Path) -> tuple[int, int]:
-    """The time of a file's last use, and its size."""
-    stat = path.stat()
+    """The time of a file's last use, and its size; zeros if it was deleted meanwhile."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return 0, 0
     return stat.st_mtime_ns, stat.st_size
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -19,7 +20,7 @@ from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.lora import read_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.errors import InvalidInput, NumericalFault
-from topcoat.progress import Note, Silent
+from topcoat.progress import Advanced, Event, Note, Silent, Started
 from topcoat.spec.phase import LoraSpec, TrainSpec
 from topcoat.store.records import TrainReport
 
@@ -55,6 +56,32 @@ def test_a_killed_run_ends_with_the_same_adapter(
     resumed = engine.train(job(make_model(kind), tmp_path / "killed", spec), Silent())
     assert digest(tmp_path / "killed") == digest(tmp_path / "whole")
     assert figures(resumed) == figures(whole)
+
+
+class Losing(Recorder):
+    """Deletes the trunk's cache when the training begins and after its first update."""
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__()
+        self.cache = cache
+
+    def emit(self, event: Event) -> None:
+        super().emit(event)
+        if isinstance(event, Started | Advanced) and event.name == "train" and event.done <= 1:
+            shutil.rmtree(self.cache)
+
+
+def test_a_cache_that_is_lost_during_a_run_changes_nothing_but_the_time(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    spec = replace_spec(lora=LoraSpec(dropout=0.2).model_dump())
+    whole = engine.train(job(make_model(), tmp_path / "whole", spec), Silent())
+    losing = job(make_model(), tmp_path / "losing", spec)
+    sink = Losing(losing.cache)
+    report = engine.train(losing, sink)
+    assert any(isinstance(event, Note) and "computed again" in event.text for event in sink.events)
+    assert digest(tmp_path / "losing") == digest(tmp_path / "whole")
+    assert figures(report) == figures(whole)
 
 
 def figures(report: TrainReport) -> list[float]:

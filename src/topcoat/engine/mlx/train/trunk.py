@@ -11,9 +11,10 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -29,7 +30,7 @@ from topcoat.engine.mlx.train.loss import padded
 from topcoat.engine.mlx.train.prefix import AfterPrefix, PrefixKeys
 from topcoat.engine.protocol import Row
 from topcoat.errors import StorageFault
-from topcoat.progress import Note, Sink, task
+from topcoat.progress import Note, Silent, Sink, task
 from topcoat.quantity import counted
 from topcoat.store.cache import ArrayCache
 
@@ -66,12 +67,14 @@ class Trunk:
         self._compute = compute
         self._exact = exact
         self._cache = cache
+        self._asked: tuple[Sequence[Row], Sink] = ((), Silent())
         self._key = hashlib.sha256(
             json.dumps([_trunk_digest(folder, split), split, self.prefix, computed_by + " float32" * exact]).encode()
         ).digest()
 
     def compute(self, rows: Sequence[Row], sink: Sink) -> None:
         """Compute and store the missing states of rows and of the prefix."""
+        self._asked = (rows, sink)
         refused = self._cache.refused
         missing = list({key: row for row in rows if self._cache.get(key := self.key(row)) is None}.values())
         whole = not missing and (not self.prefix or self._cache.get(self._prefix_key) is not None)
@@ -92,15 +95,15 @@ class Trunk:
         self.seconds += time.perf_counter() - started
 
     def states(self, row: Row) -> mx.array:
-        """The states (own tokens, width) of a row that enter the top, without the prefix.
+        """The states (own tokens, width) of a row that enter the top, without the prefix. Call `compute` first.
 
-        They are read; those that `compute` didn't store, or that are gone since, are computed first.
+        States that are lost meanwhile are computed again.
         """
-        return self._stored(self.key(row), [self._own(row)])
+        return self._stored(self.key(row))
 
     def prefix_states(self) -> mx.array:
         """The states (1, prefix, width) of the prefix that enter the top."""
-        return self._stored(self._prefix_key, [])[None]
+        return self._stored(self._prefix_key)[None]
 
     def key(self, row: Row) -> str:
         """The cache key of a row's states: a digest of everything that decides them."""
@@ -117,17 +120,25 @@ class Trunk:
     def _key_of(self, tokens: Tokens) -> str:
         return hashlib.sha256(self._key + np.ascontiguousarray(tokens, np.int32).tobytes()).hexdigest()
 
-    def _stored(self, key: str, rows: Sequence[Tokens]) -> mx.array:
-        """The array under `key`. If it is absent, a pass over `rows` stores it first."""
+    def _stored(self, key: str) -> mx.array:
         found = self._cache.get(key)
         if found is None:
-            for _ in self._pass(rows):
-                pass
+            self._compute_again()
             found = self._cache.get(key)
         if found is None:
-            raise StorageFault(f"the cache loses what is written to it: no states for {key}")
+            raise StorageFault("the trunk's states are gone from the cache as soon as they are written to it")
         array = mx.array(found)
         return array.view(mx.bfloat16) if array.dtype == mx.uint16 else array
+
+    def _compute_again(self) -> None:
+        """Compute what was computed before and is gone: the cache may be lost at any time, also during a training."""
+        rows, sink = self._asked
+        sink.emit(Note("states of the trunk are gone from the cache and are computed again"))
+        # The training draws from the random state next, and making a model draws from it too. It is a seed's two words.
+        (state,) = cast(Iterable[mx.array], mx.random.state)
+        high, low = np.array(state).tolist()
+        self.compute(rows, sink)
+        mx.random.seed(high << 32 | low)
 
     def _pass(self, rows: Sequence[Tokens]) -> Iterator[int]:
         """One pass over the layers. It yields after each layer, and stores all states at its end."""
