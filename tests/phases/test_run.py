@@ -203,7 +203,7 @@ def test_promote_and_rollback(fake_project: Path) -> None:
     run(fake_project)
     with opened(fake_project) as session:
         assert rollback(session)[1].name == "phase33b"
-        assert promote(session, "phase34a-1").name == "phase34a-1"
+        assert promote(session, "phase34a-1")[0].name == "phase34a-1"
         with pytest.raises(Refused, match="already"):
             promote(session, "phase34a-1")
         with pytest.raises(InvalidInput, match="no model"):

@@ -201,8 +201,8 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     print_line(console, f"{word} {escape(last.model if outcome.promoted else outcome.phase)} {tries}")
     for reason in last.verdict.reasons:
         print_line(console, f"  {escape(reason)}")
-    if not outcome.promoted:
-        print_line(console, f"  production is untouched: {escape(outcome.production)}")
+    word = "is" if outcome.promoted else "is untouched:"
+    print_line(console, f"  production {word} {escape(outcome.production)}, in {escape(str(outcome.folder))}")
     print_line(console, f"report: {escape(str(outcome.report))}")
 
 
@@ -292,6 +292,9 @@ def _show_need(console: Console, need: Need) -> None:
 def show_status(console: Console, status: ProjectStatus) -> None:
     """Production, models with their scores, phases."""
     print_line(console, f"[bold]{escape(status.project)}[/], production: {escape(status.production or 'none yet')}")
+    for model in status.models:
+        if model.production and model.path:
+            print_line(console, f"  in {escape(model.path)}")
     shown = [model for model in status.models if model.categories][-MOST_MODELS:]
     if shown:
         table = _table("category", *(escape(model.name) for model in shown))

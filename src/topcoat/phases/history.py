@@ -13,13 +13,14 @@ __all__ = ["LogEntry", "ModelStatus", "PhaseStatus", "ProjectStatus", "history",
 
 
 class ModelStatus(Record):
-    """A model of the lineage and its last evaluation (empty if it has none)."""
+    """A model of the lineage, its folder, and its last evaluation (empty if it has none)."""
 
     name: str
     parent: str | None
     phase: str | None
     production: bool
     categories: list[CategoryScore]
+    path: str = ""
 
 
 class PhaseStatus(Record):
@@ -63,6 +64,7 @@ def project_status(project: Project) -> ProjectStatus:
             phase=model.phase,
             production=model.name == production,
             categories=latest_scores[model.name].categories if model.name in latest_scores else [],
+            path=str(model.path),
         )
         for model in lineage.models()
     ]

@@ -41,7 +41,7 @@ LEARN_MORE = "More examples, a larger train.iters or a higher train.learning_rat
 
 @dataclass(frozen=True, slots=True)
 class PhaseOutcome:
-    """How a phase ended. `production` is the current model. `already`: an earlier run had ended it."""
+    """How a phase ended. `production` is the current model, in `folder`. `already`: an earlier run had ended it."""
 
     phase: str
     gate: GateSpec
@@ -49,6 +49,7 @@ class PhaseOutcome:
     results: list[AttemptResult]
     report: Path
     production: str
+    folder: Path
     already: bool
 
     @property
@@ -129,13 +130,15 @@ def _read_back(session: Session, phase: PhaseRow) -> PhaseOutcome | None:
 
 
 def _outcome(session: Session, phase: PhaseRow, results: list[AttemptResult], *, already: bool) -> PhaseOutcome:
+    production = session.lineage.production() or phase.base
     return PhaseOutcome(
         phase=phase.name,
         gate=phase.spec.gate,
         promoted=results[-1].verdict.passed,
         results=results,
         report=write_report(session, phase.name),
-        production=session.lineage.production() or phase.base,
+        production=production,
+        folder=session.lineage.require_model(production).path,
         already=already,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topcoat.errors import Refused
+from topcoat.errors import GateRefused, Refused
 from topcoat.project.integrity import require_whole
 from topcoat.project.session import Session
 from topcoat.store.lineage import ModelRow
@@ -10,17 +10,35 @@ from topcoat.store.lineage import ModelRow
 __all__ = ["promote", "rollback"]
 
 
-def promote(session: Session, name: str) -> ModelRow:
-    """Make a model of the lineage production.
+def promote(session: Session, name: str, *, discarded: bool = False) -> tuple[ModelRow, list[str]]:
+    """Make a model of the lineage production. Return it, and why its gate discarded it, if it did.
 
-    Raises InvalidInput for an unknown one, StorageFault if it is gone or damaged.
+    Raises InvalidInput for an unknown model, StorageFault if it is gone or damaged, and GateRefused for one that no gate passed,
+    unless `discarded` allows it.
     """
     model = session.model(name)
     if session.lineage.production() == model.name:
         raise Refused(f"{model.name} is production already", hint="topcoat status")
+    reasons = _against(session, model)
+    if reasons and not discarded:
+        raise GateRefused(
+            f"the gate of {model.phase} discarded {model.name}: {'; '.join(reasons)}",
+            hint=f"topcoat promote {model.name} --yes, or first: topcoat compare production {model.name}",
+        )
     require_whole(session.engine, model)
-    session.lineage.promote(model.name, "promoted by hand")
-    return model
+    session.lineage.promote(model.name, "; ".join(["promoted by hand", *(f"discarded before: {r}" for r in reasons)]))
+    return model, reasons
+
+
+def _against(session: Session, model: ModelRow) -> list[str]:
+    """The reasons of the gate that discarded a model. Empty for a root and for one that passed."""
+    origin = session.lineage.origin(model)
+    if origin is None:
+        return []
+    result = session.lineage.result(origin[1].id)
+    if result is None:
+        return ["it was not judged, because its run was stopped"]
+    return [] if result.verdict.passed else result.verdict.reasons
 
 
 def rollback(session: Session) -> tuple[str, ModelRow]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from topcoat.cli.console import err, out
+from topcoat.cli.console import err, out, print_line
 from topcoat.cli.opening import open_project, open_session
 from topcoat.cli.options import Json, print_json, show
 from topcoat.errors import InvalidInput
@@ -92,16 +93,22 @@ def compare(
     show(comparison, json, lambda: show_comparison(out, comparison))
 
 
-def promote(model: Annotated[str, typer.Argument(metavar="MODEL")], json: Json = False) -> None:
+def promote(
+    model: Annotated[str, typer.Argument(metavar="MODEL")],
+    yes: Annotated[bool, typer.Option("--yes", help="Also a model that its gate discarded.")] = False,
+    json: Json = False,
+) -> None:
     """Make a model production by hand."""
     from topcoat.project.production import promote as promote_model
 
     with open_session(f"promote {model}") as session:
-        promoted = promote_model(session, model)
+        promoted, reasons = promote_model(session, model, discarded=yes)
+    for reason in reasons:
+        print_line(err, f"[yellow]warning:[/] {escape(promoted.name)} was discarded: {escape(reason)}")
     if json:
-        print_json({"production": promoted.name})
+        print_json({"production": promoted.name, "path": str(promoted.path), "discarded": reasons})
     else:
-        out.print(f"production is {promoted.name}", highlight=False, markup=False)
+        print_line(out, f"production is {escape(promoted.name)}: {escape(str(promoted.path))}")
 
 
 def rollback(json: Json = False) -> None:
@@ -111,9 +118,10 @@ def rollback(json: Json = False) -> None:
     with open_session("rollback") as session:
         replaced, model = roll_back(session)
     if json:
-        print_json({"production": model.name, "replaced": replaced})
+        print_json({"production": model.name, "path": str(model.path), "replaced": replaced})
     else:
-        out.print(f"production is {model.name} again, no longer {replaced}", highlight=False, markup=False)
+        line = f"production is {model.name} again, no longer {replaced}: {model.path}"
+        print_line(out, escape(line))
 
 
 def rebuild(

@@ -183,6 +183,8 @@ def as_document(outcome: PhaseOutcome) -> dict[str, object]:
         "version": 1,
         "phase": outcome.phase,
         "promoted": outcome.promoted,
+        "production": outcome.production,
+        "path": str(outcome.folder),
         "already": outcome.already,
         "report": str(outcome.report),
         "attempts": [result.model_dump(mode="json") for result in outcome.results],
