@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.growth import growth
+from tests.support.growth import MOST_TIMES, Shape, shapes, times
 from topcoat.calls import parsing as calls
 from topcoat.calls.answer import NON_LITERAL, Answer, upstream
 from topcoat.calls.parsing import LONGEST_ANSWER, parse
@@ -463,16 +463,22 @@ ADVERSARIAL = [
 ]
 
 
-QUADRATIC = {"<tool_call>{", '<tool_call>["'}
-"""Here each error of the json module counts the lines before it: half a second in all for the longest answer."""
+SYNTAX = ["(", ")", "[", "]", "}", ":", ", ", ".", "=", "*", "'", "\n", "    ", "</function>", "</tool_call>", "\ud800"]
+WORDS = ["x", "1", "if ", "for x in ", "def f(", "lambda ", "return ", "await ", "class x:", "x = ", "x(", "f()"]
+BEGINS = ["", CUT, '<tool_call>{"name": "read_file", "arguments": {"path": "']
+ENDS = ["", "\n</parameter></function></tool_call>", '"}}</tool_call>']
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("unit", ADVERSARIAL)
 def test_repetition_takes_linear_time(unit: str) -> None:
-    count = LONGEST_ANSWER // len(unit)
-    assert growth(lambda text: parse(text, TOOLS), unit, count) < (2.3 if unit in QUADRATIC else 1.5)
-    assert growth(lambda text: parse(CUT + text, TOOLS), unit, count) < 1.5
+    for begin in BEGINS:
+        assert times(lambda text: parse(text, TOOLS), Shape(unit, begin), LONGEST_ANSWER) <= MOST_TIMES
+
+
+@given(shapes([*ADVERSARIAL, *TOOLS, *SYNTAX, *WORDS], BEGINS, ENDS))
+@settings(max_examples=100)
+def test_an_answer_of_any_shape_takes_linear_time(shape: Shape) -> None:
+    assert times(lambda text: parse(text, TOOLS), shape, LONGEST_ANSWER) <= MOST_TIMES
 
 
 def test_a_hundred_megabytes_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,8 +501,6 @@ def test_a_hundred_megabytes_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-SYNTAX = ["(", ")", "[", "]", "}", ":", ", ", ".", "=", "*", "'", "\n", "    ", "</function>", "</tool_call>", "\ud800"]
-WORDS = ["x", "1", "if ", "for x in ", "def f(", "lambda ", "return ", "await ", "class x:", "x = ", "x(", "f()"]
 PIECES = st.sampled_from([*ADVERSARIAL, *TOOLS, *SYNTAX, *WORDS])
 
 
