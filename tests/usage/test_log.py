@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.growth import MOST_TIMES, Shape, times
 from tests.support.made_up_secrets import BY_FORM, BY_NAME
 from topcoat.errors import Refused, StorageFault
 from topcoat.usage.events import Event, ToolCall
@@ -45,6 +46,19 @@ def test_sessions_are_counted_and_found_by_branch(path: Path) -> None:
         assert log.sessions() == {"b": 2, "a": 1}
         assert log.sessions(branch="fix") == {"a": 1}
         assert list(log.events("a")) == [event("a", branch="fix")]
+
+
+def test_reading_every_session_takes_linear_time(tmp_path: Path) -> None:
+    def read(text: str) -> None:
+        with EventLog(tmp_path / f"{len(text)}.db") as log:
+            for name in log.sessions():
+                assert len(list(log.events(name))) == 1
+
+    sizes = 400, 4000
+    for size in sizes:
+        with EventLog(tmp_path / f"{size}.db") as log:
+            log.add([Event(session=f"session {n}", kind="closed", source="outcome") for n in range(size)])
+    assert times(read, Shape("x"), sizes[1]) <= MOST_TIMES
 
 
 def test_events_are_never_changed(path: Path) -> None:

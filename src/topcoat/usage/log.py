@@ -29,7 +29,12 @@ def m001_events(connection: sqlite3.Connection) -> None:
     )
 
 
-_MIGRATIONS: tuple[Migration, ...] = (m001_events,)
+def m002_sessions(connection: sqlite3.Connection) -> None:
+    """An index of the sessions. Without it, reading one session after another reads the whole table for each."""
+    connection.execute("CREATE INDEX events_of_a_session ON events (session, seq)")
+
+
+_MIGRATIONS: tuple[Migration, ...] = (m001_events, m002_sessions)
 
 
 class EventLog(DatabaseOwner):
