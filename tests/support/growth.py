@@ -52,13 +52,15 @@ def times(work: Callable[[str], object], shape: Shape, most: int = 200_000) -> f
     """How many times the work on ten times the text is of that on the text.
 
     The text is made long enough to be measured, while ten times it has no more than `most` characters. Where
-    it is over `MOST_TIMES`, it is measured a few times more and the least counts: other programs share the caches.
+    it is over `MOST_TIMES`, it is measured a few times more, also with longer texts, and the least counts: other
+    programs share the caches, and what a text makes may just outgrow them.
     """
     length = _SHORTEST
     while _seconds(work, shape.text(length)) < _SMALLEST and length * 20 <= most:
         length *= 2
     least = math.inf
-    for _ in range(_TRIES):
+    for tried in range(_TRIES):
+        length = length * 2 if tried and length * 20 <= most else length
         few = min(_seconds(work, shape.text(length)) for _ in range(3))
         many = min(_seconds(work, shape.text(length * 10)) for _ in range(2))
         least = min(least, many / few)

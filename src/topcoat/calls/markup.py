@@ -18,6 +18,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from topcoat.spec.reading.unplaced import Unplaced
+
 __all__ = ["EXECUTE_CODE", "Block", "Broken", "Code", "Direct", "blocks", "calls_in", "spoken"]
 
 EXECUTE_CODE = "execute_code"
@@ -71,23 +73,11 @@ class Broken:
 Block = Code | Direct | Broken
 
 
-class _Unplaced(str):
-    """A text that knows no lines: the json module counts those before each error, which took quadratic time."""
-
-    __slots__ = ()
-
-    def count(self, *within: object) -> int:
-        return 0
-
-    def rfind(self, *within: object) -> int:
-        return -1
-
-
 def blocks(text: str) -> list[Block]:
     """The tool calls of `text`, in order."""
     if whole := _bare(text.strip()) or _bare(text.partition("</think>")[2].strip()):
         return whole  # every tag in it stands in a JSON string
-    text = _Unplaced(text)
+    text = Unplaced(text)
     found: list[Block] = []
     position = after_thought = 0
     while mark := _MARK.search(text, position):

@@ -125,8 +125,9 @@ def load_templates(path: Path, catalog: Catalog) -> CaseTemplates:
     file, mistakes = source.read(TemplateFile)
     lists = _lists(source.data)
     good = list(enumerate(file.template)) if file else _good_templates(source.data)
+    made_of = {name: {list_of(slot) for slot in slots(values)} for name, values in lists.items()}
     for name in lists:
-        mistakes += _list_mistakes(source, name, lists)
+        mistakes += _list_mistakes(source, name, lists, made_of)
     mistakes += _repeated(source, "name", [(index, template.name) for index, template in good])
     mistakes += _repeated(source, "prompt", [(index, template.wording) for index, template in good])
     for index, template in good:
@@ -176,8 +177,9 @@ def _repeated(source: TomlSource, key: Literal["name", "prompt"], good: list[tup
     return mistakes
 
 
-def _list_mistakes(source: TomlSource, name: str, lists: Lists) -> Iterator[Mistake]:
+def _list_mistakes(source: TomlSource, name: str, lists: Lists, made_of: Mapping[str, set[str]]) -> Iterator[Mistake]:
     """The mistakes of a list: slots without a list, slots that lead back to it, and slots in choices."""
+    circles = {inner for inner in made_of[name] if name in _reached(inner, made_of)}
     table = "names" if ("names", name) in source.lines else "choices"
     for index, pattern in enumerate(lists[name]):
         where = source.where(table, name, index)
@@ -187,22 +189,22 @@ def _list_mistakes(source: TomlSource, name: str, lists: Lists) -> Iterator[Mist
                 yield Mistake(f"choices.{name}[{index}]: a choice can't hold slots, as {{{slot}}}", where, hint)
             elif list_of(slot) not in lists:
                 yield _no_list(f"names.{name}[{index}]", slot, where, lists)
-            elif name in _reached(list_of(slot), lists):
+            elif list_of(slot) in circles:
                 yield Mistake(f"names.{name}[{index}]: made of itself, by {{{slot}}}", where)
 
 
-def _reached(name: str, lists: Lists) -> set[str]:
-    """The lists that a list is made of, including itself."""
+def _reached(name: str, made_of: Mapping[str, set[str]]) -> set[str]:
+    """The lists that a list is made of, over any number of others, including itself."""
     found, left = {name}, [name]
     while left:
-        inner = {list_of(slot) for slot in slots(lists.get(left.pop(), []))} - found
+        inner = made_of.get(left.pop(), set()) - found
         found |= inner
         left += inner
     return found
 
 
 def _slot_mistakes(source: TomlSource, index: int, template: CaseTemplate, lists: Lists) -> Iterator[Mistake]:
-    asked = template.asked_slots
+    asked = dict.fromkeys(template.asked_slots)
     expected = list(dict.fromkeys(slots(template.expect)))
     for slot in dict.fromkeys([*asked, *expected]):
         if list_of(slot) not in lists:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,8 +148,8 @@ class _Reader:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if self._is_new(node):
                 self.tools[node.name] = tool = _tool(node)
-                names = [parameter.name for parameter in tool.parameters]
-                for name in sorted({name for name in names if names.count(name) > 1}):
+                counts = Counter(parameter.name for parameter in tool.parameters)
+                for name in sorted(name for name, count in counts.items() if count > 1):
                     self._mistake(f"`{node.name}` has two parameters called `{name}`", node.lineno)
         elif isinstance(node, ast.ClassDef):
             if self._is_new(node):

@@ -29,7 +29,7 @@ def dialogues(events: Iterable[Event], markup: CallMarkup = "json") -> list[list
     `markup`, as the model would write them. Events without turns (outcomes, validations, ...) are skipped, and so is
     the rest of a dialogue whose beginning is missing.
     """
-    reached: dict[str, list[Turn]] = {"": []}
+    reached: dict[str, _End | None] = {"": None}
     continued, last = {""}, ""
     for event in events:
         turns = list(_turns(event, markup))
@@ -39,8 +39,25 @@ def dialogues(events: Iterable[Event], markup: CallMarkup = "json") -> list[list
             continue
         last = event.after if chained else event.id
         continued.add(before)
-        reached[last] = [*reached[before], *turns]
-    return [turns for key, turns in reached.items() if key not in continued]
+        reached[last] = _End(reached[before], turns)
+    return [end.turns() for key, end in reached.items() if end is not None and key not in continued]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """A point that a dialogue reached: the point before it, and what was said since."""
+
+    before: _End | None
+    said: list[Turn]
+
+    def turns(self) -> list[Turn]:
+        """Everything up to this point."""
+        pieces = []
+        end: _End | None = self
+        while end is not None:
+            pieces.append(end.said)
+            end = end.before
+        return [turn for said in reversed(pieces) for turn in said]
 
 
 def written_calls(calls: Sequence[ToolCall], markup: CallMarkup) -> str:

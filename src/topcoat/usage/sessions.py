@@ -16,15 +16,14 @@ class Sessions:
 
     def __init__(self, ends: Iterable[tuple[str, str]] = ()) -> None:
         """`ends` are pairs of a boundary and its session, oldest first."""
-        self._of: OrderedDict[str, list[str]] = OrderedDict()
+        self._of: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()  # the sessions in turn, the next one last
         for boundary, session in ends:
             self.learn(boundary, session)
 
     def learn(self, boundary: str, session: str) -> None:
-        sessions = self._of.setdefault(boundary, [])
-        if session in sessions:
-            sessions.remove(session)
-        sessions.append(session)
+        sessions = self._of.setdefault(boundary, OrderedDict())
+        sessions[session] = None
+        sessions.move_to_end(session)
         self._of.move_to_end(boundary)
         if len(self._of) > _MOST:
             self._of.popitem(last=False)
@@ -37,10 +36,11 @@ class Sessions:
         begins a new session.
         """
         for known in range(len(reached), 0, -1):
-            sessions = self._of.get(reached[known - 1], []) if reached[known - 1] else []
-            if named and named in sessions:
+            sessions = self._of.get(reached[known - 1]) if reached[known - 1] else None
+            if sessions and named and named in sessions:
                 return named, known
             if sessions and not named:
-                sessions.insert(0, sessions.pop())
-                return sessions[0], known
+                session = next(reversed(sessions))
+                sessions.move_to_end(session, last=False)
+                return session, known
         return named or token_hex(8), 0

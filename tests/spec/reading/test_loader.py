@@ -126,6 +126,7 @@ def test_an_unknown_key_gets_a_suggestion(tmp_path: Path, source: str, hint: str
         ("[train]\nmode = [3, 'a']", 2, 'train.mode[1]: must be a whole number, is "a"'),
         ("[train]\niters = " + "9" * 5000, 2, "not valid TOML: a number has too many digits"),
         ("x = " + "[" * 50_000, None, "nested too deeply: more than 100 levels"),
+        ("y = 1\nx" + ".a" * 150 + " = 1", 2, "nested too deeply: more than 100 levels"),
         ("x = " + "[" * 101 + "]" * 101, None, "nested too deeply: more than 100 levels"),
         (b"[train]\n# \xe9\n", 2, "not UTF-8 text: byte 0xe9"),
         ("[train]".encode("utf-16"), 1, "not UTF-8 text but UTF-16"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from topcoat.errors import Mistake, Where
 from topcoat.spec.reading.loader import read_text
+from topcoat.spec.reading.unplaced import Unplaced
 
 __all__ = ["content_after", "read_documents"]
 
@@ -18,7 +19,7 @@ def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake
     isn't text.
     """
     text = read_text(path)
-    decoder = json.JSONDecoder()
+    decoder, unplaced = json.JSONDecoder(), Unplaced(text)
     documents: list[tuple[object, Where]] = []
     mistakes: list[Mistake] = []
     position, line = 0, 1
@@ -26,7 +27,7 @@ def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake
         line += text.count("\n", position, start)
         where = Where(path, line)
         try:
-            document, end = decoder.raw_decode(text, start)
+            document, end = decoder.raw_decode(unplaced, start)
             documents.append((document, where))
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deeply"

@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ MAX_DEPTH = 100
 
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONG_NUMBER = re.compile(r"\d{4000,}")
+_DEEP_KEY = re.compile(rf"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH}}}", re.ASCII)
+"""A key of so many parts. It is looked for first, because tomllib takes quadratic time for such a key."""
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -85,6 +88,8 @@ def read_toml(path: Path, model: type[M]) -> tuple[M, TomlSource]:
 def parse_toml(path: Path) -> TomlSource:
     """The source of a TOML file. Raises `InvalidInput` if it is empty or invalid."""
     source = read_text(path)
+    if deep := _DEEP_KEY.search(source):
+        raise _invalid(path, [_too_deep(Where(path, source.count("\n", 0, deep.start()) + 1))])
     try:
         data = tomllib.loads(source)
     except RecursionError:
@@ -218,8 +223,7 @@ def _finite(text: str) -> float:
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise _Unreadable(f'the key "{repeated}" is written twice')
     return table
 

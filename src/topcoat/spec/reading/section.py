@@ -35,5 +35,10 @@ def refuse(problems: Iterable[tuple[str, str]]) -> None:
 
 def repeated(key: str, values: Sequence[str] | Sequence[float]) -> list[tuple[str, str]]:
     """A problem for each value of a list that repeats an earlier one."""
-    names = [f'"{value}"' if isinstance(value, str) else f"{value:g}" for value in values]
-    return [(f"{key}.{i}", f"{name} is listed twice") for i, name in enumerate(names) if values[i] in values[:i]]
+    written: list[str | float] = [*values]
+    first: dict[str | float, int] = {}
+    return [
+        (f"{key}.{i}", f'"{value}" is listed twice' if isinstance(value, str) else f"{value:g} is listed twice")
+        for i, value in enumerate(written)
+        if first.setdefault(value, i) != i
+    ]

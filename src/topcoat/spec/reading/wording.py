@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -50,9 +51,12 @@ class Finding:
 def findings(error: ValidationError, data: object, model: type[BaseModel], notation: Notation) -> list[Finding]:
     """The errors of `data`, which isn't a valid `model`, in words and each once."""
     errors = [_Located.of(details, data) for details in error.errors(include_url=False)]
+    kinds: defaultdict[KeyPath, list[str]] = defaultdict(list)
+    for located in errors:
+        kinds[located.path].append(located.details["type"])
     found: dict[Finding, None] = {}
     for located in _without_lesser_branches(errors):
-        for finding in _describe(located, errors, data, model, notation):
+        for finding in _describe(located, kinds[located.path], data, model, notation):
             found[finding] = None
     return list(found)
 
@@ -89,17 +93,24 @@ def _holds(data: object, part: str | int) -> bool:
 
 def _without_lesser_branches(errors: list[_Located]) -> Iterator[_Located]:
     """Keep the errors of one branch of a union: the one that got furthest into the data is probably meant."""
+    branches = [error for error in errors if error.branch]
+    around = {error.path[:length] for error in branches for length in range(len(error.path))}
+    right_type = {
+        error.path[:length]
+        for error in branches
+        if error.details["type"] not in _KINDS
+        for length in range(len(error.path) + 1)
+    }
     for error in errors:
-        rivals = [e for e in errors if e.branch and e.path[: len(error.path)] == error.path]
-        deeper = any(len(e.path) > len(error.path) for e in rivals)
-        right_type = any(e.details["type"] not in _KINDS for e in rivals)
-        if not error.branch or not (deeper or (right_type and error.details["type"] in _KINDS)):
+        deeper = error.path in around
+        if not error.branch or not (deeper or (error.path in right_type and error.details["type"] in _KINDS)):
             yield error
 
 
 def _describe(
-    error: _Located, errors: list[_Located], data: object, model: type[BaseModel], notation: Notation
+    error: _Located, types: list[str], data: object, model: type[BaseModel], notation: Notation
 ) -> Iterator[Finding]:
+    """An error in words. `types` are those of all errors at its place."""
     details, path = error.details, error.path
     kind, context = details["type"], details.get("ctx", {})
     if kind == CROSS_CHECK:
@@ -111,7 +122,6 @@ def _describe(
     elif kind == "extra_forbidden":
         yield Finding(path, *_unknown(path, details["input"], model, notation))
     elif kind in _KINDS:
-        types = [e.details["type"] for e in errors if e.path == path]
         kinds = dict.fromkeys(_kind(name, notation) for name in types if name in _KINDS)
         message = f"must be {' or '.join(kinds)}, is {_shown(details['input'], notation)}"
         yield Finding(path, _sentence(path, message))

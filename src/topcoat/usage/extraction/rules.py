@@ -26,8 +26,9 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Literal
@@ -142,7 +143,8 @@ def extract(events: Sequence[Event], tools: Collection[str], markup: CallMarkup 
     `tools` are the catalog's names. Structured calls are written in `markup`.
     """
     events = sorted(events, key=lambda event: event.time)  # the server's and the agent's arrive in any order
-    talks = _threads((_rounds(turns, events) for turns in dialogues(events, markup)), events)
+    place = {event.id: index for index, event in enumerate(events)}
+    talks = _threads((_rounds(turns, place) for turns in dialogues(events, markup)), events)
     wrong = _wrong_calls(events, [round_ for talk in talks for round_ in talk], markup)
     left_out: Counter[str] = Counter()
     found: dict[str, Candidate] = {}
@@ -164,9 +166,8 @@ def extract(events: Sequence[Event], tools: Collection[str], markup: CallMarkup 
     return Extracted(list(found.values()), left_out)
 
 
-def _rounds(turns: Iterable[Turn], events: Sequence[Event]) -> list[_Round]:
-    """The rounds of a dialogue."""
-    place = {event.id: index for index, event in enumerate(events)}
+def _rounds(turns: Iterable[Turn], place: Mapping[str, int]) -> list[_Round]:
+    """The rounds of a dialogue. `place` has the position of each event, by its id."""
     rounds: list[_Round] = []
     for turn in turns:
         if turn.role == "user":
@@ -185,20 +186,25 @@ def _threads(talks: Iterable[Sequence[_Round]], events: Sequence[Event]) -> list
     that it repeats. Its first words, or the agent's report, tell.
     """
     threads: list[list[_Round]] = []
+    wrong = [i for i, event in enumerate(events) if event.kind == "user_correction" and not event.corrected]
+    latest: list[tuple[int, int]] = []  # where each thread's last round begins, and minus the thread's index, sorted
     for talk in sorted(filter(None, talks), key=lambda talk: talk[0].first):
         begins = talk[0].first
-        before = max((t for t in threads if t[-1].first < begins), key=lambda t: t[-1].first, default=None)
-        between = events[before[-1].first : begins] if before else []
-        wrong = any(event.kind == "user_correction" and not event.corrected for event in between)
-        if before and (wrong or _CORRECTION.match(talk[0].query)):
-            before += talk
+        nearest = bisect_left(latest, (begins, -len(threads))) - 1
+        since_before = bisect_left(wrong, latest[nearest][0]) if nearest >= 0 else len(wrong)
+        reported = since_before < len(wrong) and wrong[since_before] < begins
+        if nearest >= 0 and (reported or _CORRECTION.match(talk[0].query)):
+            index = -latest.pop(nearest)[1]
+            threads[index] += talk
         else:
+            index = len(threads)
             threads.append(list(talk))
+        insort(latest, (talk[-1].first, -index))
     questions = sorted({round_.first for thread in threads for round_ in thread})
     for thread in threads:
         for round_, follower in zip_longest(thread, thread[1:]):
-            next_question = next((first for first in questions if first > round_.first), None)
-            since = events[round_.first + 1 : next_question]
+            following = bisect_right(questions, round_.first)
+            since = events[round_.first + 1 : questions[following] if following < len(questions) else None]
             said = {event.kind for event in since}
             words = follower.query if follower else ""
             round_.corrected = "user_correction" in said or bool(_CORRECTION.match(words))
@@ -259,14 +265,18 @@ def _reported(events: Sequence[Event], markup: CallMarkup) -> Iterator[_Found]:
     written, again = "", False
     for event in events:
         if event.kind == "request" and event.query:
-            queries = [*queries, event.query] if again or _CORRECTION.match(event.query) else [event.query]
+            if not again and not _CORRECTION.match(event.query):
+                queries.clear()
+            queries.append(event.query)
             again = False
         again = again or (event.kind == "user_correction" and not event.corrected)
         if event.kind == "request" and _program(event.answer or ""):
             written = event.answer or ""
-        asked = [event.query] if event.kind == "retry" and event.query else queries
         failed = event.result is not None and not event.result.success
-        if event.kind in ("retry", "user_correction") and event.corrected and asked and not failed:
+        if event.kind not in ("retry", "user_correction") or not event.corrected or failed:
+            continue
+        asked = [event.query] if event.kind == "retry" and event.query else list(queries)
+        if asked:
             kind: ExampleKind = "corrected_retry" if event.kind == "retry" else "user_correction"
             answer = [("assistant", _as_answer(event.corrected, markup, written))]
             yield _Found(kind, asked, answer, [event.id], "the agent reported what replaced a wrong answer")
