@@ -13,8 +13,8 @@ __all__ = ["promote", "rollback"]
 def promote(session: Session, name: str, *, discarded: bool = False) -> tuple[ModelRow, list[str]]:
     """Make a model of the lineage production. Return it, and why its gate discarded it, if it did.
 
-    Raises InvalidInput for an unknown model, StorageFault if it is gone or damaged, and GateRefused for one that no gate passed,
-    unless `discarded` allows it.
+    Raises InvalidInput for an unknown model, StorageFault if it is gone or damaged, and GateRefused for one that no
+    gate passed, unless `discarded` allows it.
     """
     model = session.model(name)
     if session.lineage.production() == model.name:
