@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/test_gate.py
 
-.PHONY: help install demo test test-fast test-slow coverage check bench lock clean
+.PHONY: help install demo test test-fast test-slow test-newest coverage check bench lock clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv with topcoat and its tools, as locked
 
@@ -29,6 +30,17 @@ test-fast: $(STAMP) ## The tests that take seconds
 test-slow: $(STAMP) ## The others, one after another: they train and serve real models
 	$(BIN)/python -m pytest -m slow
 
+NEWEST ?= $(shell for one in 3.14 3.13 3.12; do python$$one -c "" 2>/dev/null && echo python$$one && break; done)
+NEWEST_VENV := .venv-newest
+
+test-newest: ## The tests of scores and verdicts, on the newest Python that is installed (NEWEST=/path/to/python)
+ifeq ($(NEWEST),)
+	@echo "test-newest: no Python above 3.11 is installed, so nothing was tested (NEWEST=/path/to/python names one)"
+else
+	$(MAKE) --no-print-directory VENV=$(NEWEST_VENV) PYTHON=$(NEWEST) $(NEWEST_VENV)/installed
+	$(NEWEST_VENV)/bin/python -m pytest --numprocesses auto $(VERDICTS)
+endif
+
 coverage: $(STAMP) ## Which lines the fast tests run, in their own processes
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --cov
 
@@ -45,4 +57,4 @@ lock: ## Resolve requirements.lock afresh (needs uv: pip install uv)
 	uv pip compile --universal --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml
 
 clean: ## Remove .venv and the demo
-	rm -rf $(VENV) topcoat-demo
+	rm -rf $(VENV) $(NEWEST_VENV) topcoat-demo

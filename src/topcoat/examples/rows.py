@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -75,7 +76,7 @@ def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: T
 
 def with_mean_weight_one(rows: Sequence[Row]) -> list[Row]:
     """The rows with weights divided by their mean. They count relative to each other, not to other rows."""
-    mean = sum(row.weight for row in rows) / max(1, len(rows))
+    mean = math.fsum(row.weight for row in rows) / max(1, len(rows))
     return [replace(row, weight=row.weight / mean) for row in rows]
 
 

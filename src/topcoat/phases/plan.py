@@ -284,7 +284,7 @@ def _shared(total: int, weights: Sequence[float], least: int) -> list[int]:
         return []
     floor = min(least, total // len(weights))
     rest = total - floor * len(weights)
-    whole = sum(weights)
+    whole = math.fsum(weights)
     exact = [rest * (weight / whole if whole > 0 else 1 / len(weights)) for weight in weights]
     parts = [math.floor(share) for share in exact]
     for index in sorted(range(len(parts)), key=lambda i: parts[i] - exact[i])[: rest - sum(parts)]:

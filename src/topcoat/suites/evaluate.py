@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -148,6 +149,6 @@ def _require_answers(answered: Sequence[tuple[Case, Completion]], failed: Sequen
 
 def _sum_up(category: str, scores: Sequence[Score], errors: int) -> CategoryScore:
     values = [score.value for score in scores]
-    mean = min(1.0, sum(values) / len(values))
+    mean = min(1.0, math.fsum(values) / len(values))
     solved = sum(value == 1.0 for value in values)
     return CategoryScore(category=category, n=len(values), mean=mean, solved=solved, errors=errors)

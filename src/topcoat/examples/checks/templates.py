@@ -109,7 +109,7 @@ def effective_number(labels: Iterable[Hashable]) -> float:
     """
     counts = Counter(labels)
     total = counts.total()
-    return math.exp(-sum(n / total * math.log(n / total) for n in counts.values())) if total else 0.0
+    return math.exp(-math.fsum(n / total * math.log(n / total) for n in counts.values())) if total else 0.0
 
 
 def _call_template(block: Block) -> str:

@@ -85,7 +85,7 @@ def interval(values: Sequence[float], families: Sequence[str]) -> Interval:
     if not values:
         raise ValueError("no interval without values")
     sizes = by_family(np.ones(len(values)), families)
-    return wilson(min(1.0, sum(values) / len(values)), len(values) ** 2 / float(np.sum(sizes**2)))
+    return wilson(min(1.0, math.fsum(values) / len(values)), len(values) ** 2 / float(np.sum(sizes**2)))
 
 
 def wilson(mean: float, n: float) -> Interval:
