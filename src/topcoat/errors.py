@@ -2,7 +2,8 @@
 
     TopcoatError              exit 1   a fault: the machine, a file, the engine
     ├── InvalidInput          exit 2   what the user wrote or asked for can't be used
-    │   └── Refused           exit 2   it could be used, but not now (lock held, model in use)
+    │   └── Refused           exit 2   it could be used, but not now (model in use, nothing to roll back to)
+    │       └── Held          exit 2   another process holds the project's lock
     ├── NumericalFault        exit 1   the loss or the gradient left the finite numbers
     ├── EngineFault           exit 1   the engine could not load, train, fuse or generate
     ├── EndpointFault         exit 1   too many requests to a server stayed without an answer
@@ -24,6 +25,7 @@ __all__ = [
     "EngineFault",
     "FuseRefused",
     "GateRefused",
+    "Held",
     "InvalidInput",
     "Mistake",
     "NumericalFault",
@@ -100,6 +102,10 @@ class InvalidInput(TopcoatError):
 
 class Refused(InvalidInput):
     """A valid request that can't be served in the present state."""
+
+
+class Held(Refused):
+    """Another process, or this one, holds the project's lock."""
 
 
 class NumericalFault(TopcoatError):

@@ -55,6 +55,23 @@ def test_a_command_that_writes_is_refused_and_writes_nothing(
     assert content(fake_project) == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [("eval",), ("eval", "phase33b"), ("plan",), ("compare", "phase33b", "phase34a-1")], ids=" ".join
+)
+def test_stored_scores_are_read_while_another_holds_the_project(fake_project: Path, words: tuple[str, ...]) -> None:
+    assert run(fake_project).promoted
+    free = fake(fake_project, *words, "--json")
+    with held_elsewhere(ProjectPaths(fake_project).lock):
+        done = fake(fake_project, *words, "--json")
+        assert (done.returncode, done.stdout) == (free.returncode, free.stdout)
+        suite = fake_project / "suites" / "routing.jsonl"
+        suite.write_text("\n".join(suite.read_text().splitlines()[1:]) + "\n")
+        refused = fake(fake_project, *words)
+    assert refused.returncode == 2
+    assert "are not stored yet, and another topcoat is running here: pid" in refused.stderr.replace("\n", " ")
+
+
 def test_a_run_that_begins_while_the_editor_is_open_leaves_the_draft(
     fake_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,19 @@ def test_the_lock_is_released_when_the_block_raises(tmp_path: Path) -> None:
     take(path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}', "null"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"pid": "x"}',
+        "null",
+        '{"pid": 1e999, "host": "h", "command": "c", "started": "2026-01-01T00:00:00+00:00"}',
+        '{"pid": 1, "host": "h", "command": "c", "started": "0001-01-01T00:00:00+14:00"}',
+        '{"pid": 1, "host": "h", "command": "c", "started": 5}',
+    ],
+)
 def test_a_holder_that_cannot_be_read_is_still_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "lock"
     with project_lock(path, "topcoat eval"):
@@ -98,6 +110,25 @@ def test_a_failing_file_system_is_a_storage_fault(
         with pytest.raises(StorageFault, match=message):
             take(tmp_path / "lock")
     take(tmp_path / "lock")
+
+
+def test_a_lock_that_may_not_be_opened_says_how_to_open_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = tmp_path / "lock"
+    path.touch(mode=0o000)
+    monkeypatch.setattr(os, "open", refuse)
+    with (
+        pytest.raises(StorageFault, match=r"can't lock .*Permission denied") as fault,
+        project_lock(path, "topcoat run"),
+    ):
+        pass
+    assert fault.value.hint == f"chmod u+rw {path}"
+    path.unlink()
+    with pytest.raises(StorageFault) as fault, project_lock(path, "topcoat run"):
+        pass
+    assert fault.value.hint == f"ls -ld {tmp_path}"
 
 
 def test_a_folder_in_its_place_is_a_storage_fault(tmp_path: Path) -> None:

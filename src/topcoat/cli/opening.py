@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from topcoat.engine.protocol import Engine
     from topcoat.progress import Sink
     from topcoat.project.project import Project
-    from topcoat.project.session import LockedProject, Session
+    from topcoat.project.session import LockedProject, ScoreReader, Session
 
-__all__ = ["common", "lock_project", "open_project", "open_session"]
+__all__ = ["common", "lock_project", "open_project", "open_scores", "open_session"]
 
 
 @dataclass(slots=True)
@@ -39,6 +39,19 @@ def open_session(command: str, folder: Path | None = None) -> Iterator[Session]:
     with (
         terminal_sink(err) as sink,
         session.open_session(folder or common.start, _engine(sink), sink, f"topcoat {command}") as opened,
+    ):
+        yield opened
+
+
+@contextmanager
+def open_scores(command: str) -> Iterator[ScoreReader]:
+    """The project with the engine: locked or, while another process holds it, for reading what is stored."""
+    from topcoat.cli.progress_bar import terminal_sink
+    from topcoat.project import session
+
+    with (
+        terminal_sink(err) as sink,
+        session.open_scores(common.start, _engine(sink), sink, f"topcoat {command}") as opened,
     ):
         yield opened
 

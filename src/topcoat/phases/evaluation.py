@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from topcoat.errors import Held
 from topcoat.phases.gate import judge
 from topcoat.progress import Note, Sink
 from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
-from topcoat.project.session import Session
+from topcoat.project.session import HeldProject, ScoreReader, Session
 from topcoat.spec.phase import GateSpec
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.lineage import ModelRow
@@ -22,23 +23,24 @@ from topcoat.suites.source import EngineSource, Source
 __all__ = ["compare_models", "evaluate_endpoint", "evaluate_folder", "evaluate_model", "judge_model"]
 
 
-def evaluate_model(session: Session, model: ModelRow) -> EvalResult:
+def evaluate_model(reader: ScoreReader, model: ModelRow) -> EvalResult:
     """The model's scores on the project's suite. They are computed once, then read from the lineage.
 
-    Raises StorageFault if the model's files have changed since they were recorded.
+    Raises StorageFault if the model's files have changed since they were recorded, Held if its scores aren't stored and
+    another process holds the project's lock.
     """
-    require_whole(session.engine, model)
-    return _evaluate_once(session, _key(session, model.path, session.suite), model.name, model.path)
+    require_whole(reader.engine, model)
+    return _evaluate_once(reader, _key(reader, model.path, reader.suite), model.name, model.path)
 
 
-def evaluate_folder(session: Session, folder: Path) -> EvalResult:
+def evaluate_folder(reader: ScoreReader, folder: Path) -> EvalResult:
     """The scores of a model outside the lineage. They are stored under its path; the model stays outside.
 
     Raises InvalidInput if the engine can't load a model from `folder`.
     """
     # A separate key: if an equal model joins the lineage later, it is evaluated under its own name.
-    key = f"folder {_key(session, folder, session.suite)}"
-    return _evaluate_once(session, key, str(folder), folder).model_copy(update={"model": str(folder)})
+    key = f"folder {_key(reader, folder, reader.suite)}"
+    return _evaluate_once(reader, key, str(folder), folder).model_copy(update={"model": str(folder)})
 
 
 def evaluate_endpoint(project: Project, endpoint: Endpoint, sink: Sink) -> EvalResult:
@@ -49,23 +51,23 @@ def evaluate_endpoint(project: Project, endpoint: Endpoint, sink: Sink) -> EvalR
     return _described(_ask(project, endpoint, endpoint.name, sink), project.suite.cases)
 
 
-def compare_models(session: Session, before: ModelRow, after: ModelRow) -> Comparison:
+def compare_models(reader: ScoreReader, before: ModelRow, after: ModelRow) -> Comparison:
     """Two models on the project's suite, case by case.
 
     A base and its attempt are compared as the gate compared them, with the reserve cases that both answered.
     """
-    one, other = evaluate_model(session, before), evaluate_model(session, after)
-    judged = _judged(session, before, after, one.suite_digest)
+    one, other = evaluate_model(reader, before), evaluate_model(reader, after)
+    judged = _judged(reader, before, after, one.suite_digest)
     if judged and (found := compare_attempt(judged)):
         return found
-    judged = _judged(session, after, before, one.suite_digest)
+    judged = _judged(reader, after, before, one.suite_digest)
     return compare(judged.after, judged.before) if judged and judged.after else compare(one, other)
 
 
-def _judged(session: Session, base: ModelRow, model: ModelRow, suite_digest: str) -> AttemptResult | None:
+def _judged(reader: ScoreReader, base: ModelRow, model: ModelRow, suite_digest: str) -> AttemptResult | None:
     """The result of the attempt that made `model` from `base`, if there was one, judged on this suite."""
-    origin = session.lineage.origin(model)
-    result = session.lineage.result(origin[1].id) if origin and origin[0].base == base.name else None
+    origin = reader.lineage.origin(model)
+    result = reader.lineage.result(origin[1].id) if origin and origin[0].base == base.name else None
     return result if result and result.before.suite_digest == suite_digest else None
 
 
@@ -110,20 +112,27 @@ def _evaluate_reserve(session: Session, model: ModelRow, cases: Sequence[Case]) 
     return _described(result, cases)
 
 
-def _evaluate_once(session: Session, key: str, name: str, folder: Path) -> EvalResult:
-    result = session.lineage.evaluation(key)
+def _evaluate_once(reader: ScoreReader, key: str, name: str, folder: Path) -> EvalResult:
+    result = reader.lineage.evaluation(key)
     if result:
-        session.sink.emit(Note(f"{name}: evaluated before, scores read back"))
+        reader.sink.emit(Note(f"{name}: evaluated before, scores read back"))
+    elif isinstance(reader, HeldProject):
+        raise Held(
+            f"the scores of {name} are not stored yet, and {reader.refusal.message}",
+            where=reader.refusal.where,
+            hint=reader.refusal.hint,
+        )
     else:
-        result = _ask(session, EngineSource(session.engine, folder), name, session.sink)
-        result = result.model_copy(update={"engine": session.engine.name})
-        session.lineage.put_evaluation(key, name, result)
-    return _described(result, session.suite.cases)
+        assert isinstance(reader, Session)
+        result = _ask(reader, EngineSource(reader.engine, folder), name, reader.sink)
+        result = result.model_copy(update={"engine": reader.engine.name})
+        reader.lineage.put_evaluation(key, name, result)
+    return _described(result, reader.suite.cases)
 
 
-def _key(session: Session, folder: Path, suite: Suite) -> str:
-    settings = session.settings
-    return evaluation_key(session.engine, folder, suite, session.catalog, settings.system_prompt, settings.spec.eval)
+def _key(reader: ScoreReader, folder: Path, suite: Suite) -> str:
+    settings = reader.settings
+    return evaluation_key(reader.engine, folder, suite, reader.catalog, settings.system_prompt, settings.spec.eval)
 
 
 def _ask(project: Project, source: Source, name: str, sink: Sink) -> EvalResult:

@@ -10,7 +10,7 @@ from topcoat.errors import InvalidInput, Where
 from topcoat.examples.training_files import earlier_data
 from topcoat.phases.evaluation import evaluate_model
 from topcoat.phases.plan import EXAMPLES, GOAL, LEAST, Plan, Settings, make_plan
-from topcoat.project.session import Session
+from topcoat.project.session import ScoreReader
 from topcoat.quantity import counted
 from topcoat.spec.phase import phase_name
 from topcoat.spec.phase_text import phase_text
@@ -21,7 +21,7 @@ __all__ = ["plan_phase", "plan_text", "require_phase_file", "write_plan"]
 
 
 def plan_phase(
-    session: Session,
+    reader: ScoreReader,
     *,
     name: str = "next",
     goal: float = GOAL,
@@ -37,12 +37,12 @@ def plan_phase(
         raise InvalidInput("a goal is a score above 0 and up to 1", hint="topcoat plan --goal 0.9")
     if examples < LEAST * max(1, len(targets or {})):
         raise InvalidInput(f"a category needs {LEAST} examples at least", hint=f"topcoat plan --examples {EXAMPLES}")
-    session.suite.require(targets or (), Where(session.suite.path))
-    base = session.model("production")
-    result = evaluate_model(session, base)
-    settings = _settings(session, base)
+    reader.suite.require(targets or (), Where(reader.suite.path))
+    base = reader.model("production")
+    result = evaluate_model(reader, base)
+    settings = _settings(reader, base)
     return make_plan(
-        result, session.suite, session.catalog, settings, name=name, goal=goal, examples=examples, targets=targets
+        result, reader.suite, reader.catalog, settings, name=name, goal=goal, examples=examples, targets=targets
     )
 
 
@@ -86,17 +86,17 @@ def plan_text(plan: Plan) -> str:
     return phase_text(spec, remarks)
 
 
-def _settings(session: Session, base: ModelRow) -> Settings:
-    lineage = session.lineage
-    coated = bool(session.settings.history)
+def _settings(reader: ScoreReader, base: ModelRow) -> Settings:
+    lineage = reader.lineage
+    coated = bool(reader.settings.history)
     run = lineage.origin(base)
     result = lineage.result(run[1].id) if run else None
-    shape = session.engine.describe(base.path)
+    shape = reader.engine.describe(base.path)
     return Settings(
         hidden_size=shape.hidden_size,
         num_layers=shape.num_layers,
         layered=coated or base.parent is not None,
-        replayable=bool(earlier_data(session)),
+        replayable=bool(earlier_data(reader)),
         mlp=shape.mlp,
         earlier=run[0].spec if run else None,
         rate=(result.learning_rate or None) if result else None,

@@ -1,23 +1,26 @@
-"""A project, opened for writing. A LockedProject and a Session are only had from the project's lock."""
+"""A project, opened for writing. A LockedProject and a Session are only had from the project's lock.
+
+A HeldProject is what is left to a command while another process has that lock: it reads stored scores.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from topcoat.engine.protocol import Engine
-from topcoat.errors import Refused, TopcoatError, Where
+from topcoat.errors import Held, Refused, TopcoatError, Where
 from topcoat.progress import Sink
-from topcoat.project.project import Project, load_specs
+from topcoat.project.project import Project, load_specs, open_project
 from topcoat.spec.project import PROJECT_FILE, find_project
 from topcoat.store.lineage import Lineage, ModelRow, WritableLineage
 from topcoat.store.lock import project_lock
 from topcoat.store.paths import ProjectPaths
 
-__all__ = ["LockedProject", "Session", "lock_project", "open_session"]
+__all__ = ["HeldProject", "LockedProject", "ScoreReader", "Session", "lock_project", "open_scores", "open_session"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +29,25 @@ class LockedProject(Project):
 
 
 @dataclass(frozen=True, slots=True)
-class Session(LockedProject):
+class ScoreReader(Project):
+    """What a function needs that reads scores. The engine tells which stored scores are a model's."""
+
+    engine: Engine
+    sink: Sink
+
+
+@dataclass(frozen=True, slots=True)
+class HeldProject(ScoreReader):
+    """A project whose lock another process holds. `refusal` is the error for what needs the lock."""
+
+    refusal: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Session(ScoreReader):
     """What a function needs that writes and uses a model. The project's lineage has a production model."""
 
     lineage: WritableLineage
-    engine: Engine
-    sink: Sink
 
 
 @contextmanager
@@ -60,6 +76,19 @@ def open_session(start: Path, engine: Engine, sink: Sink, command: str) -> Itera
             session = Session(*specs, paths, lineage, engine, sink)
             _adopt_root(session)
             yield session
+
+
+@contextmanager
+def open_scores(start: Path, engine: Engine, sink: Sink, command: str) -> Iterator[ScoreReader]:
+    """A Session or, while another process holds the lock, a HeldProject: what is stored can still be read."""
+    with ExitStack() as opened:
+        try:
+            reader: ScoreReader = opened.enter_context(open_session(start, engine, sink, command))
+        except Held as refusal:
+            found = opened.enter_context(open_project(start))
+            parts = (found.settings, found.catalog, found.suite, found.paths, found.lineage)
+            reader = HeldProject(*parts, engine, sink, refusal)
+        yield reader
 
 
 def _adopt_root(session: Session) -> None:

@@ -9,13 +9,14 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from topcoat.errors import Refused, StorageFault, Where
+from topcoat.errors import Held, StorageFault, Where
 from topcoat.store.files import no_space
 
 __all__ = ["project_lock", "write_lock"]
@@ -26,7 +27,7 @@ def project_lock(path: Path, command: str) -> Iterator[None]:
     """Hold the lock file `path` during the block. A process that is refused the lock is told `command`.
 
     Releasing the lock empties the file but keeps it: if it were deleted, two processes could lock two files of one
-    name. Processes forked inside the block share the lock and must end before it can be taken again. Raises `Refused`
+    name. Processes forked inside the block share the lock and must end before it can be taken again. Raises `Held`
     if another process, or this one, holds the lock; `StorageFault` if the file can't be made or the file system has no
     locks.
     """
@@ -87,20 +88,20 @@ def _write(descriptor: int, data: bytes) -> None:
     os.pwrite(descriptor, data, 0)
 
 
-def _refused(path: Path, raw: bytes) -> Refused:
+def _refused(path: Path, raw: bytes) -> Held:
     """The refusal. It contains what the holder wrote about itself, if anything."""
     message, hint = "another topcoat is running here", "wait until it ends, then run this again"
     try:
         holder = json.loads(raw)
         pid, host, command = int(holder["pid"]), str(holder["host"]), str(holder["command"])
         started = datetime.fromisoformat(holder["started"]).astimezone()
-    except (ValueError, TypeError, KeyError):
-        return Refused(message, where=Where(path), hint=hint)
+    except (ValueError, TypeError, KeyError, ArithmeticError, OSError):  # not what a topcoat writes
+        return Held(message, where=Where(path), hint=hint)
     here = host == socket.gethostname()
     today = started.date() == datetime.now().astimezone().date()
     since = started.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
     place = "" if here else f" on {host}"
-    return Refused(
+    return Held(
         f"{message}: pid {pid}{place}, `{command}`, since {since}",
         where=Where(path),
         hint=f"{hint}, or end it: kill {pid}" if here else hint,
@@ -110,4 +111,9 @@ def _refused(path: Path, raw: bytes) -> Refused:
 def _fault(path: Path, error: OSError) -> StorageFault:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return no_space(path)
-    return StorageFault(f"can't lock {path}: {error.strerror or error}", where=Where(path))
+    hint = None
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        known = os.path.exists(path)
+        place = shlex.quote(str(path if known else path.parent))
+        hint = f"chmod u+rw {place}" if known else f"ls -ld {place}"
+    return StorageFault(f"can't lock {path}: {error.strerror or error}", where=Where(path), hint=hint)

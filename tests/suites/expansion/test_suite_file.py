@@ -11,6 +11,7 @@ from topcoat.errors import InvalidInput, Refused
 from topcoat.examples.checks.overlap import check_suite
 from topcoat.examples.training_files import training_files
 from topcoat.phases.preparation import prepare
+from topcoat.project.session import lock_project
 from topcoat.spec.example import load_examples
 from topcoat.spec.suite import Case, load_suite
 from topcoat.suites.expansion.suite_file import ExpandedSuite, expand_suite
@@ -123,8 +124,8 @@ def test_the_templates_in_the_documentation_make_cases(fake_project: Path) -> No
     page = (Path(__file__).parents[3] / "docs" / "suites.md").read_text()
     path = fake_project / "documented.toml"
     path.write_text(page.partition("```toml\n")[2].partition("```")[0])
-    with opened(fake_project) as session:
-        done = expand_suite(session, path, 3, to=fake_project / "documented.jsonl")
-        made = load_suite(fake_project / "documented.jsonl", session.catalog).cases
+    with lock_project(fake_project, "test") as project:
+        done = expand_suite(project, path, 3, to=fake_project / "documented.jsonl")
+        made = load_suite(fake_project / "documented.jsonl", project.catalog).cases
     assert done.cases == {"git": 3}
     assert all(case.expect.calls[0].args["count"] in (3, 5, 10) for case in made)

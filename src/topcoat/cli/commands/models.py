@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import err, out, print_line
-from topcoat.cli.opening import open_project, open_session
+from topcoat.cli.opening import open_project, open_scores, open_session
 from topcoat.cli.options import Json, print_json, show
 from topcoat.errors import InvalidInput
 from topcoat.quantity import counted
@@ -88,8 +88,8 @@ def compare(
     from topcoat.cli.display import show_comparison
     from topcoat.phases.evaluation import compare_models
 
-    with open_session(f"compare {before} {after}") as session:
-        comparison = compare_models(session, session.model(before), session.model(after))
+    with open_scores(f"compare {before} {after}") as reader:
+        comparison = compare_models(reader, reader.model(before), reader.model(after))
     show(comparison, json, lambda: show_comparison(out, comparison))
 
 
@@ -163,11 +163,11 @@ def _evaluate_model(model: str) -> EvalResult:
     """A model of the lineage; a folder if none is called so."""
     from topcoat.phases.evaluation import evaluate_folder, evaluate_model
 
-    with open_session(f"eval {model}") as session:
-        known = model == "production" or session.lineage.model(model) is not None
+    with open_scores(f"eval {model}") as reader:
+        known = model == "production" or reader.lineage.model(model) is not None
         if not known and Path(model).is_dir():
-            return evaluate_folder(session, Path(model).absolute())
-        return evaluate_model(session, session.model(model))
+            return evaluate_folder(reader, Path(model).absolute())
+        return evaluate_model(reader, reader.model(model))
 
 
 def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topcoat.cli.console import beside, err, out
-from topcoat.cli.opening import common, open_project, open_session
+from topcoat.cli.opening import common, open_project, open_scores, open_session
 from topcoat.cli.options import Allow, Json, PhaseArgument, print_json, show
 from topcoat.errors import GateRefused, InvalidInput
 
@@ -101,9 +101,9 @@ def plan(
 
     if write is not None:
         require_phase_file(write)
-    with open_session("plan") as session:
+    with open_scores("plan") if write is None else open_session("plan") as reader:
         name = write.stem if write else "next"
-        found = plan_phase(session, name=name, goal=goal, examples=examples, targets=_targets(target))
+        found = plan_phase(reader, name=name, goal=goal, examples=examples, targets=_targets(target))
         if write is not None:
             write_plan(found, write)
     show(found, json, lambda: show_plan(beside(write), found, write))
