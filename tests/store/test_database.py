@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from tests.support.older_project import PROJECT
 from topcoat.errors import Refused, StorageFault
 from topcoat.store.database import Database
 from topcoat.store.lineage_tables import LINEAGE_MIGRATIONS
@@ -227,3 +229,47 @@ def test_a_path_that_cannot_be_opened_is_a_storage_fault(tmp_path: Path) -> None
     (tmp_path / "topcoat.db").mkdir()
     with pytest.raises(StorageFault):
         opened(tmp_path / "topcoat.db")
+
+
+@pytest.mark.parametrize("state", ["closed", "of version 0.1", "with a log", "absent"])
+def test_a_place_that_can_t_be_written_is_read_and_left_as_it_is(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    path.parent.mkdir()
+    names = ["m"]
+    with ExitStack() as still_open:
+        if state == "of version 0.1":
+            shutil.copy(PROJECT / ".topcoat" / "topcoat.db", path)
+            with closing(opened(Path(shutil.copy(path, tmp_path / "copy.db")))) as database:
+                names = [row["name"] for row in database.rows("SELECT name FROM models")]
+        elif state != "absent":
+            writer = opened(path)
+            still_open.callback(writer.close)
+            fill(writer)
+            if state == "closed":
+                still_open.close()
+        else:
+            names = []
+        before = {file: file.read_bytes() for file in path.parent.iterdir() if not file.name.endswith("-shm")}
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "access", lambda place, mode: False)
+            database = Database(path, LINEAGE_MIGRATIONS, reading=True)
+            with closing(database):
+                assert [row["name"] for row in database.rows("SELECT name FROM models")] == names
+        assert {file: file.read_bytes() for file in before} == before
+        assert set(path.parent.iterdir()) <= {*before, path.with_name("topcoat.db-shm")}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_read(path: Path) -> None:
+    with closing(opened(path)) as database:
+        fill(database)
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    try:
+        with closing(Database(path, LINEAGE_MIGRATIONS, reading=True)) as database:
+            assert [row["name"] for row in database.rows("SELECT name FROM models")] == ["m"]
+        with pytest.raises(StorageFault):
+            opened(path)
+    finally:
+        path.parent.chmod(0o755)

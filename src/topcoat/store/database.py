@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -30,17 +31,27 @@ class Database:
     Write-ahead logging lets `topcoat status` read while a run writes; it needs a local disk, not a network share.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[Migration], *, busy_seconds: float = _BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        migrations: Sequence[Migration],
+        *,
+        busy_seconds: float = _BUSY_SECONDS,
+        reading: bool = False,
+    ) -> None:
         """Open or create the file, and apply those of `migrations` that it lacks.
 
-        `busy_seconds` is the time to wait for another writer. Raises `StorageFault`, or `Refused` if a newer topcoat
-        wrote the file.
+        `busy_seconds` is the time to wait for another writer. With `reading`, a place that can't be written is left as
+        it is: a copy in memory is read instead. Raises `StorageFault`, or `Refused` if a newer topcoat wrote the file.
         """
         self.path = path
         self._migrations = migrations
         with self._faults():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+            if reading and not _is_writable(path):
+                self._connection = _copy_in_memory(path)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
         try:
             self._prepare()
         except BaseException:
@@ -172,6 +183,24 @@ class Database:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return self.damaged(error)
         return StorageFault(f"can't use {self.path}: {error}", where=Where(self.path))
+
+
+def _is_writable(path: Path) -> bool:
+    """Whether SQLite could open or make the file: for a log beside it, its folder has to be writable too."""
+    place = next(folder for folder in path.parents if folder.exists())
+    return os.access(place, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def _copy_in_memory(path: Path) -> sqlite3.Connection:
+    """The database in memory, empty if there is no file. Raises `sqlite3.DatabaseError` if it can't be read."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    if path.exists():
+        log = path.with_name(f"{path.name}-wal")
+        # Without a log nothing is missing, and without `immutable` SQLite would make one.
+        whole = "&immutable=1" if not log.exists() or log.stat().st_size == 0 else ""
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{whole}", uri=True)) as source:
+            source.backup(copy)
+    return copy
 
 
 def _rescue(path: Path) -> str:

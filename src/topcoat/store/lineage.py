@@ -121,10 +121,15 @@ class Lineage(DatabaseOwner):
     topcoat.
     """
 
+    _only_reads = True
+
     def __init__(self, paths: ProjectPaths) -> None:
-        """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it."""
+        """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it.
+
+        If the place can't be written, what is there is read, and nothing is made.
+        """
         self._root = paths.root.absolute()
-        self._db = Database(paths.database, LINEAGE_MIGRATIONS)
+        self._db = Database(paths.database, LINEAGE_MIGRATIONS, reading=self._only_reads)
 
     # Models
 
@@ -254,6 +259,8 @@ class WritableLineage(Lineage):
 
     Every method raises `StorageFault` if the database is damaged or the disk is full, and changes nothing then.
     """
+
+    _only_reads = False
 
     def __init__(self, paths: ProjectPaths, *, clock: Callable[[], datetime] = _now) -> None:
         """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it."""

@@ -114,6 +114,6 @@ def _fault(path: Path, error: OSError) -> StorageFault:
     hint = None
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         known = os.path.exists(path)
-        place = shlex.quote(str(path if known else path.parent))
+        place = shlex.quote(str(next(one for one in (path, *path.parents) if os.path.exists(one))))
         hint = f"chmod u+rw {place}" if known else f"ls -ld {place}"
     return StorageFault(f"can't lock {path}: {error.strerror or error}", where=Where(path), hint=hint)
