@@ -17,6 +17,7 @@ from typing import Any
 from topcoat.engine.fake import FakeEngine, FakeTokenizer
 from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, end_with_parent, keyed_process
 from topcoat.engine.protocol import GenerateJob, ServerProcess
+from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
 
 __all__ = ["server_process"]
@@ -25,8 +26,13 @@ _COMMON = {"id": "fake", "created": 0, "model": "fake"}
 
 
 def server_process(model: Path, port: int, arguments: Sequence[str]) -> ServerProcess:
-    """The process that serves the fake model in `model`; `arguments` are ignored by it."""
-    return keyed_process("topcoat.engine.fake_server", [str(model), str(port), *arguments])
+    """The process that serves the fake model in `model`. Raises InvalidInput for `arguments`: it takes none."""
+    if arguments:
+        raise InvalidInput(
+            f"the server of the fake engine takes no options: {' '.join(arguments)}",
+            hint="topcoat --engine fake serve",
+        )
+    return keyed_process("topcoat.engine.fake_server", [str(model), str(port)])
 
 
 class _Handler(BaseHTTPRequestHandler):

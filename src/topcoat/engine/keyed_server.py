@@ -30,5 +30,6 @@ def keyed_process(module: str, arguments: Sequence[str]) -> ServerProcess:
 
 def end_with_parent() -> None:
     """Wait until standard input ends, then end the process: its parent is gone, however it died."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):  # a buffered read would abort an interpreter that ends meanwhile
+        pass
     os._exit(0)

@@ -16,13 +16,15 @@ from pathlib import Path
 import httpx2
 
 from topcoat.engine.registry import EngineEntry
-from topcoat.errors import EngineFault
+from topcoat.errors import EngineFault, InvalidInput, TopcoatError
 
 __all__ = ["ModelServer", "model_server"]
 
 _LAST_LINES = 12
 _POLL_SECONDS = 0.1
 _END_SECONDS = 5.0
+_WRONG_USE = 2
+"""What argparse ends a process with whose options it refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,25 @@ class ModelServer:
     headers: dict[str, str]
     printed: deque[str]
 
-    async def died(self) -> EngineFault:
+    async def died(self) -> TopcoatError:
         """Wait until the process ends by itself, and return the error to raise."""
         code = await self.process.wait()
         await asyncio.sleep(_POLL_SECONDS)  # its last lines
+        refused = next((line.partition(": error: ")[2] for line in self.printed if ": error: " in line), "")
+        if code == _WRONG_USE and refused:
+            return InvalidInput(
+                f"the model server refuses its options: {refused}", hint="python -m mlx_lm server -h lists them"
+            )
         cause = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         return EngineFault("\n  ".join([f"the model server {cause}; it printed last:", *self.printed]))
 
 
 @asynccontextmanager
 async def model_server(engine: EngineEntry, model: Path, arguments: Sequence[str] = ()) -> AsyncIterator[ModelServer]:
-    """Serve `model` with the engine's server and `arguments` during the block. Raises `EngineFault`."""
+    """Serve `model` with the engine's server and `arguments` during the block.
+
+    Raises `InvalidInput` for arguments that the server refuses, `EngineFault` if it ends by itself.
+    """
     port = _free_port()
     serving = engine.server(model, port, arguments)
     process = await asyncio.create_subprocess_exec(

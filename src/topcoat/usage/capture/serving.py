@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from topcoat.engine.registry import ENGINES, EngineEntry
-from topcoat.errors import EngineFault, InvalidInput, StorageFault
+from topcoat.errors import InvalidInput, StorageFault, TopcoatError
 from topcoat.progress import Note, Sink
 from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
@@ -59,13 +59,18 @@ class Serving:
 def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
     """Serve until SIGINT or SIGTERM, and return how many exchanges were recorded.
 
-    Raises `InvalidInput` for a host that others can reach without a token, `Refused` if the port is taken,
-    `StorageFault` if the model is damaged, `EngineFault` when the model server ends by itself.
+    Raises `InvalidInput` for a host that others can reach without a token and for arguments that the server doesn't
+    take, `Refused` if the port is taken, `StorageFault` if the model is damaged, `EngineFault` when the model server ends by itself.
     """
     if not is_loopback(serving.host) and not serving.token:
         message = f"whoever reaches {serving.host} could use the model"
         raise InvalidInput(
             message, hint=f"{TOKEN_VARIABLE}=$(openssl rand -hex 16) topcoat serve --host {serving.host}"
+        )
+    if serving.upstream and serving.arguments:
+        raise InvalidInput(
+            f"{serving.upstream} runs already, so nothing can be said to it: {' '.join(serving.arguments)}",
+            hint=f"topcoat serve --upstream {serving.upstream}",
         )
     if not serving.upstream:
         model = project.model("production")
@@ -155,7 +160,7 @@ async def _until(
     The served model stays: two models may not fit into memory, and agents are at work. Raises `EngineFault`.
     """
     stopped = asyncio.create_task(stop.wait())
-    died: asyncio.Task[EngineFault] | None = asyncio.create_task(server.died()) if server else None
+    died: asyncio.Task[TopcoatError] | None = asyncio.create_task(server.died()) if server else None
     failing = False
     try:
         while not stopped.done():
