@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.usage.front import CHAT, HELLO, request, streamed, whole, world
 from topcoat.usage import log
+from topcoat.usage.capture import front
 from topcoat.usage.capture.access import Access
 from topcoat.usage.characters import whole_characters
 from topcoat.usage.events import Event
@@ -90,6 +91,35 @@ def test_a_header_beyond_ascii_is_no_fault_of_ours(tmp_path: Path, header: bytes
                 assert status < 500
 
     asyncio.run(scene())
+
+
+def test_a_malformed_request_prints_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scene() -> None:
+        async with world(tmp_path, whole("hi")) as (made, _):
+            for header in (b" folded: sk-secret\r\n", b"Host: twice\r\n", b"Content-Length: -1\r\n"):
+                status, _ = await sent(made.url, CHAT, header, request(HELLO))
+                assert status == 400
+
+    asyncio.run(scene())
+    assert (caplog.text, capsys.readouterr().err) == ("", "")
+
+
+def test_a_fault_of_ours_is_said_in_a_line_without_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("sk-secret")
+
+    async def scene() -> None:
+        monkeypatch.setattr(front, "_host", fails)
+        async with world(tmp_path, whole("hi")) as (made, _):
+            status, _ = await sent(made.url, CHAT, b"X: sk-secret\r\n", request(HELLO))
+            assert status == 500
+
+    asyncio.run(scene())
+    assert capsys.readouterr().err == "a request failed by a fault of topcoat: RuntimeError\n"
 
 
 @pytest.mark.parametrize("half", ["\ud83c", "\udfa8 and \ud800"])

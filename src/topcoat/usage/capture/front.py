@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from topcoat.errors import Refused
@@ -190,7 +192,9 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
         app = web.Application(client_max_size=_LARGEST_REQUEST)
         app.router.add_route("*", "/{path:.*}", handle)
         # A client that disconnects cancels its request, so that the model stops working on it.
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0)
+        runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0, logger=_faults_only()
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, front.access.host, port)
@@ -204,6 +208,27 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await runner.cleanup()
+
+
+def _faults_only() -> logging.Logger:
+    """aiohttp's logger for this server. Says in a line of stderr that a request met a fault of ours.
+
+    Its usual one also prints a traceback for each malformed request, with the header, which may hold a secret.
+    """
+    handler = logging.StreamHandler()
+    handler.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    handler.setFormatter(_OneLine())
+    logger = logging.Logger("topcoat.front")  # not one of logging's tree: its handlers get nothing
+    logger.addHandler(handler)
+    return logger
+
+
+class _OneLine(logging.Formatter):
+    """The kind of a fault, without what the request said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else None
+        return f"a request failed by a fault of topcoat: {type(error).__name__ if error else record.getMessage()}"
 
 
 def _for_our_model(body: bytes) -> bytes:
