@@ -307,7 +307,7 @@ class _Memory:
         asked = _words(prompt)
         best, best_score = "", 0.0
         for words, answer in self._pairs:
-            shared = math.fsum(1.0 / self._frequency[word] for word in words & asked)
+            shared = math.fsum(1.0 / self._frequency[word] for word in words & asked)  # exact: a set has no order
             score = shared / math.sqrt(1 + len(words))
             if score > best_score:
                 best, best_score = answer, score
