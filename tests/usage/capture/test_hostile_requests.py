@@ -93,6 +93,21 @@ def test_a_header_beyond_ascii_is_no_fault_of_ours(tmp_path: Path, header: bytes
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_body_that_is_not_encoded_as_it_says_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str
+) -> None:
+    async def scene() -> None:
+        async with world(tmp_path, whole("hi")) as (made, _):
+            body = request({"role": "user", "content": "hello " * 5_000})
+            status, said = await sent(made.url, CHAT, f"Content-Encoding: {encoding}\r\n".encode(), body)
+            assert (status, json.loads(said)["error"]["type"]) == (400, "topcoat")
+            assert made.asked == []
+
+    asyncio.run(scene())
+    assert capsys.readouterr().err == ""
+
+
 def test_a_malformed_request_prints_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,7 @@ __all__ = ["Front", "Upstream", "listening"]
 
 _LARGEST_REQUEST = 1 << 30
 _CONNECT_SECONDS = 10.0
+_CLIENTS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _NOT_HANDED_ON = frozenset(
     {
         "connection",
@@ -85,7 +86,10 @@ class Front:
 
     async def _hand_on(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
         started = datetime.now(UTC)
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.RequestPayloadError:
+            return _error(400, "the request's body isn't what its headers say")
         sent = body
         if self.upstream.model and request.method == "POST":
             try:
@@ -216,7 +220,7 @@ def _faults_only() -> logging.Logger:
     Its usual one also prints a traceback for each malformed request, with the header, which may hold a secret.
     """
     handler = logging.StreamHandler()
-    handler.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    handler.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _CLIENTS_FAULTS)))
     handler.setFormatter(_OneLine())
     logger = logging.Logger("topcoat.front")  # not one of logging's tree: its handlers get nothing
     logger.addHandler(handler)
