@@ -60,7 +60,8 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
     """Serve until SIGINT or SIGTERM, and return how many exchanges were recorded.
 
     Raises `InvalidInput` for a host that others can reach without a token and for arguments that the server doesn't
-    take, `Refused` if the port is taken, `StorageFault` if the model is damaged, `EngineFault` when the model server ends by itself.
+    take, `Refused` if the port is taken, `StorageFault` if the model is damaged, `EngineFault` when the model server
+    ends by itself.
     """
     if not is_loopback(serving.host) and not serving.token:
         message = f"whoever reaches {serving.host} could use the model"
