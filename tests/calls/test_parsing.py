@@ -308,7 +308,6 @@ TEXTS = {
     "thought": (f"<think>{NATIVE}</think>Done.", []),
     "thought, then a call": (f"<think>{NATIVE}</think>{code('git_status()')}", ["git_status()"]),
     "thought opened by the template": (f"{NATIVE}\n</think>\n{code('git_status()')}", ["git_status()"]),
-    "thought that never ends": (f"<think>{NATIVE}", []),
     "thought, then bare JSON": ('<think>x</think>\n{"name": "git_status", "arguments": {}}', ["!git_status()"]),
     "tags in the program": (
         code('write_file("a", "<think> ``` <tool_call>")'),
@@ -333,6 +332,11 @@ TEXTS = {
     ),
     "CRLF": (code("r = git_status()\nread_file(r.f)").replace("\n", "\r\n"), ["git_status()", f"read_file({C})<0"]),
 }
+
+
+def test_a_thought_that_never_ends_holds_no_calls_and_is_named() -> None:
+    answer = parse(f"<think>{NATIVE}", TOOLS)
+    assert (answer.calls, answer.problems) == ((), ("the answer ends inside a thought",))
 
 
 @pytest.mark.parametrize(("text", "calls"), TEXTS.values(), ids=TEXTS)

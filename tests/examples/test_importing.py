@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from topcoat.calls.markup import Direct, blocks
+from topcoat.calls.block import Direct
+from topcoat.calls.markup import blocks
 from topcoat.errors import InvalidInput, Refused
 from topcoat.examples import importing
 from topcoat.examples.importing import import_examples

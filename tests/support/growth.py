@@ -21,7 +21,7 @@ MOST_TIMES: Final = 15
 """The most times the work may be of ten times the input: linear work takes ten times, n log n some twelve."""
 
 _TIMES = 8
-_SHORTEST, _SMALLEST, _TRIES = 400, 1e-3, 6
+_SHORTEST, _SMALLEST, _TRIES = 400, 1e-3, 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,15 @@ or bounded, so that the time is linear in the text.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from topcoat.spec.reading.unplaced import Unplaced
+from topcoat.calls.block import EXECUTE_CODE, NO_CALL, Block, Broken, Code, Direct, calls_in, json_at, plain
+from topcoat.calls.dialects.dialects import read_dialect
+from topcoat.calls.dialects.harmony import final_text
+from topcoat.calls.dialects.pythonic import calls_of_python
+from topcoat.calls.dialects.tagged import GLM_NAME, read_glm_arguments
 
-__all__ = ["EXECUTE_CODE", "Block", "Broken", "Code", "Direct", "blocks", "calls_in", "spoken"]
-
-EXECUTE_CODE = "execute_code"
+__all__ = ["blocks", "spoken"]
 
 _NAME = r"[\w.\-]{1,100}"
 _MARK = re.compile(
@@ -34,6 +33,9 @@ _MARK = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 _FUNCTION = re.compile(rf"\s*<function=(?P<function>{_NAME})>")
+_CUT_FUNCTION = re.compile(rf"(?:<(?:f(?:u(?:n(?:c(?:t(?:i(?:o(?:n(?:=(?:{_NAME})?)?)?)?)?)?)?)?)?)?)?\Z")
+"""What an answer may end with that is cut between `<tool_call>` and the name of the function."""
+_CUT_TAG = re.compile(r"\s*(?:<[^<>]{0,120})?\Z")
 _PARAMETER = re.compile(rf"\s*<parameter=({_NAME})>")
 _VALUE_END = re.compile(
     r"</parameter>|</function>|</tool_call>|<tool_call>(?=\s*<function=)|^[ \t]*(?=<parameter=)", re.MULTILINE
@@ -43,49 +45,26 @@ _FUNCTION_END = re.compile(r"\s*</function>")
 _WRAPPER_END = re.compile(r"\s*</tool_call>")
 _WRAPPER_EDGE = re.compile(r"</?tool_call>")
 _SPACE = re.compile(r"\s*")
-_JSON = json.JSONDecoder(strict=False)
-"""Not strict: models that write code into JSON often put a raw newline inside a string."""
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A call of execute_code. `cut` is True if the text ended before the code's closing tag."""
-
-    text: str
-    cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Direct:
-    """A call of any other tool."""
-
-    name: str
-    arguments: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The start of an unreadable tool call."""
-
-    problem: str
-
-
-Block = Code | Direct | Broken
+_NEXT = re.compile(r"\s*;?\s*(?=\{)")
+"""Between two of Llama 3's calls."""
+_PYTHONIC = re.compile(rf"\[\s*{_NAME}\(")
 
 
 def blocks(text: str) -> list[Block]:
     """The tool calls of `text`, in order."""
     if whole := _bare(text.strip()) or _bare(text.partition("</think>")[2].strip()):
         return whole  # every tag in it stands in a JSON string
-    text = Unplaced(text)
     found: list[Block] = []
+    dialect = read_dialect(_without_thoughts(text))
+    if dialect is not None:
+        return dialect
     position = after_thought = 0
     while mark := _MARK.search(text, position):
         position = mark.end()
         if mark["think"]:
             closing = text.find("</think>", position)
             if closing < 0:
-                return found
+                return [*found, Broken("the answer ends inside a thought")]
             position = after_thought = closing + len("</think>")
         elif mark["thought"]:  # the chat template opened the thought: everything so far is inside it
             found.clear()
@@ -101,6 +80,11 @@ def blocks(text: str) -> list[Block]:
 
 
 def spoken(text: str) -> str:
+    """What an answer says to its reader, and its calls: no thoughts."""
+    return final_text(_without_thoughts(text))
+
+
+def _without_thoughts(text: str) -> str:
     """`text` without its thoughts, closed or not. A lone `</think>` ends a thought that the chat template opened."""
     parts, position = [], 0
     while (opening := text.find("<think>", position)) >= 0:
@@ -114,11 +98,14 @@ def _wrapper(text: str, position: int, found: list[Block]) -> int:
     """Read what follows `<tool_call>`. Return the position to continue from."""
     if function := _FUNCTION.match(text, position):
         return _function(text, function, found, bare=False)
+    if glm := GLM_NAME.match(text, position):
+        call, end = read_glm_arguments(text, glm)
+        found.append(call)
+        return end
     start = _after_space(text, position)
     if text[start : start + 1] in ("{", "["):
         return _documents(text, start, found)
-    rest = text[start : start + len("<function=")]
-    if start + len(rest) == len(text) and "<function=".startswith(rest):
+    if _CUT_FUNCTION.match(text, start):
         found.append(Broken("the answer ends inside a tool call"))
         return len(text)
     edge = _WRAPPER_EDGE.search(text, position)
@@ -146,10 +133,12 @@ def _function(text: str, opening: re.Match[str], found: list[Block], *, bare: bo
         position = closing.end()
     if ending := _WRAPPER_END.match(text, position):
         position = ending.end()
-    if name == EXECUTE_CODE:
+    if name != EXECUTE_CODE and (cut or (not closing and _CUT_TAG.match(text, position))):
+        found.append(Broken("the answer ends inside a tool call"))
+    elif name == EXECUTE_CODE:
         found.append(Code(parameters.get("code", ""), cut))
     else:
-        found.append(Direct(name, {key: _plain(value) for key, value in parameters.items()}))
+        found.append(Direct(name, {key: plain(value) for key, value in parameters.items()}))
     return position
 
 
@@ -165,61 +154,33 @@ def _value_end(text: str, position: int) -> re.Match[str] | None:
 def _documents(text: str, position: int, found: list[Block]) -> int:
     """Read the JSON documents inside one `<tool_call>`. Return the position to continue from."""
     while text[position : position + 1] in ("{", "["):
-        try:
-            document, position = _JSON.raw_decode(text, position)
-        except (ValueError, RecursionError):
+        document = json_at(text, position)
+        if document is None:
             edge = _WRAPPER_EDGE.search(text, position)
             found.append(Broken("a tool call is not valid JSON" if edge else "the answer ends inside a tool call"))
             return len(text) if edge is None else edge.end() if edge[0] == "</tool_call>" else edge.start()
-        found.extend(calls_in(document) or [Broken("a tool call's JSON has no name and arguments")])
-        position = _after_space(text, position)
+        found.extend(calls_in(document[0]) or [Broken(NO_CALL)])
+        position = _after_space(text, document[1])
     ending = _WRAPPER_END.match(text, position)
     return ending.end() if ending else position
 
 
 def _bare(text: str) -> list[Block]:
-    """The calls of an answer that is JSON as a whole."""
+    """The calls of an answer that is JSON as a whole, or a list of Python's calls."""
     if text[:1] not in ("{", "["):
         return []
-    try:
-        document, end = _JSON.raw_decode(text)
-    except (ValueError, RecursionError):
-        return []
-    return list(calls_in(document)) if end == len(text) else []
-
-
-def calls_in(document: object) -> list[Block]:
-    """The calls in a JSON document: itself, or the items of a list. Empty if it has another shape."""
-    items = document if isinstance(document, list) else [document]
-    return [block for item in items for block in _call(item)]
-
-
-def _call(item: object) -> Iterator[Block]:
-    if not isinstance(item, dict) or not isinstance(name := item.get("name"), str) or "arguments" not in item:
-        return
-    arguments = item["arguments"]
-    if isinstance(arguments, str):
-        try:
-            arguments = _JSON.decode(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError):
-            arguments = None
-    if not isinstance(arguments, dict):
-        yield Broken("a tool call's arguments are not a JSON object")
-    elif name == EXECUTE_CODE:
-        code = arguments.get("code")
-        yield Code(code if isinstance(code, str) else "")
-    else:
-        yield Direct(name, arguments)
-
-
-def _plain(value: str) -> object:
-    """A parameter's text without its surrounding newlines; as a number, list, ... if it is JSON."""
-    value = value.removeprefix("\n").removesuffix("\n")
-    try:
-        decoded: object = json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    return decoded
+    found = json_at(text, 0)
+    if found is None:
+        return (_PYTHONIC.match(text) and text.endswith("]") and calls_of_python(text)) or []
+    calls: list[Block] = []
+    while found:
+        document, end = found
+        calls += calls_in(document)
+        following = _NEXT.match(text, end)
+        if not calls or following is None:
+            return calls if end == len(text) else []
+        found = json_at(text, following.end())
+    return []
 
 
 def _after_space(text: str, position: int) -> int:

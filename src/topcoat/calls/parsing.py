@@ -11,8 +11,9 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from topcoat.calls.answer import Answer, Call
+from topcoat.calls.block import Block, Code, Direct
 from topcoat.calls.flow import trace
-from topcoat.calls.markup import Block, Code, Direct, blocks, spoken
+from topcoat.calls.markup import blocks, spoken
 from topcoat.spec.python_source import parse_module
 
 __all__ = ["LONGEST_ANSWER", "parse"]

@@ -83,6 +83,8 @@ NEED_RUN: Final = frozenset({"run"})
 
 
 def _silence(answer: Answer) -> Scored:
+    if answer.blocks == 0 and not answer.text.strip():
+        return 0.0, "the answer is empty"
     if answer.blocks == 0:
         return 1.0, "no tool was called, as expected"
     return 0.0, f"called {_named(answer.calls) or 'a tool'}, but no call was expected"

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from topcoat.calls.markup import EXECUTE_CODE, Code, Direct, blocks
+from topcoat.calls.block import EXECUTE_CODE, Code, Direct
+from topcoat.calls.markup import blocks
 from topcoat.spec.canonical import canonical_json
 from topcoat.usage.events import Event, ToolCall
 from topcoat.usage.tool_results import fields_read, summary_of

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from topcoat.calls.markup import Direct, blocks
+from topcoat.calls.block import Direct
+from topcoat.calls.markup import blocks
 from topcoat.examples.formats.foreign import FORMATS, Untranslatable, convert, detect
 from topcoat.spec.example import Example
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from topcoat.calls.markup import Block, Broken, Code
+from topcoat.calls.block import Block, Broken, Code
 from topcoat.calls.programs import Problem, argument_problems, problems_in_program, unknown_tool
 from topcoat.examples.checks.codes import finding
 from topcoat.examples.checks.templates import call_blocks

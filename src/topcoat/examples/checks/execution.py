@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from topcoat.calls.markup import Code
+from topcoat.calls.block import Code
 from topcoat.calls.programs import problems_in_program
 from topcoat.calls.sandbox import Sandbox
 from topcoat.errors import Where

@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from topcoat.calls.markup import Block, Broken, Code, blocks, calls_in
+from topcoat.calls.block import Block, Broken, Code, calls_in
+from topcoat.calls.markup import blocks
 from topcoat.spec.example import Example
 from topcoat.spec.message import Message
 

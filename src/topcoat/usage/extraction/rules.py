@@ -34,7 +34,8 @@ from itertools import zip_longest
 from typing import Literal
 
 from topcoat.calls.answer import Answer
-from topcoat.calls.markup import EXECUTE_CODE, Block, Broken, Code, blocks
+from topcoat.calls.block import EXECUTE_CODE, Block, Broken, Code
+from topcoat.calls.markup import blocks
 from topcoat.calls.parsing import parse
 from topcoat.engine.protocol import CallMarkup
 from topcoat.examples.checks.templates import names_given

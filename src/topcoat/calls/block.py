@@ -1,0 +1,91 @@
+"""One tool call as it stands in an answer: of execute_code, of another tool, or unreadable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from topcoat.spec.reading.unplaced import Unplaced
+
+__all__ = ["EXECUTE_CODE", "NO_CALL", "Block", "Broken", "Code", "Direct", "calls_in", "json_at", "made_of", "plain"]
+
+EXECUTE_CODE = "execute_code"
+NO_CALL = "a tool call's JSON has no name and arguments"
+
+_JSON = json.JSONDecoder(strict=False)
+"""Not strict: models that write code into JSON often put a raw newline inside a string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A call of execute_code. `cut` is True if the text ended before the code's closing tag."""
+
+    text: str
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A call of any other tool."""
+
+    name: str
+    arguments: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The start of an unreadable tool call."""
+
+    problem: str
+
+
+Block = Code | Direct | Broken
+
+
+def json_at(text: str, position: int) -> tuple[object, int] | None:
+    """The JSON document that begins at `position`, and the position after it. None if there is none."""
+    try:
+        return _JSON.raw_decode(Unplaced(text), position)
+    except (ValueError, RecursionError):
+        return None
+
+
+def calls_in(document: object) -> list[Block]:
+    """The calls in a JSON document: itself, or the items of a list. Empty if it has another shape.
+
+    Llama 3 writes `parameters` where others write `arguments`.
+    """
+    items = document if isinstance(document, list) else [document]
+    return [block for item in items for block in _call(item)]
+
+
+def _call(item: object) -> Iterator[Block]:
+    if not isinstance(item, dict) or not isinstance(name := item.get("name"), str):
+        return
+    if "arguments" in item or "parameters" in item:
+        yield made_of(name, item["arguments"] if "arguments" in item else item["parameters"])
+
+
+def made_of(name: str, arguments: object) -> Block:
+    """The call of `name` with arguments that are an object, or a JSON text of one."""
+    if isinstance(arguments, str):
+        found = json_at(arguments.strip(), 0) if arguments.strip() else ({}, 0)
+        whole = found is not None and found[1] == len(arguments.strip())
+        arguments = found[0] if found and whole else None
+    if not isinstance(arguments, dict):
+        return Broken("a tool call's arguments are not a JSON object")
+    if name == EXECUTE_CODE:
+        code = arguments.get("code")
+        return Code(code if isinstance(code, str) else "")
+    return Direct(name, arguments)
+
+
+def plain(value: str) -> object:
+    """A parameter's text without its surrounding newlines; as a number, list, ... if it is JSON."""
+    value = value.removeprefix("\n").removesuffix("\n")
+    try:
+        decoded: object = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return decoded

@@ -1,0 +1,45 @@
+"""gpt-oss writes harmony: messages on channels, and calls as messages to a function.
+
+    <|channel|>analysis<|message|>thoughts<|end|><|start|>assistant<|channel|>commentary to=functions.NAME
+    <|constrain|>json<|message|>{...}<|call|>
+
+The recipient may stand before or after the channel. What stands on the channel `final` is what the user reads.
+"""
+
+from __future__ import annotations
+
+import re
+
+from topcoat.calls.block import Block, Broken, json_at, made_of
+from topcoat.calls.dialects.json_calls import CUT
+
+__all__ = ["final_text", "read_harmony"]
+
+_RECIPIENT = re.compile(r"to=(?:functions\.)?([\w.\-]{1,100})")
+_END = re.compile(r"<\|(?:end|call|return|start)\|>")
+_MESSAGE = "<|message|>"
+
+
+def read_harmony(text: str) -> list[Block]:
+    """The calls, and an unreadable one for a last message that is cut before it says anything to the user."""
+    calls: list[Block] = []
+    spoke = False
+    for header, body in _messages(text):
+        recipient = _RECIPIENT.search(header)
+        if recipient:
+            found = json_at(body.strip(), 0)
+            calls.append(made_of(recipient[1], found[0]) if found else Broken(CUT))
+        spoke |= "analysis" not in header or recipient is not None
+    return calls if spoke else [Broken("the answer ends inside a thought")]
+
+
+def final_text(text: str) -> str:
+    """What the user reads: the messages that are neither thoughts nor calls."""
+    said = [body for header, body in _messages(text) if "analysis" not in header and not _RECIPIENT.search(header)]
+    return "".join(said) if said or "<|channel|>" in text else text
+
+
+def _messages(text: str) -> list[tuple[str, str]]:
+    """Header and body of each message. An answer begins inside the first header."""
+    split = [part.partition(_MESSAGE) for part in _END.split(text) if part.strip()]
+    return [(header, body) for header, marked, body in split if marked or "to=" in header]
