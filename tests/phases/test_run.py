@@ -247,6 +247,15 @@ def test_a_resumed_run_says_so(fake_project: Path) -> None:
     assert Note("phase34a: going on where the last run was stopped") in sink.events
 
 
+@pytest.mark.parametrize("loss", ["deleted", "empty"])
+def test_a_lost_lineage_is_not_begun_anew(fake_project: Path, loss: str) -> None:
+    run(fake_project)
+    lose_lineage(fake_project, loss)
+    with pytest.raises(StorageFault, match="lost or empty") as caught:
+        run(fake_project)
+    assert caught.value.hint == "topcoat doctor --rebuild"
+
+
 def test_an_old_run_is_not_taken_for_this_attempt_s(fake_project: Path) -> None:
     run(fake_project)
     runs = fake_project / ".topcoat" / "runs"
@@ -282,3 +291,11 @@ class KilledBeforeEvaluating(FakeEngine):
         if job.model.name == "phase34a-1":
             raise KeyboardInterrupt
         return super().generate(job, sink)
+
+
+def lose_lineage(project: Path, loss: str) -> None:
+    for path in (project / ".topcoat").glob("topcoat.db*"):
+        if loss == "deleted" or path.suffix != ".db":
+            path.unlink()
+        else:
+            path.write_bytes(b"")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from topcoat.cli.console import print_line, print_table
+from topcoat.doctor.examine import Examination
 from topcoat.errors import TopcoatError
 from topcoat.examples.checks.codes import CODES
 from topcoat.phases.history import LogEntry, ProjectStatus
@@ -30,6 +31,7 @@ __all__ = [
     "show_comparison",
     "show_error",
     "show_evaluation",
+    "show_examination",
     "show_extraction",
     "show_log",
     "show_outcome",
@@ -389,3 +391,30 @@ def show_extraction(console: Console, found: Extraction) -> None:
         print_line(console, f"no example is left: {escape(found.path)} was not written")
     if found.cases:
         print_line(console, f"wrote {escape(found.suite)}: {counted(found.cases, 'case')}")
+
+
+def show_examination(console: Console, found: Examination) -> None:
+    """What was recovered, what is whole, and each finding with its place and what helps."""
+    if found.recovery is not None:
+        recovered = found.recovery
+        print_line(
+            console,
+            f"made the lineage again: {counted(recovered.models, 'model')}, {counted(recovered.phases, 'phase')}, "
+            f"{counted(recovered.attempts, 'attempt')}",
+        )
+        if recovered.aside:
+            print_line(console, f"  the old file is {escape(recovered.aside)}")
+        for lost in recovered.lost:
+            print_line(console, f"  [yellow]not known:[/] {escape(lost)}")
+    if found.production:
+        print_line(console, f"production is {escape(found.production)} in {escape(found.production_path or '')}")
+    for whole in found.checked:
+        print_line(console, f"[green]ok[/] {escape(whole)}")
+    for finding in found.findings:
+        style = "bold red" if finding.severity == "error" else "yellow"
+        print_line(console, f"[{style}]{finding.severity}[/] [bold]{finding.code}[/]: {escape(finding.message)}")
+        print_line(console, f"  at {escape(finding.where)}")
+        print_line(console, f"  [cyan]hint:[/] {escape(finding.hint)}")
+    warnings = len(found.findings) - len(found.errors)
+    counts = f"{counted(len(found.errors), 'error')}, {counted(warnings, 'warning')}"
+    print_line(console, f"[{'red' if found.errors else 'green'}]{counts}[/]")

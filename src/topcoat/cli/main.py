@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from topcoat.cli.commands import data, events, models, phases, suite, usage
+from topcoat.cli.commands.doctor import doctor
 from topcoat.cli.commands.serve import serve
 from topcoat.cli.console import err, print_line
 from topcoat.cli.opening import common
@@ -130,6 +131,7 @@ app.command()(models.rollback)
 app.command()(phases.adopt)
 app.command()(models.rebuild)
 app.command()(models.gc)
+app.command()(doctor)
 
 
 def main() -> None:

@@ -15,12 +15,21 @@ from topcoat.engine.protocol import Engine
 from topcoat.errors import Held, Refused, TopcoatError, Where
 from topcoat.progress import Sink
 from topcoat.project.project import Project, load_specs, open_project
-from topcoat.spec.project import PROJECT_FILE, find_project
+from topcoat.spec.project import PROJECT_FILE, ProjectSettings, find_project
 from topcoat.store.lineage import Lineage, ModelRow, WritableLineage
 from topcoat.store.lock import project_lock
 from topcoat.store.paths import ProjectPaths
 
-__all__ = ["HeldProject", "LockedProject", "ScoreReader", "Session", "lock_project", "open_scores", "open_session"]
+__all__ = [
+    "HeldProject",
+    "LockedProject",
+    "ScoreReader",
+    "Session",
+    "add_root",
+    "lock_project",
+    "open_scores",
+    "open_session",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +105,23 @@ def _adopt_root(session: Session) -> None:
 
     Raises Refused if the lineage grew from another base than the project file names.
     """
-    lineage, settings, engine = session.lineage, session.settings, session.engine
-    production = lineage.production()
+    production = session.lineage.production()
     try:
-        if production is not None:
-            _require_same_base(session, lineage.ancestry(production)[0])
-            return
-        folder = engine.locate(settings.base)
-        digest = engine.describe(folder).digest
+        if production is None:
+            add_root(session.lineage, session.settings, session.engine)
+        else:
+            _require_same_base(session, session.lineage.ancestry(production)[0])
     except TopcoatError as error:
         error.where = error.where or Where(session.paths.root / PROJECT_FILE)
         raise
-    name = _name_of(settings.base)
-    lineage.add_model(name, digest=digest, path=folder)
+
+
+def add_root(lineage: WritableLineage, settings: ProjectSettings, engine: Engine) -> ModelRow:
+    """Record the project's base as the root of a new lineage, and as its first production model."""
+    folder, name = engine.locate(settings.base), _name_of(settings.base)
+    root = lineage.add_model(name, digest=engine.describe(folder).digest, path=folder)
     lineage.promote(name, "adopted as the root")
+    return root
 
 
 def _name_of(base: Path | str) -> str:

@@ -83,6 +83,10 @@ class ArrayCache:
         part.write_bytes(data)
         part.replace(path)
 
+    def damaged(self) -> list[Path]:
+        """The files that `get` would refuse. Nothing is deleted. Reads all files."""
+        return [path for path in sorted(self._folder.glob("*.safetensors")) if not _is_whole(path)]
+
     def trim(self) -> int:
         """Delete the least recently used arrays until the bound holds. Return the bytes freed.
 
@@ -103,6 +107,14 @@ class ArrayCache:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        array, expected = _map(path)
+        return _digest(path.stem, array) == expected
+    except (StorageFault, OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _stat(path: Path) -> tuple[int, int]:

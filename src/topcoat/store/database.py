@@ -107,6 +107,11 @@ class Database:
         subject = f"the {model.__name__} in row {number} of {table}"
         return parse_record(self.path, model, text, damaged, subject=subject)
 
+    def problems(self) -> list[str]:
+        """What SQLite's check of the whole file finds; empty if it is whole. Raises `StorageFault`."""
+        found = [str(row[0]) for row in self.rows("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
     def damaged(self, reason: object) -> StorageFault:
         """The error for a file that isn't a readable database."""
         return StorageFault(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from topcoat.errors import InvalidInput, Refused, Where
+from topcoat.errors import InvalidInput, Refused, StorageFault, Where
 from topcoat.spec.phase import PhaseSpec
 from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
@@ -114,6 +114,25 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _is_lost(paths: ProjectPaths) -> bool:
+    """Whether the database's file is gone or empty, though the project has results."""
+    there = paths.database.is_file() and paths.database.stat().st_size > 0
+    return not there and _has_results(paths)
+
+
+def _has_results(paths: ProjectPaths) -> bool:
+    """Whether the project has a run or a fused model."""
+    return any(paths.runs.glob("*/*")) or any(paths.models.glob("[!.]*"))
+
+
+def _lost(paths: ProjectPaths) -> StorageFault:
+    return StorageFault(
+        f"{paths.database} is lost or empty, but {paths.state} holds runs or models: what was promoted is not known",
+        where=Where(paths.database),
+        hint="topcoat doctor --rebuild",
+    )
+
+
 class Lineage(DatabaseOwner):
     """The project's history, for reading in one thread. Close it, or use it in a `with` block.
 
@@ -123,13 +142,30 @@ class Lineage(DatabaseOwner):
 
     _only_reads = True
 
-    def __init__(self, paths: ProjectPaths) -> None:
-        """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it.
+    def __init__(self, paths: ProjectPaths, *, recovered: Path | None = None) -> None:
+        """Open the project's database, or make it. If the place can't be written, what is there is read.
 
-        If the place can't be written, what is there is read, and nothing is made.
+        Raises `Refused` if a newer topcoat wrote it, `StorageFault` if it has no model, though the project has runs or
+        models: then it was lost, and a new one would take a root for the production model without a word. `recovered`
+        is the file of a lineage that is made from the project's folders instead.
         """
         self._root = paths.root.absolute()
-        self._db = Database(paths.database, LINEAGE_MIGRATIONS, reading=self._only_reads)
+        if recovered is None and _is_lost(paths):
+            raise _lost(paths)
+        self._db = Database(recovered or paths.database, LINEAGE_MIGRATIONS, reading=self._only_reads)
+        if recovered is None and not self.models() and _has_results(paths):
+            self.close()
+            raise _lost(paths)
+
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong in the file; empty if it is whole. Reads all of it, and every record."""
+        found = self._db.problems()
+        if not found:
+            self.evaluations()
+            for phase in self.phases():
+                for attempt in self.attempts(phase.id):
+                    self.result(attempt.id)
+        return found
 
     # Models
 
@@ -262,9 +298,11 @@ class WritableLineage(Lineage):
 
     _only_reads = False
 
-    def __init__(self, paths: ProjectPaths, *, clock: Callable[[], datetime] = _now) -> None:
-        """Open the project's database, or make it. Raises `Refused` if a newer topcoat wrote it."""
-        super().__init__(paths)
+    def __init__(
+        self, paths: ProjectPaths, *, recovered: Path | None = None, clock: Callable[[], datetime] = _now
+    ) -> None:
+        """Open the project's database, or make it. Raises what `Lineage` raises."""
+        super().__init__(paths, recovered=recovered)
         self._clock = clock
 
     def add_model(
@@ -349,18 +387,19 @@ class WritableLineage(Lineage):
             )
         return PhaseRow(number, name, digest, spec, base, created, engine)
 
-    def add_attempt(self, phase_id: int, learning_rate: float) -> AttemptRow:
+    def add_attempt(self, phase_id: int, learning_rate: float, *, number: int | None = None) -> AttemptRow:
         """Record that the next attempt of a phase begins.
 
-        Attempts are numbered over all runs of a phase's name, so their folders and models never collide.
+        Attempts are numbered over all runs of a phase's name, so their folders and models never collide. `number` is
+        that of an attempt that is recovered.
         """
         with self._db.transaction():
             query = """
-                SELECT COUNT(*) AS n FROM attempts JOIN phases ON phases.id = attempts.phase_id
+                SELECT MAX(number) AS last FROM attempts JOIN phases ON phases.id = attempts.phase_id
                 WHERE phases.name = (SELECT name FROM phases WHERE id = ?)
             """
             row = self._db.row(query, phase_id)
-            number = (row["n"] if row else 0) + 1
+            number = number or ((row["last"] if row else None) or 0) + 1
             self._db.insert(
                 "attempts",
                 phase_id=phase_id,

@@ -73,6 +73,14 @@ class EventLog(DatabaseOwner):
         for row in self._db.rows(f"SELECT seq, event FROM events{only} ORDER BY seq", *values):
             yield self._db.record(Event, row["event"], "events", row["seq"])
 
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong in the file; empty if it is whole. Reads all of it, and every event."""
+        found = self._db.problems()
+        if not found:
+            for _ in self.events():
+                pass
+        return found
+
     def sessions(self, branch: str | None = None) -> dict[str, int]:
         """The number of events by session, oldest session first: of all, or of those with an event on `branch`."""
         on_branch = "" if branch is None else " HAVING SUM(branch = ?)"
