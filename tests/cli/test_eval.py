@@ -68,7 +68,9 @@ def test_an_equal_folder_leaves_the_model_of_the_lineage_to_be_evaluated(fake_pr
 def test_a_folder_without_a_model_is_refused(fake_project: Path) -> None:
     done = fake(fake_project, "eval", "suites")
     assert done.returncode == 2
-    assert "not a fake model" in done.stderr
+    assert "suites is no model of the fake engine: it has no memory.json" in done.stderr.replace("\n", "")
+    assert "hint: topcoat --engine mlx" in done.stderr
+    assert "Errno" not in done.stderr
 
 
 @pytest.mark.slow

@@ -105,7 +105,8 @@ class FakeEngine:
 
     def describe(self, model: Path) -> ModelInfo:
         memory = json.dumps(_read_memory(model)).encode()
-        bits = _read_config(model).get("quantization", {}).get("bits")
+        quantization = _read_config(model).get("quantization")
+        bits = quantization.get("bits") if isinstance(quantization, dict) else None
         digest = hashlib.sha256(memory if bits is None else memory + str(bits).encode()).hexdigest()
         return ModelInfo(architecture="fake", num_layers=8, hidden_size=8, bits=bits, digest=digest, size=len(memory))
 
@@ -214,8 +215,9 @@ class FakeEngine:
         try:
             adapter = json.loads(path.read_bytes())
             learned, forgotten = adapter["learned"], set(adapter["forgotten"])
-        except (OSError, ValueError, KeyError) as error:
-            raise InvalidInput(f"not a fake adapter: {error}", where=Where(path)) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise InvalidInput(f"{path.parent} is no adapter of the fake engine: {said}", where=Where(path)) from error
         with task(sink, "fuse", total=1, unit="module"):
             kept = [pair for pair in _read_memory(job.base) if pair[0] not in forgotten]
             self.create(job.output, [(p, a) for p, a in [*kept, *learned]], bits=bits)
@@ -342,8 +344,11 @@ def _forgotten(known: Sequence[Pair], rate: float) -> list[str]:
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"not a fake model: {error}", where=Where(folder / "config.json")) from error
+    except OSError as error:
+        said = error.strerror or error
+        raise InvalidInput(f"config.json can't be read: {said}", where=Where(folder / "config.json")) from error
+    except ValueError as error:
+        raise InvalidInput(f"config.json is not JSON: {error}", where=Where(folder / "config.json")) from error
     return config if isinstance(config, dict) else {}
 
 
@@ -351,7 +356,15 @@ def _read_memory(folder: Path) -> list[Pair]:
     if not folder.is_dir():
         raise InvalidInput(f"no such model: {folder}", hint="topcoat status lists the models of this project")
     path = folder / "memory.json"
+    if not path.is_file():
+        raise InvalidInput(
+            f"{folder} is no model of the fake engine: it has no memory.json",
+            where=Where(folder),
+            hint="topcoat --engine mlx, the default, loads models of weights",
+        )
     try:
         return [(str(prompt), str(answer)) for prompt, answer in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError) as error:
-        raise InvalidInput(f"not a fake model: {error}", where=Where(path)) from error
+    except OSError as error:
+        raise InvalidInput(f"memory.json can't be read: {error.strerror or error}", where=Where(path)) from error
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"memory.json holds no pairs of prompt and answer: {error}", where=Where(path)) from error
