@@ -14,7 +14,7 @@ from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
 from topcoat.store.migrations import Migration, create_append_only
 from topcoat.usage.events import Event
-from topcoat.usage.privacy import cleaned_event
+from topcoat.usage.privacy.event import cleaned_event
 
 __all__ = ["EventLog"]
 

@@ -16,7 +16,7 @@ from topcoat.usage.capture import front
 from topcoat.usage.capture.access import Access
 from topcoat.usage.characters import whole_characters
 from topcoat.usage.events import Event
-from topcoat.usage.privacy import cleaned_event
+from topcoat.usage.privacy.event import cleaned_event
 
 
 async def sent(url: str, target: str, headers: bytes = b"", body: bytes = b"", method: str = "POST") -> tuple[int, str]:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.support.growth import growth
 from topcoat.usage.events import Event, ToolCall
-from topcoat.usage.privacy import cleaned, cleaned_event
+from topcoat.usage.privacy.event import cleaned_event
+from topcoat.usage.privacy.text import cleaned
 
 
 @pytest.mark.parametrize(
