@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
+import mlx_lm.utils
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from mlx.utils import tree_flatten, tree_map
@@ -108,7 +109,8 @@ def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) 
     config = read_config(folder)
     weight_files(folder)
     try:
-        model, config = load_model(folder, lazy=True)
+        with _groups_checked():
+            model, config = load_model(folder, lazy=True)
     except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
         raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
     if on_cpu():
@@ -118,6 +120,27 @@ def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) 
     if not lazy:
         hold(model, compute)
     return Loaded(model, config, MlxTokenizer(folder, config.get("eos_token_id")))
+
+
+@contextlib.contextmanager
+def _groups_checked() -> Iterator[None]:
+    """During the block, mlx-lm raises where a config's sizes are smaller than its quantized weights have groups.
+
+    It would quantize in groups of 0, which ends the process with a signal.
+    """
+    stock = mlx_lm.utils.infer_quant_config
+
+    def checked(path: str, module: nn.Module, weights: dict[str, mx.array]) -> Config:
+        packing: Config = stock(path, module, weights)
+        if packing["group_size"] == 0 or packing["bits"] == 0:
+            raise ValueError(f"{path} has {module.weight.shape[-1]} inputs in config.json and more in its weights")
+        return packing
+
+    mlx_lm.utils.infer_quant_config = checked
+    try:
+        yield
+    finally:
+        mlx_lm.utils.infer_quant_config = stock
 
 
 def set_threads_for(width: int) -> None:
