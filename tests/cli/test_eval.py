@@ -69,7 +69,7 @@ def test_a_folder_without_a_model_is_refused(fake_project: Path) -> None:
     done = fake(fake_project, "eval", "suites")
     assert done.returncode == 2
     assert "suites is no model of the fake engine: it has no memory.json" in done.stderr.replace("\n", "")
-    assert "hint: topcoat --engine mlx" in done.stderr
+    assert "hint: leave --engine fake out" in done.stderr
     assert "Errno" not in done.stderr
 
 

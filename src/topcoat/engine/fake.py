@@ -360,7 +360,7 @@ def _read_memory(folder: Path) -> list[Pair]:
         raise InvalidInput(
             f"{folder} is no model of the fake engine: it has no memory.json",
             where=Where(folder),
-            hint="topcoat --engine mlx, the default, loads models of weights",
+            hint="leave --engine fake out: it loads no weights",
         )
     try:
         return [(str(prompt), str(answer)) for prompt, answer in json.loads(path.read_bytes())]
