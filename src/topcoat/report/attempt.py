@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from topcoat.report.chart import bar, curves
-from topcoat.report.html import Html, data_table, element, legend, section, text
+from topcoat.report.html import Html, data_table, element, legend, name, section
 from topcoat.store.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
 
 __all__ = ["attempts_table", "fuse_section", "loss_section"]
@@ -133,7 +133,7 @@ def _module(module: ModuleFuse, weakest: ModuleFuse) -> Html:
     ratio = module.delta_rms / module.weight_rms if module.weight_rms > 0 else 0.0
     return element(
         "tr",
-        element("th", Html(text(module.name).replace(".", ".<wbr>")), scope="row"),
+        element("th", name(module.name), scope="row"),
         element("td", "unquantized" if module.bits is None else str(module.bits)),
         element("td", f"{100 * ratio:.2f}%"),
         element("td", f"{module.delta_rms / module.step:.3f}" if module.step else "–"),

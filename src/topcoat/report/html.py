@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["Html", "data_table", "element", "legend", "section", "text"]
+__all__ = ["Html", "data_table", "element", "legend", "name", "section", "text"]
 
 
 class Html(str):
@@ -48,15 +49,20 @@ def element(tag: str, *content: Content, **attributes: str | float | bool | None
 def data_table(
     caption: str, columns: Sequence[str], rows: Sequence[Html], words: tuple[int, ...] = (), label: str = ""
 ) -> Html:
-    """A table that scrolls where it is too wide. `words` are the columns with text instead of figures.
+    """A table that scrolls where it is too wide, under its caption, which doesn't: it would be cut.
 
+    `words` are the columns with text instead of figures.
     Screen readers read `label`, or the caption if there is none.
     """
-    heads = [element("th", name, scope="col", class_="words" if i in words else None) for i, name in enumerate(columns)]
-    table = element(
-        "table", element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *rows)
-    )
-    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=label or caption)
+    heads = [element("th", head, scope="col", class_="words" if i in words else None) for i, head in enumerate(columns)]
+    table = element("table", element("thead", element("tr", *heads)), element("tbody", *rows))
+    scrolled = element("div", table, class_="scroll", tabindex="0", role="region", aria_label=label or caption)
+    return element("figure", element("figcaption", caption), scrolled, class_="table")
+
+
+def name(value: str) -> Html:
+    """An identifier that may be broken after "_", "-" and ".", and only there."""
+    return Html(re.sub(r"([_.-])(?=\w)", r"\1<wbr>", text(value)))
 
 
 def section(title: str, *content: Content) -> Html:

@@ -10,7 +10,7 @@ from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
 from topcoat.report.call_format import format_section
 from topcoat.report.chart import before_and_after
-from topcoat.report.html import Html, data_table, element, legend, section
+from topcoat.report.html import Html, data_table, element, legend, name, section
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
@@ -131,7 +131,9 @@ def _category(change: CategoryChange, verdict: Verdict, *, headline: bool = Fals
     counts = [f"{change.better} better"] * (change.better > 0) + [f"{change.worse} worse"] * (change.worse > 0)
     return element(
         "tr",
-        element("th", change.category, before_and_after(change.before, change.after, goal), scope="row", class_="wide"),
+        element(
+            "th", name(change.category), before_and_after(change.before, change.after, goal), scope="row", class_="wide"
+        ),
         element("td", str(change.n)),
         element("td", _mean(change.before), _interval(change.before_interval)),
         element("td", _mean(change.after), _interval(change.after_interval)),

@@ -32,7 +32,7 @@ h2 { font-size: 1.2rem; margin: 3rem 0 0.75rem; font-weight: 650; }
 h3 { font-size: 1rem; margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 h4 { font-size: 0.85rem; margin: 0 0 0.35rem; font-weight: 600; color: var(--soft); }
 p { margin: 0.5rem 0; }
-.soft, caption, figcaption { color: var(--soft); }
+.soft, figcaption { color: var(--soft); }
 .head { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: center; }
 .badge { font-size: 0.85rem; font-weight: 700; letter-spacing: 0.06em; padding: 0.2rem 0.7rem; border-radius: 2rem; }
 .good { color: var(--good); } .bad { color: var(--bad); }
@@ -42,7 +42,7 @@ ul.reasons li { padding: 0.2rem 0 0.2rem 1.6rem; position: relative; }
 ul.reasons .mark { position: absolute; left: 0; font-weight: 700; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 0.925rem; }
-caption { text-align: left; padding-bottom: 0.5rem; font-size: 0.875rem; }
+figure.table figcaption { padding-bottom: 0.5rem; font-size: 0.875rem; }
 th, td { text-align: right; padding: 0.5rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
@@ -54,7 +54,7 @@ tbody th { font-weight: 550; }
 tr.headline th, tr.headline td { border-bottom: 2px solid var(--line); font-weight: 650; }
 .note { display: block; font-size: 0.8rem; font-weight: 400; color: var(--soft); }
 td.good .note, td.bad .note { color: var(--soft); }
-.wide { width: 26%; min-width: 7rem; overflow-wrap: anywhere; }
+.wide { width: 26%; min-width: 7rem; overflow-wrap: break-word; }
 svg.bars { display: block; width: 100%; height: 13px; margin-top: 0.35rem; }
 svg.bar { display: inline-block; width: 4.5rem; height: 7px; margin-left: 0.6rem; }
 .fill-track { fill: var(--line); } .fill-base { fill: var(--base); } .fill-coat { fill: var(--coat); }
@@ -85,7 +85,7 @@ details:last-of-type { border-bottom: 1px solid var(--line); }
 summary { cursor: pointer; font-weight: 600; padding: 0.2rem 0; }
 summary:focus-visible, [tabindex]:focus-visible { outline: 2px solid var(--coat); outline-offset: 2px; }
 summary .soft { font-weight: 400; }
-details > .scroll { margin-top: 0.75rem; }
+details > figure { margin-top: 0.75rem; }
 article {
   background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--base); border-radius: 6px;
   padding: 1rem 1.1rem; margin: 0.9rem 0;
