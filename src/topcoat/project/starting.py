@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from topcoat.engine.protocol import Engine
 from topcoat.errors import InvalidInput, Where
 from topcoat.spec.phase import FuseSpec, TrainSpec
 from topcoat.spec.project import PROJECT_FILE, is_hub_id
-from topcoat.store.files import staged_folder, write_text
+from topcoat.store.files import staged_folder, write_bytes, write_text
 from topcoat.store.paths import ProjectPaths
 
 __all__ = ["DEMO_PHASE", "copy_demo", "init_project"]
@@ -66,9 +67,19 @@ files = 0.8
 """
 
 
-def init_project(folder: Path, base: str, open_engine: Callable[[], Engine] | None = None) -> list[Path]:
-    """Write a project with one tool, one case and one example around `base`; returns the files, in reading order.
+IGNORED = {
+    ".topcoat/": "what topcoat makes: models, reports, captured usage",
+    "models/": "weights",
+    "*.safetensors": "weights",
+    "*.draft": "unfinished examples",
+}
+"""What git should leave out, because it is large or private."""
 
+
+def init_project(folder: Path, base: str, open_engine: Callable[[], Engine] | None = None) -> dict[Path, str]:
+    """Write a project with one tool, one case and one example around `base`.
+
+    Return what was done to each file, in reading order: "wrote", or what was added to a `.gitignore` that was there.
     `base` is a model's folder, seen from here, or a Hugging Face id. Raises InvalidInput if it is neither, or if there
     is a project already: nothing is overwritten. With `open_engine`, it also raises what training the model in a folder
     would raise, as far as its files tell.
@@ -82,7 +93,7 @@ def init_project(folder: Path, base: str, open_engine: Callable[[], Engine] | No
         raise InvalidInput(f"no such folder: {local}", where=Where(local), hint="topcoat init --base OWNER/NAME")
     if local.is_dir() and open_engine is not None:
         open_engine().require_trainable(local, TrainSpec(num_layers=-1), FuseSpec())
-    written = str(local.absolute()) if local.is_dir() else base
+    written = _portable(local.absolute(), folder.absolute()) if local.is_dir() else base
     files = {
         PROJECT_FILE: PROJECT.format(name=folder.absolute().name, base=_toml(written)),
         "tools.pyi": CATALOG,
@@ -98,7 +109,43 @@ def init_project(folder: Path, base: str, open_engine: Callable[[], Engine] | No
         )
     for name, text in files.items():
         write_text(folder / name, text)
-    return [folder / name for name in files]
+    ignoring = _ignore(folder / ".gitignore")
+    return {**{folder / name: "wrote" for name in files}, **({folder / ".gitignore": ignoring} if ignoring else {})}
+
+
+def _ignore(path: Path) -> str:
+    """Make git leave out what is `IGNORED`. Return what was done; "" if the file has every line already."""
+    found = path.read_bytes().decode("utf-8", errors="surrogateescape") if path.exists() else ""
+    present = {line.strip().lstrip("/").rstrip("/") for line in found.splitlines()}
+    missing = [line for line in IGNORED if line.rstrip("/") not in present]
+    if not missing:
+        return ""
+    text = found + ("\n" if found and not found.endswith("\n") else "")
+    text += "".join(f"# {why}\n" + "".join(f"{x}\n" for x in lines) for why, lines in _by_reason(missing).items())
+    write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+    return f"added {', '.join(missing)} to" if found else "wrote"
+
+
+def _by_reason(lines: list[str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for line in lines:
+        grouped.setdefault(IGNORED[line], []).append(line)
+    return grouped
+
+
+def _portable(model: Path, folder: Path) -> str:
+    """The path of `model` as the project in `folder` names it, so that both can be moved together.
+
+    It is relative inside the project and beside it, begins with ~ elsewhere in the home folder, else absolute.
+    """
+    relative = Path(os.path.relpath(model, folder))
+    # Behind a symbolic link, ".." is another folder than it seems.
+    if relative.parts[:2].count("..") < 2 and (folder / relative).resolve() == model.resolve():
+        named = relative.parts[:1] in (("..",), ("models",), ())
+        return relative.as_posix() if named else f"./{relative.as_posix()}"
+    with contextlib.suppress(RuntimeError, ValueError):  # no home folder; not in it
+        return f"~/{model.relative_to(Path.home()).as_posix()}"
+    return str(model)
 
 
 def copy_demo(folder: Path) -> bool:

@@ -57,8 +57,8 @@ def init(
 
     with terminal_sink(err) as sink:
         written = init_project(folder, base, lambda: engine_named(common.engine).open(sink))
-    for path in written:
-        out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+    for path, done in written.items():
+        out.print(f"{done} {path}", highlight=False, markup=False, soft_wrap=True)
     out.print("next: put your tools into tools.pyi, your cases into suites/, then: topcoat eval", highlight=False)
 
 
