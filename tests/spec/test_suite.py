@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from topcoat.errors import InvalidInput, Where
-from topcoat.spec.catalog import Catalog
+from topcoat.spec.catalog import Catalog, parse_catalog
 from topcoat.spec.suite import Case, ExpectedCall, Suite, load_suite
 
 MistakesOf = Callable[..., list[tuple[int | None, str]]]
@@ -120,9 +120,9 @@ def test_the_digest_is_of_the_parsed_cases(tmp_path: Path, catalog: Catalog) -> 
 def test_every_mistake_of_a_suite_is_reported(mistakes_of: MistakesOf, catalog: Catalog) -> None:
     rows = [
         row(),
-        row(expect={"calls": [{"tool": "gitstatus"}, {"tool": "grep", "args": {"patern": "x", "path": "y"}}]}),
+        row(prompt="q", expect={"calls": [{"tool": "gitstatus"}, {"tool": "grep", "args": {"patern": "x"}}]}),
         row(id="b", max_tokens=9000),
-        row(id="c", expect={"calls": [{"tool": ["grep", "zzz"]}, {"tool": "anything", "args": {"x": 1}}]}),
+        row(id="c", prompt="r", expect={"calls": [{"tool": ["grep", "zzz"]}, {"tool": "anything", "args": {"x": 1}}]}),
         row(id="d", expect={"calls": [{"tool": "grep", "uses": [0]}]}),
         row(id="e", calls=[]),
     ]
@@ -166,6 +166,78 @@ def test_mistakes_in_what_is_expected(mistakes_of: MistakesOf, catalog: Catalog)
         (7, "expect.calls[0].match.path: not a pattern of JSON Schema's kind (ECMA 262)"),
         (8, 'scorer: must be "tiered", "calls", "run", "exact", "regex" or "json_schema", is "exat"'),
     ]
+
+
+IMPOSSIBLE = {
+    "bounds": ({"minimum": 5, "maximum": 1}, "nothing fits: minimum 5 and maximum 1"),
+    "equal bounds": ({"minimum": 1, "exclusiveMaximum": 1}, "nothing fits: minimum 1 and exclusiveMaximum 1"),
+    "length inside": (
+        {"properties": {"a": {"minLength": 2, "maxLength": 1}}},
+        "nothing fits in properties.a: minLength",
+    ),
+    "items of a list": ({"items": {"minItems": 2, "maxItems": 1}}, "nothing fits in items: minItems 2 and maxItems 1"),
+    "empty enum": ({"allOf": [{"enum": []}]}, "enum"),
+    "empty any": ({"anyOf": []}, "not a JSON schema"),
+    "no place for a key": (
+        {"required": ["a"], "properties": {"b": {}}, "additionalProperties": False},
+        'nothing fits: "a" is required and not allowed',
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "message"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_schema_that_no_document_fits_is_a_mistake(
+    mistakes_of: MistakesOf, catalog: Catalog, schema: dict[str, Any], message: str
+) -> None:
+    rows = [row(id="a"), row(id="b", prompt="other", scorer="json_schema", expect={"json_schema": schema})]
+    found = mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows)))
+    assert [line for line, _ in found] == [2]
+    assert message in found[0][1]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"minimum": 1, "maximum": 1},
+        {"properties": {"a": False}},
+        {"required": ["a"], "properties": {"a": {}}, "additionalProperties": False},
+        {"required": ["ab"], "patternProperties": {"^a": {}}, "additionalProperties": False},
+        {"properties": {"minimum": {"type": "integer"}, "maximum": {"type": "integer"}}},
+    ],
+)
+def test_a_schema_that_a_document_can_fit_is_accepted(schema: dict[str, Any]) -> None:
+    assert case(scorer="json_schema", expect={"json_schema": schema}).expect.json_schema == schema
+
+
+def test_expectations_that_exclude_each_other_are_mistakes(mistakes_of: MistakesOf, catalog: Catalog) -> None:
+    call = {"tool": "grep", "args": {"path": "a.py"}, "match": {"path": "^b"}}
+    rows = [
+        row(id="a", prompt="p", expect={"calls": []}),
+        row(id="b", prompt="p", expect={"calls": [{"tool": "grep"}]}),
+        row(id="c", prompt="p", system="another", expect={"calls": [{"tool": "grep"}]}),
+        row(id="d", prompt="q", scorer="exact", expect={"exact": "yes"}),
+        row(id="e", prompt="q", scorer="exact", expect={"exact": "no"}),
+        row(id="f", prompt="q", scorer="exact", expect={"exact": " yes"}),
+        row(id="g", prompt="r", expect={"calls": [call]}),
+        row(id="h", prompt="s", expect={"calls": [{"tool": ["git_status"], "args": {"pattern": 1, "path": 1}}]}),
+        row(id="i", prompt="t", expect={"calls": [{"tool": ["git_status", "anything"], "args": {"x": 1, "path": 1}}]}),
+        row(id="j", prompt="u", expect={"calls": [{"tool": ["git_status", "grep"], "match": {"path": "x"}}]}),
+    ]
+    found = mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows)))
+    assert found == [
+        (2, "expect: line 1 asks the same and expects no call"),
+        (5, 'expect: line 4 asks the same and expects "yes"'),
+        (6, 'expect: line 5 asks the same and expects "no"'),
+        (7, 'expect.calls[0].match.path: args expects "a.py" here, which isn\'t like ^b'),
+        (8, 'expect.calls: git_status has no parameter "pattern"'),
+    ]
+
+
+def test_arguments_must_belong_to_one_of_the_tools(mistakes_of: MistakesOf) -> None:
+    catalog = parse_catalog("def f(a: str) -> None: ...\ndef g(b: str) -> None: ...\n", Path("tools.pyi"))
+    text = json.dumps(row(expect={"calls": [{"tool": ["f", "g"], "args": {"a": "1"}, "match": {"b": "2"}}]}))
+    found = mistakes_of(lambda path: load_suite(path, catalog), text)
+    assert found == [(1, "expect.calls: none of f, g has all of the parameters a, b")]
 
 
 def test_unknown_names_get_a_suggestion(tmp_path: Path, catalog: Catalog) -> None:

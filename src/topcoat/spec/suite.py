@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import Field, JsonValue, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
-from topcoat.spec.canonical import digest_of
+from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.spec.catalog import Catalog
 from topcoat.spec.message import Message, order_problems
 from topcoat.spec.reading.loader import Line, read_jsonl
@@ -38,6 +39,11 @@ class ExpectedCall(Section):
     def _holds_patterns(self) -> ExpectedCall:
         faults = {name: _pattern_fault(pattern) for name, pattern in self.match.items()}
         refuse((f"match.{name}", fault) for name, fault in faults.items() if fault)
+        refuse(
+            (f"match.{name}", f"args expects {json.dumps(self.args[name])[:60]} here, which isn't like {pattern}")
+            for name, pattern in self.match.items()
+            if name in self.args and not _is_like(self.args[name], pattern)
+        )
         return self
 
     @property
@@ -190,6 +196,7 @@ def load_suite(path: Path, catalog: Catalog) -> Suite:
     """
     lines, mistakes = read_jsonl(path, Case)
     mistakes += _repeated_ids(lines)
+    mistakes += _contradictions(lines)
     for line in lines:
         for call in line.value.expect.calls:
             mistakes += unknown_names(call, line.where, catalog)
@@ -209,6 +216,37 @@ def _repeated_ids(lines: list[Line[Case]]) -> list[Mistake]:
     return mistakes
 
 
+def _contradictions(lines: list[Line[Case]]) -> list[Mistake]:
+    """The cases that ask what an earlier one asks, where no answer can be right for both."""
+    earlier: dict[str, list[Line[Case]]] = {}
+    mistakes = []
+    for line in lines:
+        same = earlier.setdefault(canonical_json(line.value.dialogue("\0")), [])
+        clash = next((other for other in same if _excludes(line.value, other.value)), None)
+        if clash is not None:
+            message = f"expect: line {clash.where.line} asks the same and expects {_in_short(clash.value)}"
+            hint = f"no answer is right for both: delete one, or let both expect {_in_short(line.value)}"
+            mistakes.append(Mistake(message, line.where, hint))
+        same.append(line)
+    return mistakes
+
+
+def _excludes(one: Case, other: Case) -> bool:
+    if one.expect.exact is not None and other.expect.exact is not None:
+        return one.expect.exact.strip() != other.expect.exact.strip()
+    return _of_calls(one) and _of_calls(other) and bool(one.expect.calls) != bool(other.expect.calls)
+
+
+def _of_calls(case: Case) -> bool:
+    return case.scorer not in Expect.model_fields or case.scorer == "calls"
+
+
+def _in_short(case: Case) -> str:
+    if case.expect.exact is not None:
+        return json.dumps(case.expect.exact, ensure_ascii=False)[:60]
+    return " and ".join(" or ".join(call.names) for call in case.expect.calls) or "no call"
+
+
 def unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[Mistake]:
     """The tools and parameters of an expected call at `where` that the catalog doesn't have."""
     mistakes = [
@@ -224,15 +262,20 @@ def unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[Mi
     if mistakes or not known:
         return mistakes
     parameters = [parameter.name for tool in known for parameter in tool.parameters]
-    return [
+    wanted = {**call.args, **call.match}
+    mistakes = [
         Mistake(
             f'expect.calls: {" or ".join(call.names)} has no parameter "{name}"',
             where,
             _did_you_mean(name, parameters) or f"its parameters: {', '.join(parameters) or 'none'}",
         )
-        for name in {**call.args, **call.match}
+        for name in wanted
         if not any(tool.accepts(name) for tool in known)
     ]
+    if not mistakes and not any(all(tool.accepts(name) for name in wanted) for tool in known):
+        message = f"expect.calls: none of {', '.join(call.names)} has all of the parameters {', '.join(wanted)}"
+        mistakes.append(Mistake(message, where, "expect only parameters that one of these tools has"))
+    return mistakes
 
 
 def _pattern_fault(pattern: str) -> str:
@@ -249,7 +292,51 @@ def _schema_fault(schema: Mapping[str, JsonValue]) -> str:
         return f"not a JSON schema: {error.message[:200]}"
     except ValueError as error:  # nested too deeply
         return f"not a JSON schema: {error}"
-    return ""
+    return next(_impossible(schema), "")
+
+
+def _is_like(value: JsonValue, pattern: str) -> bool:
+    from jsonschema_rs import is_valid
+
+    return isinstance(value, str) and is_valid({"pattern": pattern}, value)
+
+
+_BOUNDS = (
+    ("minimum", "maximum", False),
+    ("minimum", "exclusiveMaximum", True),
+    ("exclusiveMinimum", "maximum", True),
+    ("exclusiveMinimum", "exclusiveMaximum", True),
+    ("minLength", "maxLength", False),
+    ("minItems", "maxItems", False),
+    ("minContains", "maxContains", False),
+    ("minProperties", "maxProperties", False),
+)
+"""Two bounds of a JSON schema, and whether nothing fits if they are equal."""
+
+
+def _impossible(schema: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """What no document can meet in a valid schema, and where: only what can be seen without solving it."""
+    for low, high, strict in _BOUNDS:
+        least, most = schema.get(low), schema.get(high)
+        if _is_number(least) and _is_number(most) and (least > most or (strict and least == most)):
+            yield f"nothing fits{place}: {low} {least} and {high} {most}"
+    if schema.get("enum") == []:
+        yield f"nothing fits{place}: enum is empty"
+    properties = schema.get("properties") or {}
+    for name in schema.get("required") or ():
+        closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
+        if properties.get(name, not closed) is False:
+            yield f'nothing fits{place}: "{name}" is required and not allowed'
+    parts = {f"properties.{name}": part for name, part in properties.items()}
+    parts |= {f"allOf.{index}": part for index, part in enumerate(schema.get("allOf") or ())}
+    parts["items"] = schema.get("items")
+    for name, part in parts.items():
+        if isinstance(part, Mapping):
+            yield from _impossible(part, f"{place} {name}" if place else f" in {name}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str | None:
