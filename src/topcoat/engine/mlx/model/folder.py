@@ -39,6 +39,10 @@ THREADED_WIDTH = 512
 """The least width for more than one CPU thread. Two threads gained nothing on the embedded model (192 wide)."""
 
 
+_FETCHED = ["*.json", "model*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
+"""What is fetched of a model on the hub: all that mlx-lm fetches, but no Python code."""
+
+
 @dataclass(slots=True)
 class Loaded:
     """A model in memory."""
@@ -56,7 +60,7 @@ def locate(model: Path | str) -> Path:
     if isinstance(model, Path):
         return model
     try:
-        return Path(snapshot_download(model, allow_patterns=["*.json", "model*.safetensors", "*.jinja", "*.txt"]))
+        return Path(snapshot_download(model, allow_patterns=_FETCHED))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise EngineFault(
