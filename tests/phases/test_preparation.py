@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.support.fake_project import write_phase
 from topcoat.demo import TEMPLATE
-from topcoat.engine.fake import FakeEngine
+from topcoat.engine.fake import FakeEngine, FakeTokenizer
 from topcoat.engine.mlx.engine import MlxEngine
+from topcoat.engine.protocol import ModelInfo
 from topcoat.errors import InvalidInput
+from topcoat.phases.evaluation import evaluate_model
 from topcoat.phases.preparation import prepare
 from topcoat.phases.run import run_phase
 from topcoat.progress import Silent
 from topcoat.project.session import open_session
+from topcoat.store.lineage import WritableLineage
 from topcoat.store.records import CheckReport
 
 
@@ -105,3 +110,35 @@ def test_more_layers_than_the_model_has_are_found_before_the_base_is_evaluated(f
             assert refused.value.where is not None
             assert refused.value.where.path == path
         assert session.lineage.evaluations() == []
+
+
+class Dated(FakeEngine):
+    """A model whose chat template prints the day. Keeps the days that it was given."""
+
+    def __init__(self) -> None:
+        self.days: set[date | None] = set()
+
+    def describe(self, model: Path) -> ModelInfo:
+        return replace(super().describe(model), dated=True)
+
+    def tokenizer(self, model: Path, day: date | None = None) -> FakeTokenizer:
+        self.days.add(day)
+        return super().tokenizer(model)
+
+
+def test_everything_of_a_project_is_rendered_on_one_day(fake_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    phase, engine, digests = fake_project / "phases" / "phase34a.toml", Dated(), []
+    for day in (1, 2):  # the lineage begins on the first, and the run goes on on the second
+        now = datetime(2026, 2, day, tzinfo=UTC)
+        defaults = {**(WritableLineage.__init__.__kwdefaults__ or {}), "clock": lambda now=now: now}
+        monkeypatch.setattr(WritableLineage.__init__, "__kwdefaults__", defaults)
+        with open_session(fake_project, engine, Silent(), "test") as session:
+            evaluate_model(session, session.model("production"))
+            digests.append(prepare(session, phase).digest)
+    with open_session(fake_project, engine, Silent(), "test") as session:
+        assert session.day == date(2026, 2, 1)
+        assert run_phase(session, phase).results
+    assert engine.days == {date(2026, 2, 1)}
+    assert digests[0] == digests[1]
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        assert prepare(session, phase).digest != digests[0]

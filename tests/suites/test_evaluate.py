@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Parrot:
     def describe(self, model: Path) -> ModelInfo:
         return ModelInfo("parrot", 1, 1, None, self.digest, 1)
 
-    def tokenizer(self, model: Path) -> Parrot:
+    def tokenizer(self, model: Path, day: date | None = None) -> Parrot:
         return self
 
     stops: frozenset[int] = frozenset()

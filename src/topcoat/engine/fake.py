@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,9 @@ def _written(message: Message) -> str:
 
 
 class FakeEngine:
-    """See the module. Learning rates up to `RECKLESS` teach; above it, a share of the old memory is lost.
+    """Remembers dialogues, and answers with the answer to the nearest prompt.
+
+    Learning rates up to `RECKLESS` teach; above it, a share of the old memory is lost.
 
     It is sure of its answers: they are the same at every temperature. Its loss always falls, so patience never ends it.
     """
@@ -110,7 +113,7 @@ class FakeEngine:
         digest = hashlib.sha256(memory if bits is None else memory + str(bits).encode()).hexdigest()
         return ModelInfo(architecture="fake", num_layers=8, hidden_size=8, bits=bits, digest=digest, size=len(memory))
 
-    def tokenizer(self, model: Path) -> FakeTokenizer:
+    def tokenizer(self, model: Path, day: date | None = None) -> FakeTokenizer:
         return FakeTokenizer()
 
     def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:

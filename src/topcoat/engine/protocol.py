@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -47,7 +48,7 @@ class ModelInfo:
     """What can be known of a model folder without loading its weights.
 
     `size` are the bytes of its weights on disk. `mlp` are the names, within a layer, of the modules of a dense MLP;
-    empty if its layers have another kind.
+    empty if its layers have another kind. `dated`: its chat template prints the day.
     """
 
     architecture: str
@@ -57,6 +58,7 @@ class ModelInfo:
     digest: str
     size: int
     mlp: tuple[str, ...] = ()
+    dated: bool = False
 
 
 class Tokenizer(Protocol):
@@ -223,8 +225,8 @@ class Engine(Protocol):
         """The model's shape and digest. Raises `InvalidInput` if the folder isn't a model this engine loads."""
         ...
 
-    def tokenizer(self, model: Path) -> Tokenizer:
-        """The model's tokenizer."""
+    def tokenizer(self, model: Path, day: date | None = None) -> Tokenizer:
+        """The model's tokenizer. Its chat template takes `day` for today; None is the day on the clock."""
         ...
 
     def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:

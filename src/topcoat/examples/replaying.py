@@ -42,7 +42,7 @@ def replay_from_base(session: Session, target: Path, each: int = 8) -> Replayed:
     require_new(target, f"topcoat data replay --to {shlex.quote(str(target.with_stem(f'{target.stem}-2')))}")
     catalog, suite, system = session.catalog, session.suite, session.settings.system_prompt
     model = session.model("production")
-    tokenizer = session.engine.tokenizer(model.path)
+    tokenizer = session.engine.tokenizer(model.path, session.day)
     opening = [{"role": "system", "content": system}] if system else []
     asked = replay_prompts(catalog, each)
     dialogues = [[*opening, {"role": "user", "content": request.prompt}] for request in asked]

@@ -104,7 +104,7 @@ def _evaluate_reserve(session: Session, model: ModelRow, cases: Sequence[Case]) 
     key = f"reserve {_key(session, model.path, suite)}"
     result = session.lineage.evaluation(key)
     if result is None:
-        source = EngineSource(session.engine, model.path)
+        source = EngineSource(session.engine, model.path, session.day)
         prompt = session.settings.system_prompt
         result = evaluate(source, suite, session.catalog, prompt, session.sink, model.name)
         result = result.model_copy(update={"reserve": True, "engine": session.engine.name})
@@ -124,7 +124,7 @@ def _evaluate_once(reader: ScoreReader, key: str, name: str, folder: Path) -> Ev
         )
     else:
         assert isinstance(reader, Session)
-        result = _ask(reader, EngineSource(reader.engine, folder), name, reader.sink)
+        result = _ask(reader, EngineSource(reader.engine, folder, reader.day), name, reader.sink)
         result = result.model_copy(update={"engine": reader.engine.name})
         reader.lineage.put_evaluation(key, name, result)
     return _described(result, reader.suite.cases)
@@ -132,7 +132,8 @@ def _evaluate_once(reader: ScoreReader, key: str, name: str, folder: Path) -> Ev
 
 def _key(reader: ScoreReader, folder: Path, suite: Suite) -> str:
     settings = reader.settings
-    return evaluation_key(reader.engine, folder, suite, reader.catalog, settings.system_prompt, settings.spec.eval)
+    spec = settings.spec.eval
+    return evaluation_key(reader.engine, folder, suite, reader.catalog, settings.system_prompt, spec, reader.day)
 
 
 def _ask(project: Project, source: Source, name: str, sink: Sink) -> EvalResult:

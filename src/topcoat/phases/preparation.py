@@ -86,7 +86,7 @@ def prepare(
     base_model = session.model(base or spec.phase.base)
     if trained:
         _require_trainable(session, base_model.path, spec, path)
-    tokenizer = session.engine.tokenizer(base_model.path)
+    tokenizer = session.engine.tokenizer(base_model.path, session.day)
 
     findings: list[Finding] = []
     new = _load_all(root, [root / name for name in spec.data.train], findings)
@@ -109,7 +109,8 @@ def prepare(
     plans = _plans(spec, rows, encoded)
     name = phase_name(path)
     budget = _budget(spec, new, rows, encoded, next(iter(plans.values())), len(programs))
-    digest_by = partial(_digest, session, spec, [*new, *pool], parts.valid)
+    dated = session.engine.describe(base_model.path).dated
+    digest_by = partial(_digest, session, spec, [*new, *pool], parts.valid, dated)
     return Prepared(
         name=name,
         path=path,
@@ -326,7 +327,7 @@ def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:
     return finding.model_copy(update={"allowed": finding.code in allow})
 
 
-def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Examples, engine: str) -> str:
+def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Examples, dated: bool, engine: str) -> str:
     evals = session.settings.spec.eval
     return digest_of(
         {
@@ -338,6 +339,7 @@ def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Exampl
             "system_prompt": session.settings.system_prompt,
             "engine": engine,
             **({"format": [evals.temperatures, evals.samples]} if spec.gate.min_format is not None else {}),
+            **({"day": str(session.day)} if dated else {}),
         }
     )
 

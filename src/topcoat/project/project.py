@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
 from topcoat.errors import InvalidInput, StorageFault, Where
@@ -26,6 +27,15 @@ class Project:
     suite: Suite
     paths: ProjectPaths
     lineage: Lineage
+
+    @property
+    def day(self) -> date | None:
+        """What chat templates take for today: the day, in UTC, on which the project's first model was recorded.
+
+        It never changes, so rows and prompts don't either, and scores of different days can be compared. None before.
+        """
+        models = self.lineage.models()
+        return datetime.fromisoformat(models[0].created).date() if models else None
 
     def model(self, name: str) -> ModelRow:
         """A model of the lineage; "production" is the promoted one. Raises InvalidInput if there is none so called,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from time import perf_counter
 
@@ -85,19 +86,27 @@ def evaluate(
 
 
 def evaluation_key(
-    engine: Engine, model: Path, suite: Suite, catalog: Catalog, system_prompt: str, spec: EvalSection = _GREEDY
+    engine: Engine,
+    model: Path,
+    suite: Suite,
+    catalog: Catalog,
+    system_prompt: str,
+    spec: EvalSection = _GREEDY,
+    day: date | None = None,
 ) -> str:
     """A digest of everything that determines the scores. Evaluations with the same key have the same result."""
+    info = engine.describe(model)
     return digest_of(
         {
             "engine": engine.name,
-            "model": engine.describe(model).digest,
+            "model": info.digest,
             "suite": suite.digest,
             "catalog": catalog.digest,
             "system_prompt": system_prompt,
             "scorers": VERSION,
             "sandbox": sandbox_version() if any(case.scorer in NEED_RUN for case in suite.cases) else None,
             **({"format": [spec.temperatures, spec.samples]} if spec.temperatures else {}),
+            **({"day": str(day)} if info.dated else {}),
         }
     )
 

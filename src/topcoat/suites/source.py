@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -48,13 +49,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineSource:
-    """A model folder, asked through an engine."""
+    """A model folder, asked through an engine. `day` is today for its chat template."""
 
     engine: Engine
     model: Path
+    day: date | None = None
 
     def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
-        tokenizer = self.engine.tokenizer(self.model)
+        tokenizer = self.engine.tokenizer(self.model, self.day)
         prompts = [tokenizer.chat(question.messages, add_generation_prompt=True) for question in questions]
         job = GenerateJob(
             self.model,

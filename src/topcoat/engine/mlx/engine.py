@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from datetime import date
 from pathlib import Path
 
 from topcoat.engine.mlx.compute import Compute
@@ -50,8 +51,8 @@ class MlxEngine:
     def describe(self, model: Path) -> ModelInfo:
         return describe(model)
 
-    def tokenizer(self, model: Path) -> MlxTokenizer:
-        return MlxTokenizer(model, read_config(model).get("eos_token_id"))
+    def tokenizer(self, model: Path, day: date | None = None) -> MlxTokenizer:
+        return MlxTokenizer(model, read_config(model).get("eos_token_id"), day)
 
     def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:
         loaded = load(model, self.compute, lazy=True).model

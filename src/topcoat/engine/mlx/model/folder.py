@@ -24,7 +24,7 @@ from topcoat.engine.mlx.cpu.blas import set_threads
 from topcoat.engine.mlx.cpu.quicken import on_cpu
 from topcoat.engine.mlx.model.config import Config, quantization_of, read_config, size_of
 from topcoat.engine.mlx.model.memory import hold, memory_limit
-from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
+from topcoat.engine.mlx.model.tokenizer import CLOCK, MlxTokenizer
 from topcoat.engine.protocol import ModelInfo
 from topcoat.errors import EngineFault, InvalidInput, StorageFault, Where
 from topcoat.store.tensor_file import read_header
@@ -39,6 +39,7 @@ THREADED_WIDTH = 512
 """The least width for more than one CPU thread. Two threads gained nothing on the embedded model (192 wide)."""
 
 
+_TEMPLATES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 _FETCHED = ["*.json", "model*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken"]
 """What is fetched of a model on the hub: all that mlx-lm fetches, but no Python code."""
 
@@ -88,6 +89,7 @@ def describe(folder: Path) -> ModelInfo:
         digest=_digest(folder),
         size=sum(path.stat().st_size for path in weight_files(folder)),
         mlp=_MLP if _has(folder, _MLP) else (),
+        dated=any(CLOCK.encode() in path.read_bytes() for name in _TEMPLATES if (path := folder / name).is_file()),
     )
 
 
