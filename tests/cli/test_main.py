@@ -54,6 +54,14 @@ def test_a_shell_can_complete_commands() -> None:
     assert done.output.split() == ["review", "report", "rebuild"]
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_to_complete_topcoat(shell: str) -> None:
+    done = topcoat("--show-completion", shell)
+    assert done.returncode == 0
+    assert "_TOPCOAT_COMPLETE" in done.stdout
+    assert "python" not in done.stdout
+
+
 @pytest.mark.slow
 def test_every_command_prints_one_json_document_and_nothing_else(fake_project: Path) -> None:
     run = fake(fake_project, "run", "phase34a", "--json")

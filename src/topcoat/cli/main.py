@@ -139,4 +139,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
-    app()
+    app(prog_name="topcoat")  # also for `python -m topcoat`, whose name no shell can complete
