@@ -140,7 +140,7 @@ Way = Literal["apart", "copies", "alone"]
 class Prefix:
     """The `length` tokens that all prompts begin with, without any prompt's last token, and caches that have read them.
 
-    `way` is the first one that gives the longest and the shortest prompt, as a batch, the logits that each has alone.
+    `way` is the first one that gives prompts of different lengths, as a batch, the logits that each has alone.
     """
 
     def __init__(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
@@ -150,10 +150,10 @@ class Prefix:
         _read(model, mx.array([prompts[0][: self.length]]), self._caches)
         self.way: Way = "alone"
         self.problem = ""
-        pair = [max(prompts, key=len), *([min(prompts, key=len)] if len(prompts) > 1 else [])]
-        expected = mx.concatenate([self._logits([prompt]) for prompt in pair])
+        tried = _of_all_sizes(prompts)
+        expected = mx.concatenate([self._logits([prompt]) for prompt in tried])
         for way in self._ways():
-            if self._gives(way, pair, expected):
+            if self._gives(way, tried, expected):
                 return
         self.way = "alone"
 
@@ -223,6 +223,19 @@ class Prefix:
         """The logits (prompts, vocabulary) after each prompt, read with the current `way`."""
         caches = self._read_group([prompt[self.length : -1] for prompt in prompts])
         return self.model(mx.array([prompt[-1:] for prompt in prompts]), cache=caches)[:, -1]
+
+
+def _of_all_sizes(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The longest prompt, the two shortest of different lengths and one between, longest first; two if there are two.
+
+    The shortest alone may have no token after the prefix, and a state that padding spoils isn't touched then.
+    """
+    by_length = list({len(prompt): prompt for prompt in prompts}.values())
+    by_length.sort(key=len)
+    chosen = [by_length[i] for i in sorted({0, min(1, len(by_length) - 1), len(by_length) // 2, len(by_length) - 1})]
+    if len(chosen) == 1:
+        chosen *= min(2, len(prompts))
+    return chosen[::-1]
 
 
 def _read(model: nn.Module, tokens: mx.array, caches: Caches) -> None:
