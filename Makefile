@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/test_gate.py
 
-.PHONY: help install demo test test-fast test-slow test-newest coverage check bench lock clean
+.PHONY: help install demo test test-fast test-slow test-newest coverage check bench lock clean reliability
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ check: $(STAMP) ## Formatting, lint, types, layers
 
 bench: $(STAMP) ## Training beside mlx-lm (and PEFT, if installed) on this machine
 	$(BIN)/python benchmarks/training.py --rounds 1 --updates 2
+
+reliability: $(STAMP) ## Kills at random instants, mutated lines, hostile programs and requests: half an hour
+	$(BIN)/python -m benchmarks.reliability
 
 lock: ## Resolve requirements.lock afresh (needs uv: pip install uv)
 	uv pip compile --universal --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml

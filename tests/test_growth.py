@@ -44,7 +44,7 @@ from topcoat.usage.dialogue import dialogues
 from topcoat.usage.events import Event
 from topcoat.usage.extraction.rules import extract
 from topcoat.usage.formats import detect, dialogues_in, failed_calls
-from topcoat.usage.privacy import cleaned
+from topcoat.usage.privacy.text import cleaned
 from topcoat.usage.sessions import Sessions
 from topcoat.usage.tool_results import fields_read, summary_of
 from topcoat.usage.turns import boundaries, events_of

@@ -33,8 +33,9 @@ class Running:
 
 
 @contextmanager
-def serving(project: Path, *arguments: str) -> Iterator[Running]:
-    command = [sys.executable, "-m", "topcoat", "--project", str(project), "serve", "--port", "0", *arguments]
+def serving(project: Path, *arguments: str, engine: str = "mlx") -> Iterator[Running]:
+    topcoat = [sys.executable, "-m", "topcoat", "--engine", engine, "--project", str(project)]
+    command = [*topcoat, "serve", "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         running, ready = Running(process), threading.Event()
 
