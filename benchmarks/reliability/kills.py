@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.reliability.projects import command, make_project, make_real_project, state
 from benchmarks.reliability.tally import Tally
+from tests.support.fake_project import write_phase
 from tests.support.usage.captured import capture
 from tests.support.usage.serving import serving
 from topcoat.usage.importing import open_log
@@ -53,7 +54,7 @@ _SCENARIOS = (
     Scenario("rebuild", ("rebuild", "phase34a-1"), 8, "collected"),
     Scenario("data import", ("data", "import", "foreign.jsonl", "--to", "data/imported.jsonl"), 8, once=True),
     Scenario("events import", ("events", "import", "usage.jsonl"), 8),
-    Scenario("extract", ("extract", "--phase", "phase34a"), 8, "captured"),
+    Scenario("extract", ("extract", "--phase", "phase35"), 8, "captured"),
     Scenario("serve", ("serve",), 8, "promoted"),
 )
 _PREPARED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -129,6 +130,7 @@ class _Place:
         (self.project / "foreign.jsonl").write_text(_foreign(400))
         (self.project / "usage.jsonl").write_text(_usage(150))
         if prepared == "captured":
+            write_phase(self.project, "phase35")
             capture(self.project, 25)
 
 
