@@ -3,7 +3,8 @@
     python -m benchmarks.reliability [--part NAME]... [--count N] [--seed N] [--json]
 
 Run from the project's folder. Each part has its own number of tries, which `--count` replaces; the seed decides
-everything but the instants of a kill, which the machine's speed has a share in. Progress goes to stderr. The exit code
+everything but the instants of a kill, which the machine's speed has a share in. Progress goes to stderr. Ctrl-C
+ends a part, and what it has tried is printed. The exit code
 is 1 if there was a fault. docs/reliability.md says what was seen.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from typing import Any
 
@@ -37,11 +39,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C otherwise
     found = []
     for name in options.part or PARTS:
         run, usual = PARTS[name]
         tally = Tally(name, options.count or usual)
-        run(tally, options.seed)
+        try:
+            run(tally, options.seed)
+        except KeyboardInterrupt:
+            print(f"{name} was interrupted", file=sys.stderr)
         found.append(tally.figures())
     print(json.dumps(found, indent=2) if options.json else _table(found))
     return 1 if any(part["faults"] for part in found) else 0

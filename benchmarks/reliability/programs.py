@@ -7,18 +7,30 @@ import random
 import re
 import traceback
 from collections import Counter
+from dataclasses import replace
 from multiprocessing.queues import Queue
 
 from benchmarks.reliability.tally import Tally
+from topcoat.calls.parsing import parse
 from topcoat.calls.sandbox import Limits, Sandbox
 from topcoat.demo import TEMPLATE
+from topcoat.scoring.scorers import run as run_scorer
 from topcoat.spec.catalog import load_catalog
+from topcoat.spec.suite import Expect
 
 __all__ = ["try_programs"]
 
 _BATCH = 100
 _LIMITS = Limits(seconds=0.3, memory=16 * 2**20, calls=20)
 _SECONDS = 600.0
+_EXPECTED = Expect.model_validate(
+    {
+        "calls": [
+            {"tool": "read_file", "args": {"path": {"a": [1]}}},
+            {"tool": ["read_file", "write_file"], "match": {"path": "^a+$"}},
+        ]
+    }
+)
 _VALUES = (
     "A()", "A", "B", "read_file", "read_file('a')", "git_status()", "{A(): 1}", "{A: 1}", "{git_status()}",
     "[A()] * 3", "lambda: A()", "(x for x in [1])", "[x for x in range(10**7)]", "'x' * 10**8", "[0] * 10**7",
@@ -126,7 +138,11 @@ def _batch(seed: int, begin: int, count: int, results: Queue[tuple[Counter[str],
             try:
                 run = sandbox.run([text])
                 run.problem.encode("utf-8", "replace")
-                [repr(call)[:1000] for call in run.calls]
+                answer = parse(
+                    f"<tool_call><function=execute_code><parameter=code>\n{text}\n</parameter>", catalog.tools
+                )
+                reason = run_scorer(_EXPECTED, replace(answer, run=run), catalog)[1]
+                reason.encode("utf-8", "replace")
                 outcomes[_kind(run.problem)] += 1
                 if number % 10 == 0 and len(sandbox.run(["git_status()"]).calls) != 1:
                     faults.append(f"program {number} of seed {seed} spoils the next one: {text!r}")
