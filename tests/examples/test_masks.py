@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,32 @@ def test_a_result_wrapped_twice_is_found(families: dict[str, MlxTokenizer]) -> N
     assert found(wrapped, "hermes") == ["x.jsonl:4 wrapped-result"]
     assert found("ok", "hermes") == []
     assert found(wrapped, "gemma3") == []  # this template writes no tags around results
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_an_answer_that_holds_the_token_it_stops_at_is_refused(family: str, families: dict[str, MlxTokenizer]) -> None:
+    stop = FAMILIES[family][1][0]
+    with pytest.raises(Unplaced, match=re.escape(stop)) as refused:
+        encode(example([turn("user", "a"), turn("assistant", f"say {stop} now")]), families[family], TrainSpec())
+    assert refused.value.code == "stop-inside"
+
+
+SAYS = "{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\n' + WHAT + '<|im_end|>\n' -}}{%- endfor -%}"
+SAYS += "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+
+
+@pytest.mark.parametrize(
+    ("what", "lost"),
+    [
+        ("m.content", "set_lamp"),  # knows no tool calls
+        ("(m.content if m.role != 'assistant' else '')", "nothing"),
+        ("(m.tool_calls | map(attribute='name') | join if m.tool_calls else m.content)", "nothing"),  # knows flat calls
+    ],
+)
+def test_a_turn_of_which_the_template_leaves_the_call_out_is_refused(tmp_path: Path, what: str, lost: str) -> None:
+    tokenizer = make_family(tmp_path, "hermes", SAYS.replace("WHAT", what))
+    said = "" if lost == "nothing" else "I look."
+    messages = [turn("user", "a"), turn("assistant", said, LAMP), turn("tool", "ok"), turn("assistant", "b")]
+    with pytest.raises(Unplaced, match=lost) as refused:
+        encode(example(messages), tokenizer, TrainSpec())
+    assert refused.value.code == "unrendered-turn"

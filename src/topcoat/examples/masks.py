@@ -11,18 +11,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 from topcoat.engine.protocol import Tokenizer
 from topcoat.spec.example import Example
 
-__all__ = ["Rendered", "Unplaced", "render_example"]
+__all__ = ["Fault", "Rendered", "Unplaced", "render_example"]
 
 Turns = Sequence[Mapping[str, Any]]
+Fault = Literal["unplaced-turn", "unrendered-turn", "stop-inside"]
+"""The finding's code: shifted against its prompt, left out by the template, or stopped before its end."""
 
 
 class Unplaced(ValueError):
-    """A turn that the chat template doesn't render behind its own prompt. The text says how it differs."""
+    """A turn of which the chat template doesn't make an answer behind its own prompt. The text says how it differs."""
+
+    def __init__(self, reason: str, code: Fault = "unplaced-turn") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,25 @@ class _Template:
             answer = self.tokenizer.encode(text)
             if self.tokenizer.decode(answer) != text:
                 raise Unplaced("the answer can't be told from its prompt: both share a token")
-        return prompt, self._stopped(answer, messages, index, turn)
+        stopped = self._stopped(answer, messages, index, turn)
+        self._require_whole(stopped, answer, messages[index])
+        return prompt, stopped
+
+    def _require_whole(self, stopped: list[int], answer: list[int], turn: Mapping[str, Any]) -> None:
+        """Raise Unplaced if the answer lacks words or calls of the turn."""
+        text, stops = self.tokenizer.decode(answer), self.tokenizer.stops
+        if not self.tokenizer.decode([token for token in answer if token not in stops]).strip():
+            raise Unplaced("the chat template renders nothing of an assistant turn", "unrendered-turn")
+        for call in turn.get("tool_calls") or ():
+            name = call.get("function", call).get("name") if isinstance(call, dict) else None
+            if isinstance(name, str) and name not in text:
+                raise Unplaced(f"the chat template leaves the call of {name} out", "unrendered-turn")
+        if self.tokenizer.decode([token for token in answer[len(stopped) :] if token not in stops]).strip():
+            raise Unplaced(
+                f"an answer holds {self.tokenizer.decode(stopped[-1:])}, at which generation stops: what follows it "
+                "can't be learned",
+                "stop-inside",
+            )
 
     def _answer_text(self, messages: Turns, opened: str) -> str:
         """The text that follows the prompt of the last turn. `opened` is the end of the prompt that the turn lacks."""

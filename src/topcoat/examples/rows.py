@@ -11,7 +11,7 @@ import numpy as np
 
 from topcoat.engine.protocol import Row, Tokenizer
 from topcoat.errors import InvalidInput, Where
-from topcoat.examples.masks import Rendered, Unplaced, render_example
+from topcoat.examples.masks import Fault, Rendered, Unplaced, render_example
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import TrainSpec
 
@@ -29,10 +29,10 @@ class OverLong:
 
 @dataclass(frozen=True, slots=True)
 class Unrenderable:
-    """An example of which the chat template makes no row: it refuses it, or renders a turn without its prompt."""
+    """An example that the chat template refuses, or of which it renders a turn without its prompt, words or end."""
 
     where: Where
-    code: Literal["template-refusal", "unplaced-turn"]
+    code: Fault | Literal["template-refusal"]
     reason: str
 
 
@@ -58,7 +58,7 @@ def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: T
         try:
             rows = encode(located.example, tokenizer, spec, str(located.where))
         except Unplaced as error:
-            result.unrenderable.append(Unrenderable(located.where, "unplaced-turn", str(error)))
+            result.unrenderable.append(Unrenderable(located.where, error.code, str(error)))
             continue
         except InvalidInput as error:
             result.unrenderable.append(Unrenderable(located.where, "template-refusal", error.message))

@@ -115,6 +115,8 @@ def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) ->
 
 TEMPLATE_HINTS = {
     "template-refusal": "move the system text into the first user turn, or write the turns as the template wants them",
+    "stop-inside": "write the token in another way, or make the turn end there",
+    "unrendered-turn": "use a chat template that renders tool_calls, or write the calls into the content",
     "unplaced-turn": "begin the answer with what the prompt opens, such as <think>, or use another chat template",
 }
 
