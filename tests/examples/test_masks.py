@@ -19,9 +19,11 @@ from topcoat.engine.protocol import Row
 from topcoat.errors import Where
 from topcoat.examples.checks.check import check_results
 from topcoat.examples.masks import Unplaced, render_example
-from topcoat.examples.rows import encode, encode_all
+from topcoat.examples.rows import Encoded, encode, encode_all
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import TrainSpec
+
+WHERE = Where(Path("x.jsonl"), 7)
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +267,33 @@ def test_a_turn_of_which_the_template_leaves_the_call_out_is_refused(tmp_path: P
     with pytest.raises(Unplaced, match=lost) as refused:
         encode(example(messages), tokenizer, TrainSpec())
     assert refused.value.code == "unrendered-turn"
+
+
+def test_tools_that_the_template_doesn_t_show_and_answers_without_an_end_are_named(tmp_path: Path) -> None:
+    def encoded(template: str, tools: list[Any] | None) -> Encoded:
+        tokenizer = make_family(tmp_path / str(len(template)), "hermes", template)
+        located = LocatedExample(example([turn("user", "a"), turn("assistant", "b")], tools), WHERE)
+        return encode_all([located], tokenizer, TrainSpec())
+
+    shown = "{{- tools | tojson if tools -}}" + SAYS.replace("WHAT", "m.content")
+    assert encoded(shown, TOOLS).unshown_tools == encoded(SAYS.replace("WHAT", "m.content"), None).unshown_tools == []
+    assert encoded(SAYS.replace("WHAT", "m.content"), TOOLS).unshown_tools == [WHERE]
+    endless = SAYS.replace("WHAT", "m.content").replace("<|im_end|>", "")
+    assert (encoded(endless, None).endless, encoded(shown, None).endless) == ([WHERE], [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "lost"),
+    [
+        ({"content": "I look."}, ["words beside a call"]),
+        ({"content": "", "reasoning_content": "hm"}, ["reasoning_content"]),
+        ({"content": "<think>hm</think>"}, []),
+        ({"content": " "}, []),
+    ],
+)
+def test_words_that_the_template_leaves_out_are_named(tmp_path: Path, keys: dict[str, str], lost: list[str]) -> None:
+    calls = "(m.tool_calls | map(attribute='function') | map('tojson') | join if m.tool_calls else m.content)"
+    tokenizer = make_family(tmp_path, "hermes", SAYS.replace("WHAT", calls))
+    messages = [turn("user", "a"), {**turn("assistant", None, LAMP), **keys}]
+    encoded = encode_all([LocatedExample(example(messages), WHERE)], tokenizer, TrainSpec())
+    assert encoded.left_out == [(WHERE, what) for what in lost]

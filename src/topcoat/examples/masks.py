@@ -16,7 +16,7 @@ from typing import Any, Literal
 from topcoat.engine.protocol import Tokenizer
 from topcoat.spec.example import Example
 
-__all__ = ["Fault", "Rendered", "Unplaced", "render_example"]
+__all__ = ["THOUGHT_END", "Fault", "Rendered", "Unplaced", "render_example"]
 
 Turns = Sequence[Mapping[str, Any]]
 Fault = Literal["unplaced-turn", "unrendered-turn", "stop-inside"]

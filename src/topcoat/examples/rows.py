@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from topcoat.engine.protocol import Row, Tokenizer
 from topcoat.errors import InvalidInput, Where
-from topcoat.examples.masks import Fault, Rendered, Unplaced, render_example
+from topcoat.examples.masks import THOUGHT_END, Fault, Rendered, Unplaced, render_example
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import TrainSpec
 
@@ -41,7 +41,8 @@ class Encoded:
     """The rows of a list of examples, and those left out. `examples[i]` is the one that `rows[i]` was made from.
 
     `several` are the examples that have several rows, because the chat template renders an earlier turn differently
-    once another follows.
+    once another follows. `unshown_tools` are those whose tools the template doesn't show, `endless` those with a row
+    that trains no token at which generation stops, `left_out` those of which the template leaves out the words said.
     """
 
     rows: list[Row]
@@ -49,6 +50,13 @@ class Encoded:
     over_long: list[OverLong]
     unrenderable: list[Unrenderable]
     several: list[Where]
+    unshown_tools: list[Where] = field(default_factory=list)
+    endless: list[Where] = field(default_factory=list)
+    left_out: list[tuple[Where, str]] = field(default_factory=list)
+
+
+THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
+"""The keys beside a turn's content in which thoughts are written. Each chat template knows one of them, or none."""
 
 
 def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: TrainSpec) -> Encoded:
@@ -65,6 +73,7 @@ def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: T
             continue
         if len(rows) > 1:
             result.several.append(located.where)
+        _note(located, rows, tokenizer, result)
         for row in rows:
             if len(row.tokens) > spec.max_seq_length:
                 result.over_long.append(OverLong(located.where, len(row.tokens), spec.max_seq_length))
@@ -72,6 +81,23 @@ def encode_all(examples: Sequence[LocatedExample], tokenizer: Tokenizer, spec: T
                 result.rows.append(row)
                 result.examples.append(located)
     return result
+
+
+def _note(located: LocatedExample, rows: Sequence[Row], tokenizer: Tokenizer, result: Encoded) -> None:
+    """Add to `result` what a row doesn't say or teach, although the example does."""
+    example, stops = located.example, np.array(sorted(tokenizer.stops), np.int32)
+    if len(stops) and not all(np.isin(row.tokens[row.trained], stops).any() for row in rows):
+        result.endless.append(located.where)
+    dialogue = example.dialogue()
+    if example.tools and tokenizer.render(dialogue, tools=example.tools) == tokenizer.render(dialogue):
+        result.unshown_tools.append(located.where)
+    last = example.trained_turns[-1]
+    shown = tokenizer.render(dialogue[: last + 1], tools=example.tools)
+    spoken = (example.messages[last].content or "").rpartition(THOUGHT_END)[2].strip()
+    said = {"words beside a call": spoken} | {key: dialogue[last].get(key) for key in THOUGHT_KEYS}
+    for what, words in said.items():
+        if isinstance(words, str) and words.strip() not in shown:
+            result.left_out.append((located.where, what))
 
 
 def with_mean_weight_one(rows: Sequence[Row]) -> list[Row]:

@@ -137,6 +137,14 @@ def test_rows_that_are_left_out_and_rows_of_their_own_are_named() -> None:
     assert findings[0].hint == "max_seq_length = 900"
 
 
+def test_what_the_chat_template_doesn_t_show_is_named() -> None:
+    where = Where(Path("data.jsonl"), 5)
+    encoded = Encoded([], [], [], [], [], [where], [where, where], [(where, "thinking")])
+    findings = check_rows(encoded)
+    assert [f.code for f in findings] == ["unshown-tools", "left-out-words", "endless-answer"]
+    assert {(f.where, f.severity) for f in findings} == {("data.jsonl:5", "warning")}
+
+
 def test_an_assistant_turn_without_words_and_calls_is_named() -> None:
     turns = [("user", "a"), ("assistant", " "), ("user", "b"), ("assistant", "Nothing.")]
     messages = [{"role": role, "content": text} for role, text in [("system", SYSTEM), *turns]]
@@ -231,6 +239,8 @@ def test_every_code_is_planted_somewhere() -> None:
         "no-replay",
         "no-validation",
         "empty-turn",
+        "endless-answer",
+        "left-out-words",
         "over-long",
         "quota",
         "several-rows",
@@ -239,6 +249,7 @@ def test_every_code_is_planted_somewhere() -> None:
         "template-refusal",
         "unplaced-turn",
         "unrendered-turn",
+        "unshown-tools",
         "valid-near",
         "valid-overlap",
         "wrapped-result",

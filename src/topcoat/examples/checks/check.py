@@ -136,11 +136,27 @@ def check_rows(encoded: Encoded) -> list[Finding]:
     findings += [
         finding(one.code, "error", one.where, one.reason, TEMPLATE_HINTS[one.code]) for one in encoded.unrenderable
     ]
+    findings += _check_shown(encoded)
     message = "the chat template renders an earlier assistant turn differently here: it is trained in a row of its own"
     return findings + [
         finding("several-rows", "warning", where, message, "nothing has to be done; it costs a row more")
         for where in encoded.several
     ]
+
+
+def _check_shown(encoded: Encoded) -> Iterator[Finding]:
+    """The findings about what the chat template doesn't show, although the example says it."""
+    tools = "the chat template doesn't show the example's tools: it is trained without them"
+    for where in encoded.unshown_tools:
+        hint = "describe the tools in the system turn, or use a chat template that shows tools"
+        yield finding("unshown-tools", "warning", where, tools, hint)
+    for where, what in encoded.left_out:
+        message = f"the chat template leaves out what an assistant turn says ({what}): it isn't trained"
+        yield finding("left-out-words", "warning", where, message, "say it where the template shows it, or remove it")
+    if encoded.endless:
+        message = "the chat template writes no token at which generation stops: the model doesn't learn to end answers"
+        hint = "end assistant turns in the chat template with the base's end-of-sequence token"
+        yield finding("endless-answer", "warning", encoded.endless[0], message, hint)
 
 
 def check_replay(share: float, pool: int, phase_file: Where) -> list[Finding]:
