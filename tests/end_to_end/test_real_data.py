@@ -114,9 +114,10 @@ def test_tokens_and_losses_are_mlx_lm_s_where_both_train_the_same(
     for index, row in enumerate(encoded.rows):
         tokens, offset = stock.process(stock[index])
         assert row.tokens.tolist() == tokens
-        assert np.flatnonzero(row.trained).tolist() == list(range(offset, len(tokens)))
+        assert tokenizer.decode(tokens[-2:]) == "<|im_end|>\n"  # mlx-lm trains the newline behind the end too
+        assert np.flatnonzero(row.trained).tolist() == list(range(offset, len(tokens) - 1))
         ours, weight = weighted_loss(model, *batch_arrays([row]))
-        # The last number is inclusive in mlx-lm's mask: one less leaves out the padding token that it would train.
-        theirs, count = default_loss(model, mx.array([tokens]), mx.array([[offset, len(tokens) - 1]]))
+        # The last number is inclusive in mlx-lm's mask. Two less leave out the newline and the padding token.
+        theirs, count = default_loss(model, mx.array([tokens]), mx.array([[offset, len(tokens) - 2]]))
         assert weight.item() == count.item()
         assert (ours / weight).item() == pytest.approx(theirs.item(), rel=1e-5)
