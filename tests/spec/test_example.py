@@ -105,3 +105,11 @@ def test_every_mistake_of_a_file_is_reported(mistakes_of: MistakesOf) -> None:
         (4, "messages: no assistant turn says or calls anything: there is nothing to learn"),
         (5, "messages: must hold at least one turn"),
     ]
+
+
+@pytest.mark.parametrize("wrong", [None, "read_file", 5, [1]])
+def test_calls_and_tools_must_be_objects(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"tool_calls\.0"):
+        Example.model_validate({"messages": [U, {**CALL, "tool_calls": [wrong]}, {"role": "tool", "content": "t"}, A]})
+    with pytest.raises(ValueError, match=r"tools\.0"):
+        Example.model_validate({"messages": [U, A], "tools": [wrong]})

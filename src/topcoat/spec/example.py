@@ -31,7 +31,7 @@ class Example(BaseModel):
     )
     category: Annotated[str, Field(min_length=1)] | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
-    tools: list[Any] | None = None
+    tools: list[dict[str, Any]] | None = None
 
     @model_validator(mode="after")
     def _is_a_dialogue(self) -> Example:

@@ -24,7 +24,7 @@ class Message(BaseModel):
 
     role: Role
     content: str | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
     name: str | None = None
     weight: Literal[0, 1] | None = None
 

@@ -38,10 +38,27 @@ def test_calls_under_their_own_key() -> None:
         ({"name": "read_file", "arguments": "{"}, ["broken-call"]),
         ({"name": "read_file", "arguments": '{"path": "<tool_call>{...}</tool_call> <think> ```"}'}, []),
         ({"name": "read_file", "arguments": {"path": "<tool_call>{...}</tool_call> <think> ```"}}, []),
-        ("nonsense", ["broken-call"]),
     ):
         data["messages"][2] = {"role": "assistant", "content": "Wait.", "tool_calls": [{"function": function}]}
         assert codes(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ({"content": "", "tool_calls": [{"function": {"name": "read_file", "arguments": "{"}}]}, '"arguments": {'),
+        ({"content": "", "tool_calls": [{"type": "function"}]}, '"arguments": {'),
+        ({"content": '<tool_call>{"tool": "read_file"}</tool_call>'}, '"arguments": {'),
+        ({"content": "<tool_call>{}{</tool_call>"}, '"arguments": {'),
+        ({"content": '<tool_call>{"name": '}, "close every tag"),
+    ],
+)
+def test_the_hint_fits_what_is_broken(message: dict[str, object], hint: str) -> None:
+    data = dialogue("q", "")
+    data["messages"][2] = {"role": "assistant", **message}
+    found = check_calls([located(data, 1)], CATALOG)
+    assert found
+    assert all(hint in f.hint for f in found)
 
 
 def test_a_variable_of_one_block_is_not_seen_in_the_next() -> None:

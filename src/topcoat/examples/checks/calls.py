@@ -15,6 +15,10 @@ from topcoat.store.records import Finding
 __all__ = ["check_calls"]
 
 
+_TAG_HINT = "close every tag of the call"
+_CALL_HINT = 'write {"name": "read_file", "arguments": {"path": "a.py"}}, under tool_calls as the value of "function"'
+
+
 def check_calls(examples: Sequence[LocatedExample], catalog: Catalog) -> list[Finding]:
     """The findings in the calls of assistant turns, each once a dialogue."""
     judged: dict[str, list[Problem]] = {}
@@ -31,7 +35,8 @@ def check_calls(examples: Sequence[LocatedExample], catalog: Catalog) -> list[Fi
 def _problems(block: Block, catalog: Catalog, judged: dict[str, list[Problem]]) -> Iterator[Problem]:
     """The problems of one call. `judged` remembers those of earlier programs."""
     if isinstance(block, Broken):
-        yield Problem("broken-call", block.problem, "close every tag of the call")
+        unfinished = block.problem.endswith("inside a tool call")
+        yield Problem("broken-call", block.problem, _TAG_HINT if unfinished else _CALL_HINT)
     elif not isinstance(block, Code):
         tool = catalog.tools.get(block.name)
         yield from argument_problems(tool, block.arguments) if tool else [unknown_tool(block.name, catalog)]
