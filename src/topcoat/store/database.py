@@ -57,6 +57,7 @@ class Database:
         except BaseException:
             self._connection.close()
             raise
+        self._identity = _identity(path)
 
     def close(self) -> None:
         self._connection.close()
@@ -106,6 +107,10 @@ class Database:
 
         subject = f"the {model.__name__} in row {number} of {table}"
         return parse_record(self.path, model, text, damaged, subject=subject)
+
+    def is_in_place(self) -> bool:
+        """Whether the open file is still the one at its path. SQLite goes on writing to a file that was deleted."""
+        return self._identity is not None and _identity(self.path) == self._identity
 
     def problems(self) -> list[str]:
         """What SQLite's check of the whole file finds; empty if it is whole. Raises `StorageFault`."""
@@ -227,6 +232,15 @@ def _rescue(path: Path) -> str:
         f"mv saved.db ../{name}",
     )
     return " && ".join(steps)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one at the same path. None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class DatabaseOwner:

@@ -73,6 +73,10 @@ class EventLog(DatabaseOwner):
         for row in self._db.rows(f"SELECT seq, event FROM events{only} ORDER BY seq", *values):
             yield self._db.record(Event, row["event"], "events", row["seq"])
 
+    def is_in_place(self) -> bool:
+        """Whether the file was neither deleted nor replaced since it was opened."""
+        return self._db.is_in_place()
+
     def problems(self) -> list[str]:
         """What SQLite finds wrong in the file; empty if it is whole. Reads all of it, and every event."""
         found = self._db.problems()

@@ -122,3 +122,28 @@ print(recorder.close(patience=2).model_dump_json())
     assert '"problem":""' not in done.stdout
     assert done.stderr == ""
     assert 1 <= len(queries(path)) < 4
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_file_that_is_removed_meanwhile_is_noticed_and_made_again(path: Path, how: str) -> None:
+    recorder = Recorder(path)
+    recorder.put(said("before"), 1)
+    wait_for(lambda: recorder.figures().kept == 1)
+    for file in path.parent.glob("events.db*") if how == "deleted" else [path]:
+        file.unlink()
+    if how == "replaced":
+        path.write_bytes(b"")
+    recorder.put(said("after"), 1)
+    figures = recorder.close()
+    assert (figures.kept, figures.gone, figures.lost) == (1, 1, 0)
+    assert "was deleted or replaced: 1 recorded before are not in it" in figures.problem
+    assert queries(path) == ["after"]
+
+
+def test_a_file_that_is_removed_at_the_end_is_noticed(path: Path) -> None:
+    recorder = Recorder(path)
+    recorder.put(said("before"), 1)
+    wait_for(lambda: recorder.figures().kept == 1)
+    path.unlink()
+    figures = recorder.close()
+    assert (figures.kept, figures.gone) == (0, 1)

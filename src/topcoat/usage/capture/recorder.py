@@ -30,13 +30,17 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class RecordingFigures(Record):
-    """How many jobs were recorded, wait or are lost. `problem` is the last one, "" if there was none."""
+    """How many jobs were recorded, wait or are lost. `problem` is the last one, "" if there was none.
+
+    `gone` were recorded in a file that was then deleted or replaced.
+    """
 
     version: Literal[1] = 1
     kept: int = 0
     waiting: int = 0
     lost: int = 0
     problem: str = ""
+    gone: int = 0
 
 
 class Recorder:
@@ -47,7 +51,7 @@ class Recorder:
         self._limit = most_waiting_bytes
         self._jobs: deque[tuple[Job, int]] = deque()
         self._bytes = 0
-        self._kept = self._lost = 0
+        self._kept = self._lost = self._gone = 0
         self._problem = ""
         self._changed = threading.Condition()
         self._closing = False
@@ -67,7 +71,9 @@ class Recorder:
 
     def figures(self) -> RecordingFigures:
         with self._changed:
-            return RecordingFigures(kept=self._kept, waiting=len(self._jobs), lost=self._lost, problem=self._problem)
+            return RecordingFigures(
+                kept=self._kept, waiting=len(self._jobs), lost=self._lost, problem=self._problem, gone=self._gone
+            )
 
     def close(self, patience: float = 10.0) -> RecordingFigures:
         """Write the waiting jobs for at most `patience` seconds. The rest is lost."""
@@ -86,6 +92,7 @@ class Recorder:
         pause = _FIRST_PAUSE
         while (job := self._next()) is not None:
             try:
+                log = self._unless_removed(log)
                 if log is None:
                     log = EventLog(self._path, busy_seconds=_BUSY_SECONDS)
                     sessions = Sessions(log.ends(_REMEMBERED))
@@ -104,8 +111,19 @@ class Recorder:
                     sessions.learn(event.after, event.session)
             pause = _FIRST_PAUSE
             self._done()
+        log = self._unless_removed(log)
         if log is not None:
             log.close()
+
+    def _unless_removed(self, log: EventLog | None) -> EventLog | None:
+        """The open log. If its file was deleted or replaced, close it and count what was written to it."""
+        if log is None or log.is_in_place():
+            return log
+        log.close()
+        with self._changed:
+            said = f"{self._path} was deleted or replaced: {self._kept} recorded before are not in it"
+            self._gone, self._kept, self._problem = self._gone + self._kept, 0, said
+        return None
 
     def _next(self) -> Job | None:
         """The first job, which stays in the queue until it is written. None at the end."""

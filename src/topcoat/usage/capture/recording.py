@@ -53,8 +53,11 @@ def stop_recording(patience: float = 10.0) -> RecordingFigures:
     total = RecordingFigures(
         kept=sum(figures.kept for figures in closed),
         lost=sum(figures.lost for figures in closed),
+        gone=sum(figures.gone for figures in closed),
         problem=next((figures.problem for figures in closed if figures.problem), ""),
     )
+    if total.gone:
+        _LOGGER.warning("%d events are gone: %s", total.gone, total.problem)
     if total.lost:
         _LOGGER.warning("%d events could not be kept: %s", total.lost, total.problem)
     return total

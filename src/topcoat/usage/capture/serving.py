@@ -163,6 +163,7 @@ async def _until(
     stopped = asyncio.create_task(stop.wait())
     died: asyncio.Task[TopcoatError] | None = asyncio.create_task(server.died()) if server else None
     failing = False
+    gone = 0
     try:
         while not stopped.done():
             await asyncio.wait(
@@ -176,6 +177,9 @@ async def _until(
                 said = f"recording fails: {figures.problem}; {figures.waiting} exchanges wait"
                 sink.emit(Note(said, warning=True))
             failing = now
+            if figures.gone > gone:
+                sink.emit(Note(figures.problem, warning=True))
+            gone = figures.gone
             if server and (production := _production(lineage) or model) != model:
                 said = f"{production} is the production model now: Ctrl-C, then topcoat serve, to serve it"
                 sink.emit(Note(said))
@@ -195,6 +199,8 @@ def _production(lineage: Lineage) -> str | None:
 
 def _say_what_became(figures: RecordingFigures, sink: Sink) -> None:
     sink.emit(Note(f"{figures.kept} exchanges recorded"))
+    if figures.gone:
+        sink.emit(Note(f"{figures.gone} were recorded in a file that was deleted or replaced meanwhile", warning=True))
     if figures.lost:
         sink.emit(Note(f"{figures.lost} exchanges could not be kept: {figures.problem}", warning=True))
 
