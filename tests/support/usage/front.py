@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,8 @@ class World:
         self.paths: list[str] = []
         self.url = ""
 
-    def record(self, exchange: Exchange) -> None:
-        self.recorder.put(lambda s: exchange_events(exchange, s, model="m", repository=self.folder), 1)
+    def record(self, exchange: Exchange) -> Future[None]:
+        return self.recorder.put(lambda s: exchange_events(exchange, s, model="m", repository=self.folder), 1)
 
     def events(self) -> list[Event]:
         assert self.recorder.close().lost == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 from aiohttp import ClientError, ClientSession, web
 
 from tests.support.made_up_secrets import BY_FORM, BY_NAME
-from tests.support.usage.front import CHAT, HELLO, request, streamed, whole, world
+from tests.support.usage.front import CHAT, HELLO, Answer, request, streamed, whole, world
 from topcoat.errors import Refused
+from topcoat.usage.capture import front as front_module
+from topcoat.usage.capture import recorder as recorder_module
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.front import Front, Upstream, listening
 from topcoat.usage.capture.recorder import Recorder
+from topcoat.usage.log import EventLog
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "x"}'}}
 
@@ -184,7 +188,7 @@ def test_a_question_without_an_answer_is_kept(tmp_path: Path) -> None:
 def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     async def scene() -> None:
         recorder = Recorder(tmp_path / "events.db")
-        front = Front(Upstream("http://127.0.0.1:9", {}), Access("127.0.0.1"), lambda _: None, recorder.figures)
+        front = Front(Upstream("http://127.0.0.1:9", {}), Access("127.0.0.1"), lambda _: Future(), recorder.figures)
         async with listening(front, 0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
             async with client.post(CHAT, data=request(HELLO)) as answer:
                 assert answer.status == 502
@@ -254,11 +258,44 @@ def test_fifty_streams_at_once(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
     async def scene() -> None:
         recorder = Recorder(tmp_path / "events.db")
-        front = Front(Upstream("http://127.0.0.1:9", {}), Access("127.0.0.1"), lambda _: None, recorder.figures)
+        front = Front(Upstream("http://127.0.0.1:9", {}), Access("127.0.0.1"), lambda _: Future(), recorder.figures)
         async with listening(front, 0) as port:
             with pytest.raises(Refused, match="can't listen"):
                 async with listening(front, port):
                     pass
         recorder.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("answer", [whole("all of it"), streamed({"content": "all of it"})], ids=["whole", "streamed"])
+def test_an_answer_ends_when_its_exchange_is_written(tmp_path: Path, answer: Answer) -> None:
+    """Every exchange whose end a client saw is in the database at that moment, so a killed process loses none."""
+
+    async def scene() -> None:
+        async with world(tmp_path, answer) as (made, client):
+            for number in range(20):
+                message = {"role": "user", "content": f"question {number}"}
+                async with client.post(CHAT, data=request(message)) as got:
+                    content = await got.read()
+                assert b"all of it" in content
+                with EventLog(made.path) as log:
+                    assert f"question {number}" in {event.query for event in log.events()}
+
+    asyncio.run(scene())
+
+
+def test_no_answer_waits_while_recording_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front_module, "_RECORD_SECONDS", 1e6)
+    monkeypatch.setattr(recorder_module, "_BUSY_SECONDS", 0.01)
+    (tmp_path / "events.db").mkdir()  # can't be opened
+
+    async def scene() -> None:
+        async with world(tmp_path, whole("all of it")) as (made, client):
+            for _ in range(3):
+                async with client.post(CHAT, data=request(HELLO)) as got:
+                    assert b"all of it" in await got.read()
+            assert made.recorder.figures().waiting == 3
+            made.recorder.close(0)
 
     asyncio.run(scene())

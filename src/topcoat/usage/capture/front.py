@@ -1,6 +1,7 @@
 """The server that agents talk to. It forwards each request to a model server and returns the answer.
 
-Bytes are passed on unchanged and at once. The recorder gets a copy of both, and nothing waits for it.
+Bytes are passed on unchanged and at once. The recorder gets a copy of both. Only the end of an answer waits until its
+exchange is written, so that killing the process loses no exchange that a client has seen the end of.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +30,8 @@ __all__ = ["Front", "Upstream", "listening"]
 
 _LARGEST_REQUEST = 1 << 30
 _CONNECT_SECONDS = 10.0
+_RECORD_SECONDS = 5.0
+"""The longest time that the end of an answer waits for the recorder. Nothing waits while recording fails."""
 _CLIENTS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _NOT_HANDED_ON = frozenset(
     {
@@ -61,11 +65,14 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The front. `record` takes an exchange and returns at once; `figures` counts what was recorded and lost."""
+    """The front. `record` takes an exchange and returns at once; its future is done when the exchange is written.
+
+    `figures` counts what was recorded and lost.
+    """
 
     upstream: Upstream
     access: Access
-    record: Callable[[Exchange], None]
+    record: Callable[[Exchange], Future[None]]
     figures: Callable[[], RecordingFigures]
 
     async def handle(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
@@ -115,15 +122,23 @@ class Front:
         response = _begun(answer)
         try:
             await response.prepare(request)
+            end = b""
             async for chunk in answer.content.iter_any():
                 if copy:
                     copy.chunks.append(chunk)
+                    if end or copy.is_at_its_end():
+                        end += chunk
+                        continue
                 await response.write(chunk)
             if self.upstream.model and copy and copy.is_cut():
                 raise ConnectionResetError  # our server died; an answer without a length seems complete
-            await response.write_eof()
             if copy:
                 copy.whole = True
+                finished, copy = copy, None
+                await self._recorded(finished.exchange())
+            if end:
+                await response.write(end)
+            await response.write_eof()
         except (ClientError, ConnectionError, TimeoutError):  # one side closed the connection during the answer
             if request.transport is not None:
                 request.transport.abort()  # so the client doesn't take the answer for complete
@@ -131,6 +146,10 @@ class Front:
             if copy:
                 self.record(copy.exchange())
         return response
+
+    async def _recorded(self, exchange: Exchange) -> None:
+        """Record an exchange, and wait for some time until it is written."""
+        await asyncio.wait([asyncio.wrap_future(self.record(exchange))], timeout=_RECORD_SECONDS)
 
     async def _health(self, client: ClientSession) -> web.Response:
         try:
@@ -152,6 +171,14 @@ class _Copy:
         self.chunks: list[bytes] = []
         self.streamed = answer.content_type == "text/event-stream"
         self.whole = False
+        self._left = int(answer.headers["Content-Length"]) if answer.headers.get("Content-Length", "").isdigit() else -1
+
+    def is_at_its_end(self) -> bool:
+        """Whether a client can tell from the chunks so far that the answer is complete. Call it for each chunk."""
+        if self._left < 0:
+            return self.streamed and not self.is_cut()
+        self._left = max(0, self._left - len(self.chunks[-1]))
+        return self._left == 0
 
     def is_cut(self) -> bool:
         """Whether a stream lacks the mark at its end."""

@@ -1,4 +1,6 @@
-"""Records in the background: a queue, and one thread that writes. The caller never waits and never sees an error.
+"""Records in the background: a queue, and one thread that writes. The caller never sees an error.
+
+`put` returns at once. Its future is done when the job is written, or when writing fails and would have to be awaited.
 
 While the database is locked or the disk is full, jobs wait in the queue, up to a limit. Jobs beyond the limit, and
 those that still wait at the end, are lost and counted.
@@ -10,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal
 
@@ -49,7 +52,8 @@ class Recorder:
     def __init__(self, path: Path, *, most_waiting_bytes: int = 256_000_000) -> None:
         self._path = path
         self._limit = most_waiting_bytes
-        self._jobs: deque[tuple[Job, int]] = deque()
+        self._jobs: deque[tuple[Job, int, Future[None]]] = deque()
+        self._failing = False
         self._bytes = 0
         self._kept = self._lost = self._gone = 0
         self._problem = ""
@@ -58,16 +62,24 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="topcoat-recorder", daemon=True)
         self._thread.start()
 
-    def put(self, job: Job, size: int) -> None:
-        """Add `job` to the queue. `size` is about how many bytes it keeps in memory until it is written."""
+    def put(self, job: Job, size: int) -> Future[None]:
+        """Add `job` to the queue. `size` is about how many bytes it keeps in memory until it is written.
+
+        The future is done when the job is written or lost, and at once while writing fails.
+        """
+        done: Future[None] = Future()
         with self._changed:
             if self._closing or self._bytes + size > self._limit:
                 self._lost += 1
                 self._problem = self._problem or "too much was waiting to be written"
-                return
-            self._jobs.append((job, size))
+                done.set_result(None)
+                return done
+            if self._failing:
+                done.set_result(None)
+            self._jobs.append((job, size, done))
             self._bytes += size
             self._changed.notify_all()
+        return done
 
     def figures(self) -> RecordingFigures:
         with self._changed:
@@ -83,6 +95,7 @@ class Recorder:
         self._thread.join(patience)
         with self._changed:
             self._lost += len(self._jobs)
+            self._let_go()
             self._jobs.clear()
         return self.figures()
 
@@ -131,11 +144,21 @@ class Recorder:
             self._changed.wait_for(lambda: self._jobs or self._closing)
             return self._jobs[0][0] if self._jobs else None
 
+    def _let_go(self) -> None:
+        """Let nobody wait for the jobs in the queue any longer."""
+        for _, _, done in self._jobs:
+            if not done.done():
+                done.set_result(None)
+
     def _done(self, *, lost: str = "") -> None:
         with self._changed:
             if not self._jobs:  # given up by `close`
                 return
-            self._bytes -= self._jobs.popleft()[1]
+            _, size, done = self._jobs.popleft()
+            self._bytes -= size
+            self._failing = False
+            if not done.done():
+                done.set_result(None)
             self._kept, self._lost = (self._kept, self._lost + 1) if lost else (self._kept + 1, self._lost)
             self._problem = lost or self._problem
 
@@ -143,6 +166,8 @@ class Recorder:
         """Wait for some time. True if nothing is left to write."""
         with self._changed:
             self._problem = problem
+            self._failing = True
+            self._let_go()
         time.sleep(seconds)
         with self._changed:
             return self._closing and not self._jobs

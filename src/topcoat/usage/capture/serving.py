@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,11 +111,11 @@ async def _serve(project: Project, serving: Serving, sink: Sink, recorder: Recor
     repository = serving.repository or project.paths.root
     model = "" if serving.upstream else project.model("production").name
 
-    def record(exchange: Exchange) -> None:
+    def record(exchange: Exchange) -> Future[None]:
         def events(sessions: Sessions) -> list[Event]:
             return exchange_events(exchange, sessions, model=model, repository=repository)
 
-        recorder.put(events, len(exchange.request) + len(exchange.response))
+        return recorder.put(events, len(exchange.request) + len(exchange.response))
 
     async with _upstream(project, serving, sink, stop) as (upstream, server):
         if upstream is None:
