@@ -166,8 +166,9 @@ def usage(folder: Path, text: str) -> object:
         form = detect(document) or "chat"
         with suppress(ValueError, TypeError, AttributeError, LookupError, RecursionError):
             for dialogue in dialogues_in(document, form, failed_calls(document)):
-                session, known = sessions.place(boundaries(dialogue.turns), dialogue.session)
-                for event in events_of(dialogue.turns, known, session=session, source=form):
+                reached = boundaries(dialogue.turns)
+                session, known = sessions.place(reached, dialogue.session)
+                for event in events_of(dialogue.turns, reached, known, session=session, source=form):
                     sessions.learn(event.after, session)
     return sessions
 
@@ -182,7 +183,7 @@ def request(text: str) -> None:
     exchange = Exchange(datetime.now(UTC), text.encode("utf-8", "replace"), b"", streamed=False)
     with suppress(TypeError, AttributeError, RecursionError):
         turns, _, _ = exchange.question()
-        events_of(turns, session="s", source="serve")
+        events_of(turns, boundaries(turns), session="s", source="serve")
 
 
 def captured(text: str) -> object:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from topcoat.usage.formats import detect, dialogues_in
 from topcoat.usage.messages import answers_beside, keys_of, turns_of
-from topcoat.usage.turns import Spoken, events_of
+from topcoat.usage.turns import Spoken, boundaries, events_of
 
 REPORTS = Path(__file__).parents[3] / "shared" / "data" / "reports"
 
@@ -59,7 +59,7 @@ def test_calls_results_and_thoughts_of_the_messages_api_are_read() -> None:
     ]
     assert (second.content, second.failed) == ("milk", None)
     assert (first.content, first.failed, last.content) == ("the book is full", True, "And the bread")
-    events = [event for event in events_of(turns, session="s") if event.kind == "tool_call"]
+    events = [event for event in events_of(turns, boundaries(turns), session="s") if event.kind == "tool_call"]
     assert [(e.tool, e.result is not None and e.result.success) for e in events] == [
         ("read_note", True),
         ("write_note", False),

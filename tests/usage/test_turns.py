@@ -30,7 +30,7 @@ def turns(messages: list[dict[str, Any]]) -> list[Spoken]:
 
 
 def test_a_dialogue_becomes_events_without_what_tools_returned() -> None:
-    events = events_of(turns(MESSAGES), session="s")
+    events = events_of(turns(MESSAGES), boundaries(turns(MESSAGES)), session="s")
     assert [e.kind for e in events] == ["request", "tool_call", "request", "request"]
     first, tool, answer, last = events
     assert (first.system, first.query, first.answer, first.calls[0].name) == (
@@ -49,24 +49,25 @@ def test_a_dialogue_becomes_events_without_what_tools_returned() -> None:
 
 
 def test_what_is_known_is_not_kept_again() -> None:
-    whole = events_of(turns(MESSAGES), session="s")
-    parts = [*events_of(turns(MESSAGES[:3]), session="s"), *events_of(turns(MESSAGES), 3, session="s")]
+    whole = events_of(turns(MESSAGES), boundaries(turns(MESSAGES)), session="s")
+    parts = [
+        *events_of(turns(MESSAGES[:3]), boundaries(turns(MESSAGES[:3])), session="s"),
+        *events_of(turns(MESSAGES), boundaries(turns(MESSAGES)), 3, session="s"),
+    ]
     assert [(e.kind, e.before, e.after, e.tool) for e in parts] == [(e.kind, e.before, e.after, e.tool) for e in whole]
 
 
 def test_a_result_that_comes_in_a_users_turn_is_a_tools_turn() -> None:
     """As agents send it to models whose chat template knows no tools."""
-    request, tool, last = events_of(
-        turns(
-            [
-                {"role": "user", "content": "go"},
-                {"role": "assistant", "content": CODE},
-                {"role": "user", "content": "<tool_response>\nNameError: f\n</tool_response>\n"},
-                {"role": "user", "content": "what does <tool_response>x</tool_response> mean?"},
-            ]
-        ),
-        session="s",
+    said = turns(
+        [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": CODE},
+            {"role": "user", "content": "<tool_response>\nNameError: f\n</tool_response>\n"},
+            {"role": "user", "content": "what does <tool_response>x</tool_response> mean?"},
+        ]
     )
+    request, tool, last = events_of(said, boundaries(said), session="s")
     assert (request.query, tool.kind, tool.tool, tool.code) == ("go", "tool_call", "execute_code", PROGRAM)
     assert (tool.result is not None and tool.result.success, tool.errors) == (False, ["NameError: f"])
     assert last.query == "what does <tool_response>x</tool_response> mean?"
@@ -82,7 +83,7 @@ def test_a_program_in_an_answers_text_is_the_call_of_the_tool_turn_after_it() ->
             {"role": "tool", "content": "NameError: f"},
         ]
     )
-    event = events_of(said, session="s")[-1]
+    event = events_of(said, boundaries(said), session="s")[-1]
     assert (event.tool, event.code) == ("execute_code", PROGRAM)
     assert event.fields_read == ["items", "name", "n"]
     assert (event.result is not None and event.result.success, event.errors) == (False, ["NameError: f"])
@@ -92,7 +93,7 @@ def test_results_find_their_calls_by_id() -> None:
     calls = [{"id": str(i), "function": {"name": f"tool{i}", "arguments": "{}"}} for i in range(3)]
     results = [{"role": "tool", "tool_call_id": str(i), "content": "x"} for i in (2, 0, 1)]
     said = turns([{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": calls}, *results])
-    assert [event.tool for event in events_of(said, session="s")[1:]] == ["tool2", "tool0", "tool1"]
+    assert [event.tool for event in events_of(said, boundaries(said), session="s")[1:]] == ["tool2", "tool0", "tool1"]
 
 
 @pytest.mark.parametrize("key", ["name", "tool_name"])
@@ -101,7 +102,7 @@ def test_results_without_ids_find_their_calls_by_name(key: str) -> None:
     results = [{"role": "tool", key: name, "content": "x"} for name in ("c", "other", "a")]
     last = {"role": "tool", "content": "x"}
     said = turns([{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": calls}, *results, last])
-    found = [(event.tool, event.arguments) for event in events_of(said, session="s")[1:]]
+    found = [(event.tool, event.arguments) for event in events_of(said, boundaries(said), session="s")[1:]]
     assert found == [("c", {"of": "c"}), ("other", {}), ("a", {"of": "a"}), ("b", {"of": "b"})]
 
 
@@ -134,7 +135,7 @@ SAID = st.lists(st.builds(lambda r, t: {"role": r, "content": t}, ROLES, st.text
 @given(SAID, st.text(max_size=5))
 def test_every_text_comes_back_as_it_was_said(messages: list[dict[str, Any]], system: str) -> None:
     messages = [{"role": "system", "content": system}, *messages]
-    events = events_of(turns(messages), session="s")
+    events = events_of(turns(messages), boundaries(turns(messages)), session="s")
     (dialogue,) = dialogues(events)
     assert [(turn.role, turn.text) for turn in dialogue] == [(m["role"], m["content"]) for m in messages]
     assert json.loads(events[0].model_dump_json())
@@ -154,6 +155,6 @@ def test_giving_results_to_their_calls_is_linear(named: bool) -> None:
         ids = [str(index) if named else "" for index in range(len(text))]
         calls = tuple(ToolCall(name="f", id=call_id) for call_id in ids)
         turns = [Spoken("assistant", "", calls), *(Spoken("tool", "ok", call_id=call_id) for call_id in reversed(ids))]
-        return events_of(turns, known=len(turns), session="s")
+        return events_of(turns, boundaries(turns), known=len(turns), session="s")
 
     assert growth(events, "x", 8_000) < 1.5

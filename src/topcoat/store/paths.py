@@ -96,6 +96,11 @@ class ProjectPaths:
         return self.state / "events.db"
 
     @property
+    def dialogue_key(self) -> Path:
+        """The key of the digests by which captured dialogues are found again. Only its owner may read it."""
+        return self.state / "dialogue.key"
+
+    @property
     def lock(self) -> Path:
         return self.state / "lock"
 

@@ -10,8 +10,8 @@ An agent can report more (`topcoat.record`): `validation` (of code, before its e
 `user_confirmation`. The outcome of the work is `commit`, `merged`, `closed`, `accepted` or `rejected`.
 
 `before` and `after` chain the events of a dialogue. They are opaque digests of all turns up to that point. Events with
-the same `before` continue the same dialogue in different ways. The digests are taken before secrets are removed, so the
-next request finds its session by them. `topcoat.usage.dialogue` rebuilds dialogues.
+the same `before` continue the same dialogue in different ways. The next request finds its session by them. The digests
+are keyed and taken of texts without secrets, so they tell nothing. `topcoat.usage.dialogue` rebuilds dialogues.
 """
 
 from __future__ import annotations

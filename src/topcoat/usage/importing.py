@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +21,9 @@ from topcoat.usage.events import Event
 from topcoat.usage.formats import FORMATS, Format, detect, dialogues_in, failed_calls, parts_of
 from topcoat.usage.log import EventLog
 from topcoat.usage.messages import keys_of
+from topcoat.usage.privacy.digests import DialogueDigests
 from topcoat.usage.sessions import Sessions
-from topcoat.usage.turns import boundaries, events_of
+from topcoat.usage.turns import Spoken, boundaries, events_of
 
 __all__ = ["EventSummary", "ImportedEvents", "export_events", "import_events", "open_log", "summarize_events"]
 
@@ -85,23 +87,26 @@ def import_events(start: Path, source: Path, form: str | None = None) -> tuple[I
             raise InvalidInput("the file is empty", where=Where(source), hint=f"ls -l '{source}'")
         raise _nothing(source, documents, "the keys are those of no known format", [])
     failed = {call: error for document, _ in documents for call, error in failed_calls(document).items()}
-    events: list[Event] = []
-    sessions = Sessions()
+    paths = ProjectPaths(find_project(start))
+    events, earlier = _Reading(DialogueDigests(paths.dialogue_key).boundaries), _Reading(boundaries)
     for document, where in documents:
         parts = _parts(document, chosen)
         for number, part in enumerate(parts, 1):
             try:
-                events += _events_in(part, chosen, sessions, failed)
+                events.read(part, chosen, failed)
+                earlier.read(part, chosen, failed)
             except _MISSHAPEN as error:
                 which = f"{number} of {len(parts)}: " if len(parts) > 1 else ""
                 mistakes.append(Mistake(f"{which}not {chosen}: {_reason(error)}", where))
     mistakes.sort(key=lambda mistake: (mistake.where.line or 0) if mistake.where else 0)
     with open_log(start) as log:
-        if not events:
+        if not events.found:
             raise _nothing(source, documents, f"nothing to keep, read as {chosen}", mistakes)
-        new = log.add(events)
+        # An earlier version stored the events under other ids, which are made here only to find them again.
+        added = [event for event, old in zip(events.found, earlier.found, strict=True) if not log.has(old.id)]
+        new = log.add(added)
     problems = [f"{mistake.where}: {mistake.message}" for mistake in mistakes]
-    return ImportedEvents(format=chosen, new=new, known=len(events) - new, problems=problems), mistakes
+    return ImportedEvents(format=chosen, new=new, known=len(events.found) - new, problems=problems), mistakes
 
 
 _MISSHAPEN = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
@@ -135,29 +140,38 @@ def _detected(documents: Sequence[tuple[object, Where]]) -> Format | None:
     return next((form for document, _ in documents if (form := detect(document))), None)
 
 
-def _events_in(document: object, form: Format, sessions: Sessions, failed: Mapping[str, str]) -> list[Event]:
-    """The events of a document that earlier documents don't contain. Raises `ValueError` and its like.
+@dataclass(slots=True)
+class _Reading:
+    """The events found so far. `boundaries` gives the digests of a dialogue's turns."""
 
-    Their ids contain their place in the dialogue, not the time, so a file without times can be imported twice too.
-    """
-    if form == "topcoat":
-        return [Event.model_validate(document)]
-    events: list[Event] = []
-    for dialogue in dialogues_in(document, form, failed):
-        reached = boundaries(dialogue.turns)
-        session, known = sessions.place(reached, dialogue.session or f"{form}-{reached[-1][:16]}")
-        common: dict[str, Any] = {
-            "session": session,
-            "source": form,
-            "model": dialogue.model,
-            "branch": dialogue.branch,
-        }
-        common |= {"time": dialogue.time} if dialogue.time else {}
-        for event in events_of(dialogue.turns, known, **common):
-            sessions.learn(event.after, session)
-            place = digest_of([form, session, event.kind, event.before, event.after])
-            events.append(event.model_copy(update={"id": place[:32]}))
-    return events
+    boundaries: Callable[[Sequence[Spoken]], list[str]]
+    sessions: Sessions = field(default_factory=Sessions)
+    found: list[Event] = field(default_factory=list)
+
+    def read(self, document: object, form: Format, failed: Mapping[str, str]) -> None:
+        """Add the events of a document that earlier documents don't contain. Raises `ValueError` and its like.
+
+        Their ids contain their place in the dialogue, not the time, so a file without times can be imported twice too.
+        """
+        if form == "topcoat":
+            self.found.append(Event.model_validate(document))
+            return
+        made: list[Event] = []
+        for dialogue in dialogues_in(document, form, failed):
+            reached = self.boundaries(dialogue.turns)
+            session, known = self.sessions.place(reached, dialogue.session or f"{form}-{reached[-1][:16]}")
+            common: dict[str, Any] = {
+                "session": session,
+                "source": form,
+                "model": dialogue.model,
+                "branch": dialogue.branch,
+            }
+            common |= {"time": dialogue.time} if dialogue.time else {}
+            for event in events_of(dialogue.turns, reached, known, **common):
+                self.sessions.learn(event.after, session)
+                place = digest_of([form, session, event.kind, event.before, event.after])
+                made.append(event.model_copy(update={"id": place[:32]}))
+        self.found += made
 
 
 def _reason(error: Exception) -> str:

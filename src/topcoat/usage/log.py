@@ -53,7 +53,7 @@ class EventLog(DatabaseOwner):
         new = 0
         with self._db.transaction():
             for event in clean:
-                if self._db.row("SELECT 1 FROM events WHERE id = ?", event.id) is None:
+                if not self.has(event.id):
                     self._db.insert(
                         "events",
                         id=event.id,
@@ -66,6 +66,10 @@ class EventLog(DatabaseOwner):
                     )
                     new += 1
         return new
+
+    def has(self, event_id: str) -> bool:
+        """Whether an event with this id is stored."""
+        return self._db.row("SELECT 1 FROM events WHERE id = ?", event_id) is not None
 
     def events(self, session: str | None = None) -> Iterator[Event]:
         """All events, or a session's, oldest first."""

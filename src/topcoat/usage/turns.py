@@ -16,7 +16,7 @@ from topcoat.spec.canonical import canonical_json
 from topcoat.usage.events import Event, ToolCall
 from topcoat.usage.tool_results import fields_read, summary_of
 
-__all__ = ["Spoken", "boundaries", "events_of", "spoken"]
+__all__ = ["Spoken", "boundaries", "events_of", "said_in", "spoken"]
 
 _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
     "system": "system",
@@ -77,17 +77,23 @@ def boundaries(turns: Sequence[Spoken]) -> list[str]:
     """The digest of everything up to and including each turn. A later dialogue may continue from any of them.
 
     It leaves out the system prompt, because some agents write the time into it. It also leaves out ids, thoughts and
-    the spaces around a text, because clients don't send them back as they came.
+    the spaces around a text, because clients don't send them back as they came. Such a digest can be guessed, so it is
+    for comparing dialogues in memory, and for finding events of earlier versions. `privacy.digests` has those to store.
     """
     chain, reached = "", []
     for turn in turns:
         if turn.role != "system":
-            calls = [[call.name, call.meant] for call in turn.calls]
-            text = turn.content.strip() if isinstance(turn.content, str) else turn.content or ""
-            said = canonical_json([chain, turn.role, text, calls])
+            said = f"[{canonical_json(chain)},{said_in(turn)[1:]}"
             chain = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
         reached.append(chain)
     return reached
+
+
+def said_in(turn: Spoken) -> str:
+    """What a turn says, as canonical JSON: its role, its text and its calls."""
+    calls = [[call.name, call.meant] for call in turn.calls]
+    text = turn.content.strip() if isinstance(turn.content, str) else turn.content or ""
+    return canonical_json([turn.role, text, calls])
 
 
 class _OpenCalls:
@@ -143,10 +149,14 @@ class _Walk:
         return made
 
 
-def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Event]:
-    """The events of a dialogue whose first `known` turns are stored already. `common` has fields for all of them."""
-    reached = boundaries(turns)
-    walk = _Walk(common, reached[known - 1] if known else "")
+def events_of(
+    turns: Sequence[Spoken], reached: Sequence[str], known: int = 0, before: str = "", **common: Any
+) -> list[Event]:
+    """The events of a dialogue whose first `known` turns are stored already. `common` has fields for all of them.
+
+    `reached` has the digest of everything up to and including each turn, `before` of what was said before them.
+    """
+    walk = _Walk(common, reached[known - 1] if known else before)
     events: list[Event] = []
     for index, turn in enumerate(turns):
         if turn.role == "assistant":
@@ -155,12 +165,12 @@ def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Ev
             if turn.role == "tool":
                 walk.open_calls.answered_by(turn)
             continue
-        before = reached[index - 1] if index else ""
+        last = reached[index - 1] if index else before
         if turn.role == "system":
             walk.pending["system"] = turn.content or ""
         elif turn.role == "user":
             if "query" in walk.pending:
-                events += walk.request(before)
+                events += walk.request(last)
             walk.pending["query"] = turn.content or ""
         elif turn.role == "assistant":
             events += walk.request(
@@ -171,7 +181,7 @@ def events_of(turns: Sequence[Spoken], known: int = 0, **common: Any) -> list[Ev
                 finish=turn.finish,
             )
         else:
-            events += walk.request(before)
+            events += walk.request(last)
             events.append(walk.event("tool_call", reached[index], **_outcome(walk.open_calls.answered_by(turn), turn)))
     return [*events, *walk.request(reached[-1] if reached else "")]
 

@@ -19,6 +19,7 @@ from topcoat.usage.capture.recorder import Recorder
 from topcoat.usage.capture.serving import exchange_events
 from topcoat.usage.events import Event
 from topcoat.usage.log import EventLog
+from topcoat.usage.privacy.digests import DialogueDigests
 
 __all__ = ["CHAT", "HELLO", "Answer", "World", "request", "streamed", "whole", "world"]
 
@@ -58,12 +59,15 @@ class World:
         self.path = folder / "events.db"
         self.folder = folder
         self.recorder = Recorder(self.path)
+        self.digests = DialogueDigests(folder / "dialogue.key")
         self.asked: list[tuple[dict[str, str], bytes]] = []
         self.paths: list[str] = []
         self.url = ""
 
     def record(self, exchange: Exchange) -> Future[None]:
-        return self.recorder.put(lambda s: exchange_events(exchange, s, model="m", repository=self.folder), 1)
+        return self.recorder.put(
+            lambda s: exchange_events(exchange, s, self.digests, model="m", repository=self.folder), 1
+        )
 
     def events(self) -> list[Event]:
         assert self.recorder.close().lost == 0

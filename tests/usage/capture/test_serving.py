@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,13 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.registry import ENGINES
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
-from topcoat.usage.capture.serving import Serving, serve
+from topcoat.usage.capture.exchange import Exchange
+from topcoat.usage.capture.serving import Serving, exchange_events, serve
 from topcoat.usage.dialogue import dialogues
 from topcoat.usage.importing import open_log
+from topcoat.usage.privacy.digests import DialogueDigests
+from topcoat.usage.sessions import Sessions
+from topcoat.usage.turns import boundaries, events_of, spoken
 
 
 @pytest.fixture
@@ -154,3 +160,33 @@ def _alive(process: int) -> bool:
         return False
     state = Path(f"/proc/{process}/stat")
     return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_a_dialogue_that_an_earlier_version_began_goes_on_in_its_session(tmp_path: Path) -> None:
+    asked = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone"}]
+    turns = [spoken(message) for message in asked]
+    earlier = events_of(turns, boundaries(turns), session="old")
+    sessions = Sessions((event.after, "old") for event in earlier)
+    digests = DialogueDigests(tmp_path / "key")
+    events = list(earlier)
+    for text in ("more", "even more"):
+        asked.append({"role": "user", "content": text})
+        answers = [{"index": i, "message": {"content": f"{text} {i}"}} for i in range(2)]
+        exchange = Exchange(
+            datetime(2026, 1, 1, tzinfo=UTC),
+            json.dumps({"messages": asked}).encode(),
+            json.dumps({"choices": answers}).encode(),
+            streamed=False,
+        )
+        made = exchange_events(exchange, sessions, digests, model="m", repository=tmp_path)
+        for event in made:
+            sessions.learn(event.after, event.session)
+        events += made
+        asked.append({"role": "assistant", "content": f"{text} 0"})
+    assert {event.session for event in events} == {"old"}
+    said = sorted([turn.text for turn in talk] for talk in dialogues(events))
+    assert said == [
+        ["go", "gone", "more", "more 0", "even more", "even more 0"],
+        ["go", "gone", "more", "more 0", "even more", "even more 1"],
+        ["go", "gone", "more", "more 1"],
+    ]

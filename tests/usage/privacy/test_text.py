@@ -48,7 +48,9 @@ def test_a_clean_event_stays_itself() -> None:
     event = Event(session="s", kind="request", query="run it", calls=[ToolCall(name="f", arguments='{"a":  1}')])
     assert cleaned_event(event) == event
     dirty = Event(session="s", kind="request", query="/home/alice/x")
-    assert cleaned_event(dirty).id == dirty.id
+    assert cleaned_event(dirty).id == Event(**{**dirty.model_dump(exclude={"id"}), "query": "~/x"}).id
+    chosen = dirty.model_copy(update={"id": "mine"})
+    assert cleaned_event(chosen).id == "mine"
     assert cleaned_event(cleaned_event(dirty)) == cleaned_event(dirty)
 
 

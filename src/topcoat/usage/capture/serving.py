@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from topcoat.engine.registry import ENGINES, EngineEntry
@@ -30,8 +31,9 @@ from topcoat.usage.capture.front import Front, Upstream, listening
 from topcoat.usage.capture.model_server import ModelServer, model_server
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
 from topcoat.usage.events import Event
+from topcoat.usage.privacy.digests import DialogueDigests
 from topcoat.usage.sessions import Sessions
-from topcoat.usage.turns import boundaries, events_of
+from topcoat.usage.turns import Spoken, boundaries, events_of
 
 __all__ = ["TOKEN_VARIABLE", "Serving", "exchange_events", "serve"]
 
@@ -78,33 +80,59 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
         model = project.model("production")
         sink.emit(Note(f"comparing the files of {model.name} with what was recorded"))
         require_whole(serving.engine.open(sink), model)
+    digests = DialogueDigests(project.paths.dialogue_key)
     recorder = Recorder(project.paths.events)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        asyncio.run(_serve(project, serving, sink, recorder))
+        asyncio.run(_serve(project, serving, sink, recorder, digests))
     finally:
         figures = recorder.close()
         _say_what_became(figures, sink)
     return figures
 
 
-def exchange_events(exchange: Exchange, sessions: Sessions, *, model: str, repository: Path) -> list[Event]:
+def exchange_events(
+    exchange: Exchange, sessions: Sessions, digests: DialogueDigests, *, model: str, repository: Path
+) -> list[Event]:
     """The events of what is new in an exchange. Raises `ValueError` if it contains no dialogue."""
     turns, named, branch = exchange.question()
-    session, known = sessions.place(boundaries(turns), named)
-    common = {
+    reached = keyed = digests.boundaries(turns)
+    session, known = sessions.place(keyed, named)
+    if not known:  # an earlier version may have stored its beginning
+        earlier = boundaries(turns)
+        session, known = sessions.place(earlier, named)
+        reached = [*earlier[:known], *keyed[known:]]
+    common: dict[str, Any] = {
         "session": session,
         "time": exchange.time,
         "source": "serve",
         "model": model,
         "branch": branch or _branch(repository, int(time.monotonic())),
     }
-    dialogues = [[*turns, answer] for answer in exchange.answers()] or [turns]
-    first, *others = [events_of(dialogue, known, **common) for dialogue in dialogues]
-    return [*first, *(event for events in others for event in events if event.answer is not None)]
+    end = keyed[-1] if keyed else ""
+    answers = [(answer, digests.boundaries([answer], end)[0]) for answer in exchange.answers()]
+    events = events_of(
+        [*turns, *(a for a, _ in answers[:1])], [*reached, *(p for _, p in answers[:1])], known, **common
+    )
+    start = _last_question(turns)
+    for answer, place in answers[1:]:  # an event holds a question and its answer, so it is all that they repeat
+        asked, places = [*turns[start:], answer], [*reached[start:], place]
+        before = reached[start - 1] if start else ""
+        events += events_of(asked, places, max(known - start, 0), before, **common)[-1:]
+    return events
 
 
-async def _serve(project: Project, serving: Serving, sink: Sink, recorder: Recorder) -> None:
+def _last_question(turns: Sequence[Spoken]) -> int:
+    """The place of the last user's turn, or of the system prompts before it, which its event holds, too."""
+    start = len(turns)
+    asked = False
+    while start and (turns[start - 1].role == "system" or (turns[start - 1].role == "user" and not asked)):
+        start -= 1
+        asked = asked or turns[start].role == "user"
+    return start
+
+
+async def _serve(project: Project, serving: Serving, sink: Sink, recorder: Recorder, digests: DialogueDigests) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -113,7 +141,7 @@ async def _serve(project: Project, serving: Serving, sink: Sink, recorder: Recor
 
     def record(exchange: Exchange) -> Future[None]:
         def events(sessions: Sessions) -> list[Event]:
-            return exchange_events(exchange, sessions, model=model, repository=repository)
+            return exchange_events(exchange, sessions, digests, model=model, repository=repository)
 
         return recorder.put(events, len(exchange.request) + len(exchange.response))
 

@@ -16,19 +16,25 @@ __all__ = ["cleaned_arguments", "cleaned_event", "cleaned_value"]
 
 
 def cleaned_event(event: Event) -> Event:
-    """`event` with all of its texts cleaned. It keeps its id, so it is still the same event."""
+    """`event` with all of its texts cleaned.
+
+    An id that its maker chose stays. An id that is a digest of the fields is made again, because a short secret could
+    be guessed from it. Equal events still have equal ids.
+    """
     home = os.path.expanduser("~")  # "~" itself for a user without a home, as in many containers
     fields = event.model_dump(mode="json", exclude={"id", "version", "time", "kind", "calls"})
     calls = [{**call.model_dump(), "arguments": cleaned_arguments(call.arguments, home)} for call in event.calls]
-    return Event.model_validate(
+    clean = Event.model_validate(
         {
             **cleaned_value(fields, home),  # type: ignore[dict-item]  # a dict stays a dict
             "calls": [cleaned_value(call, home) for call in calls],
             "time": event.time,
             "kind": event.kind,
-            "id": event.id,
         }
     )
+    same = clean.model_copy(update={"id": event.id})
+    chosen = event.id != Event.model_validate(event.model_dump(exclude={"id"})).id
+    return same if same == event or chosen else clean
 
 
 def cleaned_value(value: JsonValue, home: str, name: str = "") -> JsonValue:
