@@ -69,7 +69,6 @@ def test_a_project_in_which_nothing_was_run_has_no_findings(fake_project: Path) 
         (lambda p: (p / ".topcoat/reviews.json").write_bytes(b"{"), {"reviews"}, "mv "),
         (lambda p: (p / "topcoat.toml").write_text("[project"), {"project-file"}, ""),
     ],
-    ids=str,
 )  # fmt: skip
 def test_every_harm_is_an_error_with_a_hint(
     project: Path, harm: Callable[[Path], object], codes: set[str] | None, hint: str
