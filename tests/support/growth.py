@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def times(work: Callable[[str], object], shape: Shape, most: int = 200_000) -> f
     least = math.inf
     for tried in range(_TRIES):
         length = length * 2 if tried and length * 20 <= most else length
-        few = min(_seconds(work, shape.text(length)) for _ in range(3))
+        few = statistics.median(_seconds(work, shape.text(length)) for _ in range(3))
         many = min(_seconds(work, shape.text(length * 10)) for _ in range(2))
         least = min(least, many / few)
         if least <= MOST_TIMES:
