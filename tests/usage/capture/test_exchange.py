@@ -67,3 +67,16 @@ def test_the_pieces_of_calls_are_joined_by_index_and_those_without_one_are_calls
         ("b", "g", "{}"),
         ("", "h", ""),
     ]
+
+
+def test_a_requests_blocks_are_calls_and_results() -> None:
+    blocks = [
+        {"role": "user", "content": [{"type": "text", "text": "list"}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "ls", "input": {"path": "."}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True, "content": "no"}]},
+    ]
+    body = json.dumps({"system": "be brief", "messages": blocks}).encode()
+    turns, _, _ = Exchange(datetime.now(UTC), body, b"", streamed=False).question()
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "tool"]
+    assert [(call.name, call.arguments) for call in turns[2].calls] == [("ls", '{"path": "."}')]
+    assert (turns[3].call_id, turns[3].failed, turns[3].content) == ("1", True, "no")

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from topcoat.usage.characters import whole_characters
+from topcoat.usage.messages import system_beside, turns_of
 from topcoat.usage.turns import Spoken, spoken
 
 __all__ = ["RECORDED", "Exchange"]
@@ -43,7 +44,8 @@ class Exchange:
         session = whole_characters(self.session) or str(named.get("session") or body.get("user") or "")
         branch = whole_characters(self.branch) or str(named.get("branch") or "")
         if "messages" in body:
-            return [spoken(message) for message in body["messages"]], session, branch
+            said = [*system_beside(body), *(turn for message in body["messages"] for turn in turns_of(message))]
+            return said, session, branch
         prompt = body.get("prompt")
         return [Spoken("user", prompt if isinstance(prompt, str) else json.dumps(prompt))], session, branch
 
