@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 from pathlib import Path
@@ -196,3 +197,36 @@ def test_secrets_are_removed_in_the_thread_that_writes(tmp_path: Path, monkeypat
 
     asyncio.run(scene())
     assert threads == ["topcoat-recorder"]
+
+
+def test_a_compressed_request_is_handed_on_as_it_was_read(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with world(tmp_path, whole("hi")) as (made, _):
+            body = gzip.compress(request(HELLO))
+            status, _ = await sent(made.url, CHAT, b"Content-Encoding: gzip\r\n", body)
+            ((headers, handed_on),) = made.asked
+            assert (status, handed_on) == (200, request(HELLO))
+            assert "content-encoding" not in {key.lower() for key in headers}
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages": [{"role": "sk-swordfish", "content": "x"}]}',
+        b'{"messages": [{"sk-swordfish": 1}]}',
+        b'{"messages": "sk-swordfish"}',
+        b"sk-swordfish",
+    ],
+)
+def test_what_cannot_be_read_is_said_without_its_words(tmp_path: Path, body: bytes) -> None:
+    async def scene() -> None:
+        async with world(tmp_path, whole("hi")) as (made, _):
+            await sent(made.url, CHAT, body=body)
+            figures = made.recorder.close()
+            assert figures.lost == 1
+            assert figures.problem.startswith("an exchange is")
+            assert "swordfish" not in figures.problem
+
+    asyncio.run(scene())

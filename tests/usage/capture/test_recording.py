@@ -50,3 +50,9 @@ def test_a_program_that_ends_at_once_loses_nothing(project: Path) -> None:
     assert done.stderr == ""
     with EventLog(project / ".topcoat" / "events.db") as log:
         assert [event.query for event in log.events()] == [str(n) for n in range(30)]
+
+
+def test_an_event_that_is_refused_is_not_told(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert not topcoat.record("request", session="s", project=project, calls="sk-swordfish")
+    assert "calls: Input should be a valid list" in caplog.text
+    assert "swordfish" not in caplog.text

@@ -29,6 +29,7 @@ from topcoat.usage.capture.recorder import RecordingFigures
 __all__ = ["Front", "Upstream", "listening"]
 
 _LARGEST_REQUEST = 1 << 30
+_DECODED = ("gzip", "deflate", "br", "zstd")
 _CONNECT_SECONDS = 10.0
 _RECORD_SECONDS = 5.0
 """The longest time that the end of an answer waits for the recorder. Nothing waits while recording fails."""
@@ -104,6 +105,8 @@ class Front:
             except (ValueError, RecursionError):
                 return _error(400, "the request is not a JSON object")
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _NOT_HANDED_ON}
+        if request.headers.get("Content-Encoding", "").lower() in _DECODED:
+            headers.pop("Content-Encoding", None)  # aiohttp has decoded the body
         if self.access.token:
             headers.pop("Authorization", None)
         headers |= {"Accept-Encoding": "identity", **self.upstream.headers}

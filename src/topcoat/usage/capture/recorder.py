@@ -8,8 +8,10 @@ those that still wait at the end, are lost and counted.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -30,6 +32,15 @@ Job = Callable[[Sessions], Sequence[Event]]
 _REMEMBERED = 20_000
 _BUSY_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+def _described(error: Exception) -> str:
+    """An error without its message, which may hold what couldn't be read, secrets included: its kind and its place."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"an exchange is not JSON at line {error.lineno}, column {error.colno}"
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in place)
+    return f"an exchange is no dialogue ({type(error).__name__}{where})"
 
 
 class RecordingFigures(Record):
@@ -117,7 +128,7 @@ class Recorder:
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             except Exception as error:  # a client may send anything: continue with the next job
-                self._done(lost=f"{type(error).__name__}: {error}")
+                self._done(lost=_described(error))
                 continue
             for event in events:
                 if event.after:

@@ -13,6 +13,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from topcoat.errors import TopcoatError
 from topcoat.spec.project import find_project
 from topcoat.store.paths import ProjectPaths
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
@@ -37,9 +40,17 @@ def record(kind: str, *, session: str, project: Path | str | None = None, **fiel
         event = Event.model_validate({"source": "record", **fields, "session": session, "kind": kind})
         _recorder(Path(project or os.environ.get(PROJECT_VARIABLE) or ".")).put(lambda _: [event], 1_000)
     except Exception as error:  # recording must never disturb an agent's work
-        _LOGGER.warning("an event was not recorded: %s", error)
+        _LOGGER.warning("an event was not recorded: %s", _described(error))
         return False
     return True
+
+
+def _described(error: Exception) -> str:
+    """An error without the values of the event, which may be secrets."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+    return str(error) if isinstance(error, TopcoatError) else type(error).__name__
 
 
 def stop_recording(patience: float = 10.0) -> RecordingFigures:
