@@ -115,3 +115,15 @@ def test_the_reported_failures_are_failures() -> None:
 def test_fields_are_those_that_are_read_not_called() -> None:
     assert fields_read("x = f().a\nprint(x.b[0].c, x['d'].strip(), x.b)") == ["a", "b", "c", "d"]
     assert fields_read("not python (") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "success"),
+    [
+        *((None, None), ("null", None), ("[Old tool result content cleared]", None), ("(output omitted)", None)),
+        *(({"status": "pending"}, None), ('{"status": "running", "id": 3}', None), ({"status": "done"}, True)),
+        *(("", True), ("[]", True), ("12 files removed", True), ({"status": "pending", "error": "no"}, False)),
+    ],
+)
+def test_a_result_that_tells_nothing_is_no_success(content: object, success: bool | None) -> None:
+    assert summary_of(content)[0].success is success

@@ -15,7 +15,7 @@ __all__ = ["Turn", "dialogues", "written_calls"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn and its event. A tool turn's `text` says in words whether the tool worked: contents aren't stored."""
+    """One turn and its event. A tool turn's `text` says in words whether the tool worked, if that is known."""
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str
@@ -81,6 +81,8 @@ def _turns(event: Event, markup: CallMarkup) -> Iterator[Turn]:
 
 
 def _outcome(event: Event) -> str:
+    if event.result is not None and event.result.success is None:
+        return "unknown"
     if event.result is not None and event.result.success:
         return f"ok: {event.result.shape}" if event.result.shape else "ok"
     return "\n".join(["error", *event.errors]) if event.errors or event.result else "no result"

@@ -72,10 +72,11 @@ class ToolCall(Record):
 class ToolResult(Record):
     """A tool's result, without its contents.
 
-    `shape` is like "{count: int, symbols: [3 × {file: str}]}" or "text, 12 lines"; "" if it is unknown.
+    `success` is None if nothing tells whether the tool worked. `shape` is like
+    "{count: int, symbols: [3 × {file: str}]}" or "text, 12 lines"; "" if it is unknown.
     """
 
-    success: bool
+    success: bool | None
     shape: str = ""
 
 

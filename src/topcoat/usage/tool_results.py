@@ -37,6 +37,23 @@ _ENDS_SO = re.compile(
     re.IGNORECASE,
 )
 """How they end."""
+_UNFINISHED = (
+    "pending",
+    "queued",
+    "running",
+    "in_progress",
+    "in progress",
+    "started",
+    "submitted",
+    "scheduled",
+    "unknown",
+)
+_CLEARED = re.compile(
+    r"[\[(<][^\n\])>]{0,60}\b(?:cleared|removed|omitted|elided|redacted|truncated|not available|no longer available)\b"
+    r"[^\n\])>]{0,60}[\])>]",
+    re.IGNORECASE,
+)
+"""What stands in the place of a result that a client dropped from a long dialogue."""
 _MOST_LINES, _LONGEST_LINE = 5, 300
 """A longer text is what a tool found, even if it has the words of a failure."""
 _LAST_LINE = re.compile(r"^\w[\w.]*(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE)
@@ -49,7 +66,14 @@ def summary_of(content: object) -> tuple[ToolResult, list[str]]:
     """The summary of a result, JSON or text, and the errors in it (the first 500 characters of each)."""
     value = _parsed(content)
     errors = [error[:_LONGEST_ERROR] for error in _errors(value)]
-    return ToolResult(success=not errors, shape=_shape(value)), errors
+    return ToolResult(success=False if errors else None if _tells_nothing(value) else True, shape=_shape(value)), errors
+
+
+def _tells_nothing(value: object) -> bool:
+    """Whether a result without an error doesn't say that the tool worked: it is missing, cleared or not there yet."""
+    if isinstance(value, dict):
+        return str(value.get("status", "")).lower() in _UNFINISHED
+    return value is None or (isinstance(value, str) and bool(_CLEARED.fullmatch(value.strip())))
 
 
 def fields_read(code: str) -> list[str]:

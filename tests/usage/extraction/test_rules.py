@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.usage.conversation import Conversation, code_answer
 from topcoat.usage.events import Event, ToolCall, ToolResult
 from topcoat.usage.extraction.rules import Candidate, extract
+from topcoat.usage.turns import Spoken, boundaries, events_of
 
 TOOLS = ["read_file", "find", "define"]
 READ = 'print(read_file("a.py"))'
@@ -231,3 +233,15 @@ def test_no_wrong_turn_is_ever_trained_on(session: list[tuple[object, ...]]) -> 
     for candidate in extract(talk.events, TOOLS).candidates if talk.events else []:
         for text in trained(candidate):
             assert not any(code in text or json.dumps(code)[1:-1] in text for code in wrong)
+
+
+def test_a_call_whose_outcome_is_unknown_is_not_learned() -> None:
+    said = [
+        Spoken("user", "run ruff on src/app.py"),
+        Spoken("assistant", None, (ToolCall(id="1", name="f", arguments='{"path": "src/app.py"}'),)),
+        Spoken("tool", None, call_id="1"),
+    ]
+    found = extract(events_of(said, boundaries(said), session="s"), ["f"])
+    assert (found.candidates, found.left_out) == ([], Counter({"no-outcome": 1}))
+    known = [*said[:2], Spoken("tool", None, call_id="1", failed=False)]
+    assert len(extract(events_of(known, boundaries(known), session="s"), ["f"]).candidates) == 1

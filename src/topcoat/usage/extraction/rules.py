@@ -109,9 +109,10 @@ class _Step:
     @property
     def worked(self) -> bool | None:
         """Whether the calls worked; None if it is unknown."""
-        if any(event.result is not None and not event.result.success for event in self.outcomes):
+        if any(event.result is not None and event.result.success is False for event in self.outcomes):
             return False
-        return True if any(event.result for event in self.outcomes) else None
+        known = [event.result.success for event in self.outcomes if event.result is not None]
+        return True if known and None not in known else None
 
 
 @dataclass(slots=True)
@@ -231,7 +232,7 @@ def _worked(talk: Sequence[_Round]) -> Iterator[_Found | tuple[str, str]]:
         failed = [place for place, step in enumerate(steps) if step.worked is False]
         if not steps:
             yield round_.query, "no-call"
-        elif steps[-1].worked is None:
+        elif steps[-1].worked is None or any(step.outcomes and step.worked is None for step in steps):
             yield round_.query, "no-outcome"
         elif failed and failed[-1] == len(steps) - 1:
             yield round_.query, "failed"
@@ -250,7 +251,11 @@ def _turns_of(steps: Sequence[_Step]) -> list[tuple[str, str]]:
     turns = []
     for step in steps:
         turns.append(("assistant", step.turn.text))
-        turns += [("tool", f"ok: {event.result.shape}".rstrip(": ")) for event in step.outcomes if event.result]
+        turns += [
+            ("tool", f"ok: {event.result.shape}".rstrip(": "))
+            for event in step.outcomes
+            if event.result and event.result.success
+        ]
     while turns[-1][0] == "tool":
         turns.pop()
     return turns
@@ -273,7 +278,7 @@ def _reported(events: Sequence[Event], markup: CallMarkup) -> Iterator[_Found]:
         again = again or (event.kind == "user_correction" and not event.corrected)
         if event.kind == "request" and _program(event.answer or ""):
             written = event.answer or ""
-        failed = event.result is not None and not event.result.success
+        failed = event.result is not None and event.result.success is False
         if event.kind not in ("retry", "user_correction") or not event.corrected or failed:
             continue
         asked = [event.query] if event.kind == "retry" and event.query else list(queries)
@@ -306,7 +311,7 @@ def _wrong_calls(events: Sequence[Event], rounds: Iterable[_Round], markup: Call
     texts = [step.turn.text for round_ in rounds for step in round_.steps if round_.corrected or step.worked is False]
     for event in events:
         texts += [_as_answer(event.original, markup)] if event.original else []
-        failed = bool(event.errors) if event.result is None else not event.result.success
+        failed = bool(event.errors) if event.result is None else event.result.success is False
         if failed and event.kind != "retry":
             texts += [_as_answer(event.code, markup)] if event.code else []
         if failed and event.kind == "retry" and event.corrected:
@@ -314,7 +319,7 @@ def _wrong_calls(events: Sequence[Event], rounds: Iterable[_Round], markup: Call
     direct = {
         canonical_json([event.tool, event.arguments])
         for event in events
-        if event.kind == "tool_call" and event.result is not None and not event.result.success
+        if event.kind == "tool_call" and event.result is not None and event.result.success is False
     }
     return direct | {_call_key(block) for text in texts for block in blocks(text)}
 
