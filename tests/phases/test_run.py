@@ -299,3 +299,21 @@ def lose_lineage(project: Path, loss: str) -> None:
             path.unlink()
         else:
             path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damaged", ["root", "adapter"])
+def test_what_the_base_was_made_from_is_checked_before_anything_is_trained(fake_project: Path, damaged: str) -> None:
+    run(fake_project)
+    with opened(fake_project) as session:
+        root, fused = session.lineage.ancestry("phase34a-1")
+    assert fused.adapter is not None
+    if damaged == "root":
+        memory = json.loads((root.path / "memory.json").read_text())
+        (root.path / "memory.json").write_text(json.dumps([*memory, ["zebra", "x"]]))
+    else:
+        (fused.adapter / "adapter.json").write_text('{"learned": [], "forgotten": []}')
+    write_phase(fake_project, "second")
+    engine = Counting()
+    with pytest.raises(StorageFault, match=r"changed since it was recorded|can't be made again"):
+        run(fake_project, engine, "second", allow=frozenset({"no-replay"}))
+    assert not {"train", "fuse"} & set(engine.done)

@@ -23,8 +23,10 @@ from topcoat.phases.preparation import Prepared, prepare
 from topcoat.phases.rebuilding import require_parts
 from topcoat.phases.trials import train_trials
 from topcoat.progress import Note
+from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
 from topcoat.project.session import Session
+from topcoat.quantity import counted
 from topcoat.report.page import PhaseReport, render
 from topcoat.spec.phase import GateSpec, copy_of_phase, diff
 from topcoat.store.files import write_json, write_text
@@ -150,7 +152,7 @@ def _stop_on_errors(prepared: Prepared) -> None:
     codes = sorted({finding.code for finding in errors})
     allow = " ".join(f"--allow {code}" for code in codes)
     raise InvalidInput(
-        f"{prepared.name}: {len(errors)} errors in the data ({', '.join(codes)}); "
+        f"{prepared.name}: {counted(len(errors), 'error')} in the data ({', '.join(codes)}); "
         f"the first: {errors[0].where}: {errors[0].message}",
         where=Where(prepared.path),
         hint=f"`topcoat check {prepared.name}` lists them; `topcoat run {prepared.name} {allow}` runs all the same",
@@ -224,8 +226,9 @@ def run_attempt(
 
     `source` is what the adapter is made from beside the phase's inputs and the base. What lies in the attempt's folder
     and was made from something else is set aside. A numerical fault, or a fuse that loses too much, gives a verdict
-    instead of an error.
+    instead of an error. Raises StorageFault if what the base was made from has changed: fusing reads it.
     """
+    _require_sources(session, base)
     name = f"{prepared.name}-{attempt.number}"
     paths = session.paths.attempt(prepared.name, attempt.number)
     made_from = _origin(session, attempt, base, prepared) | dict(source)
@@ -266,6 +269,15 @@ def run_attempt(
     return result
 
 
+def _require_sources(session: Session, base: ModelRow) -> None:
+    """Raise StorageFault unless the root and the adapters that the base was made from are as they were recorded."""
+    root, *fused = session.lineage.ancestry(base.name)
+    if fused:  # evaluating the base has read it, and a base without a parent is its own root
+        require_whole(session.engine, root)
+    for model in fused:
+        require_parts(model)
+
+
 def _origin(session: Session, attempt: AttemptRow, base: ModelRow, prepared: Prepared) -> dict[str, JsonValue]:
     """What an attempt's results are made from, apart from the adapter's own source."""
     return {
@@ -295,8 +307,6 @@ def _fuse(
 ) -> FuseReport:
     ancestry = session.lineage.ancestry(base.name)
     compensated = prepared.spec.fuse.rounding == "compensated"
-    for model in ancestry[1:]:
-        require_parts(model)
     earlier = [model.adapter for model in ancestry if model.adapter]
     job = FuseJob(
         base=base.path,
