@@ -33,6 +33,9 @@ def write(folder: Path, **changes: object) -> Path:
         ({"text_config": {"hidden_size": "wide"}}, 'text_config.hidden_size is "wide"'),
         ({"eos_token_id": "<end>"}, 'eos_token_id is "<end>"'),
         ({"model_type": ""}, 'model_type is ""'),
+        ({"rope_theta": "1e6"}, 'rope_theta is "1e6"'),
+        ({"rms_norm_eps": True}, "rms_norm_eps is true"),
+        ({"text_config": {"rope_theta": "x"}}, 'text_config.rope_theta is "x"'),
     ],
 )
 def test_values_that_no_model_has_are_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:

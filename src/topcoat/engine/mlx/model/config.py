@@ -41,10 +41,12 @@ class _Quantization(_Packing):
 class _Sizes(_Part):
     num_hidden_layers: Layers | None = None
     hidden_size: Width | None = None
+    rope_theta: float | list[Any] | dict[str, Any] | None = None  # some families have one for each layer
+    rms_norm_eps: float | None = None
 
 
 class _Config(_Sizes):
-    """The keys of `config.json` that topcoat reads. mlx-lm checks the others when it loads the model."""
+    """The keys that topcoat reads, and those that MLX reads only when it computes. mlx-lm checks others at load."""
 
     model_type: Annotated[str, Field(min_length=1)]
     text_config: _Sizes | None = None
