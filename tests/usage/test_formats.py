@@ -192,3 +192,17 @@ def test_an_event_is_known_by_its_keys() -> None:
 def test_what_is_of_another_shape_is_refused(document: object, form: Format) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         list(dialogues_in(document, form))
+
+
+def test_a_retry_without_a_tool_is_what_the_model_was_told() -> None:
+    """pydantic-ai asks for another try of an answer in words; its adapters send that as the user's."""
+    messages = [
+        {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "Sum"}]},
+        {"kind": "response", "parts": [{"part_kind": "text", "content": "three"}]},
+        {"kind": "request", "parts": [{"part_kind": "retry-prompt", "content": "Answer with a number"}]},
+        {"kind": "response", "parts": [{"part_kind": "text", "content": "3"}]},
+    ]
+    (dialogue,) = dialogues_in(messages, "pydantic-ai")
+    assert [(turn.role, turn.content) for turn in dialogue.turns] == [
+        ("user", "Sum"), ("assistant", "three"), ("user", "Answer with a number"), ("assistant", "3"),
+    ]  # fmt: skip

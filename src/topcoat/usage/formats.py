@@ -166,6 +166,10 @@ def _request(message: Json, *, first: bool) -> Iterator[Spoken]:
             yield Spoken("system", str(content))
         elif kind == "user-prompt":
             yield spoken({"role": "user", "content": content})
+        elif kind == "retry-prompt" and not part.get(
+            "tool_name"
+        ):  # no tool was called: the model reads it as the user's
+            yield spoken({"role": "user", "content": content if isinstance(content, str) else json.dumps(content)})
         elif kind in ("tool-return", "retry-prompt", "builtin-tool-return"):
             refused = kind == "retry-prompt" or part.get("outcome") not in (None, "success")
             text = content if isinstance(content, str) or not refused else json.dumps(content, ensure_ascii=False)

@@ -69,6 +69,16 @@ def test_the_pieces_of_calls_are_joined_by_index_and_those_without_one_are_calls
     ]
 
 
+@pytest.mark.parametrize("index", [0, None])
+@pytest.mark.parametrize("named", [True, False])
+def test_parallel_calls_of_one_index_are_told_apart(index: int | None, named: bool) -> None:
+    """As servers stream them that give every call the index 0: by their ids, or by the names of whole calls."""
+    ids = [{"id": "a"}, {"id": "b"}] if named else [{}, {}]
+    pieces = [call(index, "f", '{"x": 1}', **ids[0]), call(index, "f", '{"x": 2}', **ids[1]), call(index, "", "")]
+    (answer,) = answers("".join(line({"tool_calls": [piece]}) for piece in pieces))
+    assert [call.arguments for call in answer.calls] == ['{"x": 1}', '{"x": 2}']
+
+
 def test_a_requests_blocks_are_calls_and_results() -> None:
     blocks = [
         {"role": "user", "content": [{"type": "text", "text": "list"}]},

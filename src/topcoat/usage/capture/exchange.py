@@ -73,35 +73,48 @@ class _Pieces(dict[str, list[str]]):
 
 
 @dataclass(slots=True)
-class _Choice:
-    """A choice of a stream. `calls` has the id and the texts of each call by its index, which may be any number.
+class _Call:
+    """A call of a stream. `index` is its place among the calls, which may be any number."""
 
-    A call without an index gets `next_index`.
-    """
+    index: int
+    id: str = ""
+    texts: _Pieces = field(default_factory=_Pieces)
+
+    def is_over(self, piece: Mapping[str, Any], name: str) -> bool:
+        """Whether a later piece of this index begins another call: some servers give every call the index 0."""
+        if not name or not self.texts.get("name"):
+            return False
+        return piece["id"] != self.id if piece.get("id") else bool(self.texts.get("arguments"))
+
+
+@dataclass(slots=True)
+class _Choice:
+    """A choice of a stream. `latest` is the latest call of each index, or of pieces without one."""
 
     finish: str | None = None
     texts: _Pieces = field(default_factory=_Pieces)
-    calls: dict[int, tuple[dict[str, str], _Pieces]] = field(default_factory=dict)
-    next_index: int = 0
+    calls: list[_Call] = field(default_factory=list)
+    latest: dict[int | None, _Call] = field(default_factory=dict)
 
     def add(self, delta: Mapping[str, Any]) -> None:
         for key in ("content", "reasoning", "reasoning_content"):
             self.texts.add(key, delta.get(key))
         for piece in delta.get("tool_calls") or ():
-            index = piece.get("index")
-            index = self.next_index if index is None else int(index)
-            self.next_index = max(self.next_index, index + 1)
-            fields, texts = self.calls.setdefault(index, ({"id": ""}, _Pieces()))
-            fields["id"] = piece.get("id") or fields["id"]
             function = piece.get("function") or {}
-            texts.add("name", function.get("name"))
-            texts.add("arguments", function.get("arguments"))
+            index = None if piece.get("index") is None else int(piece["index"])
+            call = self.latest.get(index)
+            if call is None or call.is_over(piece, function.get("name") or ""):
+                call = self.latest[index] = _Call(len(self.calls) if index is None else index)
+                self.calls.append(call)
+            call.id = piece.get("id") or call.id
+            call.texts.add("name", function.get("name"))
+            call.texts.add("arguments", function.get("arguments"))
 
     def joined(self) -> dict[str, Any]:
         """The choice as in an answer that isn't streamed."""
         calls = [
-            {**fields, "function": {"name": "", "arguments": "", **texts.joined()}}
-            for _, (fields, texts) in sorted(self.calls.items())
+            {"id": call.id, "function": {"name": "", "arguments": "", **call.texts.joined()}}
+            for call in sorted(self.calls, key=lambda call: call.index)
         ]
         return {"message": {**self.texts.joined(), "tool_calls": calls}, "finish_reason": self.finish}
 
