@@ -372,6 +372,24 @@ def test_a_base_of_mlx_lm_s_mixed_recipes_names_no_group_size(
     stock_load(str(tmp_path / "fused"))
 
 
+@pytest.mark.parametrize("bits", [None, 8])
+def test_a_base_whose_config_has_no_bits_or_other_bits_than_its_tensors(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, bits: int | None
+) -> None:
+    """mlx-lm finds the packing in the tensors' shapes, so such a base works, and the figures are the tensors' too."""
+    model = tmp_path / "nameless"
+    shutil.copytree(make_model(bits=5), model)
+    config = json.loads((model / "config.json").read_text())
+    config["quantization"] |= {"bits": bits, "group_size": None}
+    (model / "config.json").write_text(json.dumps(config))
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.3)
+    report = fuse(engine, model, [adapter], tmp_path / "fused", valid=rows(3))
+    plain = fuse(engine, make_model(bits=5), [adapter], tmp_path / "plain", valid=rows(3))
+    assert report.modules == plain.modules
+    assert report.bits_per_weight == pytest.approx(plain.bits_per_weight)
+    stock_load(str(tmp_path / "fused"))
+
+
 def apart(one: mx.array, other: mx.array) -> float:
     """The rms of what is different."""
     return scalar((one - other).square().mean().sqrt())

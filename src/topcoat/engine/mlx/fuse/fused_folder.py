@@ -11,6 +11,9 @@ import json
 import math
 import shutil
 from pathlib import Path
+from statistics import mode
+
+from mlx_lm.utils import load_model
 
 from topcoat.engine.mlx.fuse.master import AdaptedModule
 from topcoat.engine.mlx.model.config import Config
@@ -126,9 +129,12 @@ def _write_index(staged: Path) -> None:
 def weight_sizes(folder: Path) -> tuple[int, float]:
     """Bytes of a model's weight files, and bits per weight: the bits of its tensors over the number of weights.
 
-    Scales and biases of quantized modules count as bits, not as weights.
+    Scales and biases of quantized modules count as bits, not as weights. A module's bits are those that mlx-lm loads it
+    with: it finds them in the tensors where the config doesn't say them, or says others.
     """
-    quantization = json.loads((folder / "config.json").read_bytes()).get("quantization") or {}
+    model, _ = load_model(folder, lazy=True)
+    bits = {name: module.bits for name, module in model.named_modules() if hasattr(module, "bits")}
+    usual = mode(bits.values()) if bits else 32
     tensors = {name: tensor for path in weight_files(folder) for name, tensor in Shard.open(path).tensors.items()}
     stored = weights = 0
     for name, tensor in tensors.items():
@@ -137,6 +143,5 @@ def weight_sizes(folder: Path) -> tuple[int, float]:
         if f"{module}.scales" not in tensors:
             weights += math.prod(tensor["shape"])
         elif part == "weight":  # words of 32 bits
-            own = quantization.get(module)
-            weights += math.prod(tensor["shape"]) * 32 // (own if isinstance(own, dict) else quantization)["bits"]
+            weights += math.prod(tensor["shape"]) * 32 // bits.get(module, usual)  # a module that mlx-lm renames
     return sum(path.stat().st_size for path in weight_files(folder)), 8 * stored / weights
