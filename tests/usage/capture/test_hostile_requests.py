@@ -15,6 +15,7 @@ from tests.support.usage.front import CHAT, HELLO, request, streamed, whole, wor
 from topcoat.usage import log
 from topcoat.usage.capture import front
 from topcoat.usage.capture.access import Access
+from topcoat.usage.capture.front import LARGEST_REQUEST
 from topcoat.usage.characters import whole_characters
 from topcoat.usage.events import Event
 from topcoat.usage.privacy.event import cleaned_event
@@ -107,6 +108,18 @@ def test_a_body_that_is_not_encoded_as_it_says_is_refused(
 
     asyncio.run(scene())
     assert capsys.readouterr().err == ""
+
+
+def test_a_request_that_would_hold_up_the_others_is_refused(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with world(tmp_path, whole("hi")) as (made, _):
+            status, said = await sent(made.url, CHAT, b"", b"[" + b"1," * (LARGEST_REQUEST // 2) + b"1]")
+            assert (status, json.loads(said)["error"]["type"]) == (413, "topcoat")
+            assert made.asked == []
+            status, _ = await sent(made.url, CHAT, b"", request({"role": "user", "content": "still there?"}))
+            assert status == 200
+
+    asyncio.run(scene())
 
 
 def test_a_malformed_request_prints_nothing(

@@ -28,7 +28,8 @@ from topcoat.usage.capture.recorder import RecordingFigures
 
 __all__ = ["Front", "Upstream", "listening"]
 
-_LARGEST_REQUEST = 1 << 30
+LARGEST_REQUEST = 1 << 25
+"""In bytes, unpacked. Every request is parsed, and while one of 32 MiB is, the others wait for a second or two."""
 _DECODED = ("gzip", "deflate", "br", "zstd")
 _CONNECT_SECONDS = 10.0
 _RECORD_SECONDS = 5.0
@@ -98,6 +99,8 @@ class Front:
             body = await request.read()
         except web.RequestPayloadError:
             return _error(400, "the request's body isn't what its headers say")
+        except web.HTTPRequestEntityTooLarge:
+            return _error(413, f"the request is larger than {LARGEST_REQUEST >> 20} MiB")
         sent = body
         if self.upstream.model and request.method == "POST":
             try:
@@ -223,7 +226,7 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
         async def handle(request: web.Request) -> web.StreamResponse:
             return await front.handle(request, client)
 
-        app = web.Application(client_max_size=_LARGEST_REQUEST)
+        app = web.Application(client_max_size=LARGEST_REQUEST)
         app.router.add_route("*", "/{path:.*}", handle)
         # A client that disconnects cancels its request, so that the model stops working on it.
         runner = web.AppRunner(
