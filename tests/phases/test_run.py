@@ -187,6 +187,21 @@ def test_the_next_phase_replays_the_promoted_one_and_builds_on_it(fake_project: 
         ]  # fmt: skip
 
 
+def test_a_promoted_phase_is_recognised_after_the_next_one(fake_project: Path) -> None:
+    run(fake_project)
+    lines = (fake_project / "data" / "phase34a.jsonl").read_text().splitlines()
+    row = json.loads(lines[0])
+    row["messages"][1]["content"] += " Now, please."
+    (fake_project / "data" / "more.jsonl").write_text(json.dumps(row) + "\n" + lines[1] + "\n")
+    write_phase(
+        fake_project, "phase35", data__train=["data/more.jsonl"], gate__no_regression=[], gate__target__domain=0.05
+    )
+    assert run(fake_project, name="phase35").promoted
+    engine = Counting()
+    assert run(fake_project, engine).already
+    assert engine.done == []
+
+
 def test_data_errors_stop_the_run_before_anything_is_spent(fake_project: Path) -> None:
     data = fake_project / "data" / "phase34a.jsonl"
     data.write_text(data.read_text().replace("validate_component(", "validate_widget("))

@@ -10,12 +10,17 @@ from topcoat.spec.phase import PhaseSpec, load_phase
 __all__ = ["earlier_data", "training_files"]
 
 
-def earlier_data(project: Project) -> list[Path]:
-    """The files that promoted models were trained on: the root's history, and the data of every promoted phase."""
+def earlier_data(project: Project, *, before: str | None = None) -> list[Path]:
+    """The files that promoted models were trained on: the root's history, and the data of every promoted phase.
+
+    If the phase `before` was promoted, its own data and that of later phases aren't earlier: so it is recognised again.
+    """
     paths = dict.fromkeys(project.settings.history)
     for phase in project.lineage.phases():
         outcome = project.lineage.outcome(phase.id)
         if outcome is not None and outcome.kind == "promoted":
+            if phase.name == before:
+                break
             paths |= dict.fromkeys(project.paths.root / name for name in phase.spec.data.train)
     return [path for path in paths if path.is_file()]
 

@@ -90,7 +90,7 @@ def prepare(
 
     findings: list[Finding] = []
     new = _load_all(root, [root / name for name in spec.data.train], findings)
-    pool = _replay_pool(session, spec, new, findings)
+    pool = _replay_pool(session, spec, phase_name(path), new, findings)
     parts = _split(root, spec, new, pool, findings)
     programs = runnable_programs([*new, *parts.apart], session.catalog)
     findings += _dialogue_findings(session, spec, path, new, pool, parts, programs)
@@ -305,13 +305,13 @@ def _budget(
     )
 
 
-def _replay_pool(project: Project, spec: PhaseSpec, new: Examples, findings: list[Finding]) -> Examples:
+def _replay_pool(project: Project, spec: PhaseSpec, name: str, new: Examples, findings: list[Finding]) -> Examples:
     """The examples of earlier phases and the history, without copies of the new ones."""
     if spec.data.replay == 0.0:
         return []
     root = project.paths.root
     current = {root / name for name in spec.data.train}
-    earlier = _load_all(root, [path for path in earlier_data(project) if path not in current], findings)
+    earlier = _load_all(root, [path for path in earlier_data(project, before=name) if path not in current], findings)
     return without_copies(earlier, new)
 
 
