@@ -159,6 +159,17 @@ def test_nothing_is_fused_from_a_damaged_adapter(session: Session) -> None:
         run_phase(session, third, allow=frozenset({"near-copy", "repeated"}))
 
 
+def test_an_adapter_of_another_model_isn_t_called_another_engine(session: Session) -> None:
+    model = session.model("phase34a-1")
+    assert model.adapter is not None
+    (model.adapter.parent / SEAL).unlink()
+    (model.adapter / "adapter.json").write_text('{"learned": [], "forgotten": []}')
+    with pytest.raises(EngineFault, match="an adapter isn't the one") as refused:
+        rebuild(session, "phase34a-1")
+    assert refused.value.hint is not None
+    assert str(model.adapter.parent) in refused.value.hint
+
+
 def test_an_adapter_without_a_seal_is_proven_and_sealed_by_rebuilding(session: Session) -> None:
     adapter = session.model("phase34a-1").adapter
     assert adapter is not None

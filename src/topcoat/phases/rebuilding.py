@@ -108,12 +108,7 @@ def _make_again(session: Session, ancestry: list[ModelRow]) -> None:
         )
         session.engine.rebuild(job, session.sink)
         if session.engine.describe(output).digest != model.digest:
-            raise EngineFault(
-                f"{model.name} came out with other bytes than were recorded, and is not kept: "
-                f"another engine than {session.engine.name} fused it",
-                where=Where(model.path),
-                hint="install the versions of mlx and mlx-lm that fused it: pip install mlx==VERSION mlx-lm==VERSION",
-            )
+            raise _other_bytes(session, model)
         if not is_whole(session.engine, model):
             shutil.rmtree(model.path, ignore_errors=True)
             model.path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,6 +156,20 @@ def _obstacle(session: Session, model: ModelRow) -> str:
         if harm:
             return f"{ancestor.name}: {harm}"
     return ""
+
+
+def _other_bytes(session: Session, model: ModelRow) -> EngineFault:
+    """The error for a model that came out with other bytes, with the likely reason."""
+    made = session.lineage.origin(model)
+    by = made[0].engine if made else ""
+    if by in ("", session.engine.name) and not is_sealed(model):
+        reason = "an adapter isn't the one that it was fused from" + ("" if by else ", or another engine fused it")
+        hint = f"put the files of an earlier copy into {_attempt(model).folder}"
+    else:
+        reason = f"another engine or machine than {session.engine.name} on this one fused it"
+        hint = "install the versions of mlx and mlx-lm that fused it: pip install mlx==VERSION mlx-lm==VERSION"
+    message = f"{model.name} came out with other bytes than were recorded, and is not kept: {reason}"
+    return EngineFault(message, where=Where(model.path), hint=hint)
 
 
 def require_parts(model: ModelRow) -> None:
