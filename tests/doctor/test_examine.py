@@ -132,3 +132,12 @@ def test_an_unfinished_run_is_no_finding(fake_project: Path) -> None:
     write_phase(fake_project, gate__target__domain=1.0, retry__max_attempts=1)
     assert not run(fake_project).promoted
     assert examined(fake_project).errors == []
+
+
+def test_a_run_that_the_lineage_doesn_t_know_isn_t_to_be_deleted_with_its_adapter(project: Path) -> None:
+    run = project / ".topcoat" / "runs" / "lost" / "3"
+    (run / "adapter").mkdir(parents=True)
+    (run.parent / "4").mkdir()
+    hints = {finding.where: finding.hint for finding in examined(project).findings if finding.code == "run-unknown"}
+    assert hints[str(run)] == f"topcoat adopt lost {run / 'adapter'}"
+    assert hints[str(run.parent / "4")] == f"rm -r {run.parent / '4'}"

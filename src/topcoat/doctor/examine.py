@@ -19,7 +19,7 @@ from topcoat.quantity import counted
 from topcoat.store.cache import ArrayCache
 from topcoat.store.lineage import Lineage, ModelRow
 from topcoat.store.lock import project_lock
-from topcoat.store.paths import ProjectPaths
+from topcoat.store.paths import AttemptPaths, ProjectPaths
 from topcoat.store.records import Finding, Record
 from topcoat.store.seal import SEAL, damages, read_seal
 from topcoat.usage.log import EventLog
@@ -170,7 +170,10 @@ class _Examiner:
         for folder in sorted(self._paths.runs.glob("*/*")):
             if folder.is_dir() and (folder.parent.name, _number(folder.name)) not in known:
                 message = f"{folder.parent.name}/{folder.name} belongs to no attempt of the lineage: it is not used"
-                self._found("run-unknown", message, folder, f"rm -r {_quoted(folder)}", error=False)
+                adapter = AttemptPaths(folder).adapter
+                judge = f"topcoat adopt {folder.parent.name} {_quoted(adapter)}"
+                hint = judge if folder.name.isdigit() and adapter.is_dir() else f"rm -r {_quoted(folder)}"
+                self._found("run-unknown", message, folder, hint, error=False)
 
     def results(self) -> None:
         """Every sealed file of the runs that isn't a part of a fused model."""
