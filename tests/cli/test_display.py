@@ -13,7 +13,7 @@ from rich.console import Console
 from topcoat.cli.display import show_check, show_comparison, show_error, show_evaluation, show_status
 from topcoat.errors import InvalidInput, Mistake
 from topcoat.phases.history import ProjectStatus
-from topcoat.store.records import Budget, CategoryScore, CheckReport, Estimate, EvalResult, FormatShare, Score
+from topcoat.store.records import Budget, CategoryScore, CheckReport, Estimate, EvalResult, Finding, FormatShare, Score
 from topcoat.suites.evidence.compare import compare
 from topcoat.suites.evidence.matrix import Stage, score_matrix
 
@@ -58,6 +58,17 @@ def test_a_phase_that_does_not_fit_says_so() -> None:
         )
         text = " ".join(shown(show_check, report, 120))
         assert ("it does not fit: there are 8.00 GB of memory" in text) == said
+
+
+def test_different_hints_of_one_code_are_shown_each_once() -> None:
+    budget = Budget.model_validate(dict.fromkeys(Budget.model_fields, 0))
+    hints = ["one", "one", "two", "three", "four"]
+    found = [
+        Finding(code="not-chat", severity="error", where=f"x:{n}", message="m", hint=hint)
+        for n, hint in enumerate(hints, 1)
+    ]
+    lines = shown(show_check, CheckReport(phase="p", findings=found, budget=budget))
+    assert [line.split()[1] for line in lines if line.strip().startswith("hint:")] == ["one", "two", "three"]
 
 
 def words(lines: list[str], first: str) -> list[list[str]]:

@@ -36,3 +36,20 @@ def test_a_file_without_any_example_is_refused(tmp_path: Path) -> None:
     assert [m.where.line for m in caught.value.mistakes if m.where] == [1, 2]
     with pytest.raises(InvalidInput, match="no such file"):
         read_examples(tmp_path / "other.jsonl")
+
+
+U, A = {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ({"messages": [U, {**A, "weight": 0.5}]}, "correct the value, or remove the line"),
+        ({"messages": [U, A], "tools": [None]}, "correct the value, or remove the line"),
+        ({"messages": [A]}, "put the turns in the order of a chat, or remove the line"),
+    ],
+)
+def test_the_hint_fits_the_mistake(tmp_path: Path, line: dict[str, object], hint: str) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text("\n".join(map(json.dumps, [{"messages": [U, A]}, line])))
+    assert read_examples(path)[1][0].hint == hint

@@ -41,6 +41,8 @@ __all__ = [
 
 MOST_OF_A_CODE = 5
 """Findings shown of one code; the rest are counted."""
+MOST_HINTS = 3
+"""Different hints shown of one code."""
 MOST_CASES = 5
 """Cases named in one line."""
 MOST_MODELS = 4
@@ -135,7 +137,8 @@ def show_check(console: Console, report: CheckReport) -> None:
         if len(same) > MOST_OF_A_CODE:
             more = f"and {len(same) - MOST_OF_A_CODE} more: `topcoat check {report.phase} --json`"
             print_line(console, f"  [dim]{escape(more)}[/]")
-        print_line(console, f"  [cyan]hint:[/] {escape(same[0].hint)}")
+        for hint in list(dict.fromkeys(finding.hint for finding in same[:MOST_OF_A_CODE]))[:MOST_HINTS]:
+            print_line(console, f"  [cyan]hint:[/] {escape(hint)}")
     _show_budget(console, report.budget)
     if report.estimate is not None:
         _show_estimate(console, report.estimate)

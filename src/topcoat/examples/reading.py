@@ -35,7 +35,13 @@ def read_examples(path: Path, root: Path | None = None) -> tuple[list[LocatedExa
 def _finding(mistake: Mistake, path: Path, disordered: set[int]) -> Finding:
     where = Where(path, mistake.where.line if mistake.where else None)
     code = "roles" if where.line in disordered else "not-chat"
-    return finding(code, "error", where, mistake.message, mistake.hint or 'write {"messages": [...]}, one a line')
+    if code == "roles":
+        hint = "put the turns in the order of a chat, or remove the line"
+    elif mistake.message.startswith(("messages[", "tools", "weight", "category")):
+        hint = "correct the value, or remove the line"
+    else:
+        hint = 'write {"messages": [...]}, one a line'
+    return finding(code, "error", where, mistake.message, mistake.hint or hint)
 
 
 def _disordered_lines(path: Path, mistakes: list[Mistake]) -> set[int]:
