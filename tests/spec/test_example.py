@@ -23,6 +23,13 @@ def example(*messages: dict[str, Any], **extra: Any) -> Example:
     return Example.model_validate({"messages": list(messages), **extra})
 
 
+@pytest.mark.parametrize("content", ["Done.", None])
+def test_a_call_in_the_older_form_is_refused_and_not_left_out(content: str | None) -> None:
+    called = {"role": "assistant", "content": content, "function_call": {"name": "f", "arguments": "{}"}}
+    with pytest.raises(ValidationError, match="older form of tool_calls"):
+        example(U, called)
+
+
 @pytest.mark.parametrize(
     "messages",
     [[U, A], [S, U, A], [U, A, U, A], [S, U, CALL, T, A], [U, CALL, T, T, A, U, A], [U, A, U, CALL], [U, CALL]],

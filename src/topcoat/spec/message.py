@@ -30,6 +30,10 @@ class Message(BaseModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> Message:
+        if (self.model_extra or {}).get("function_call"):
+            refuse(
+                [("function_call", "is OpenAI's older form of tool_calls, which templates leave out: import the file")]
+            )
         if self.content is None and not (self.role == "assistant" and self.tool_calls):
             refuse([("content", "is missing")])
         if self.tool_calls and self.role != "assistant":
