@@ -15,6 +15,7 @@ from typing import Any
 from tests.support.fake_project import write_phase
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
+from topcoat.store.paths import ProjectPaths
 
 __all__ = ["command", "make_project", "make_real_project", "state"]
 
@@ -49,6 +50,7 @@ def make_project(folder: Path) -> None:
     rows = [json.loads(line)["messages"] for line in (folder / "data" / "phase33b.jsonl").read_text().splitlines()]
     FakeEngine.create(folder / "models" / "phase33b", [(row[1]["content"], row[2]["content"]) for row in rows])
     write_phase(folder)
+    _write_key(folder)
 
 
 def make_real_project(folder: Path) -> None:
@@ -57,6 +59,15 @@ def make_real_project(folder: Path) -> None:
     (folder / "phases" / "phase34a.toml").write_text(_REAL_PHASE)
     suite = folder / "suites" / "routing.jsonl"
     suite.write_text("\n".join(suite.read_text().splitlines()[::9]) + "\n")
+    _write_key(folder)
+
+
+def _write_key(project: Path) -> None:
+    """Give the project a known key of dialogues: it would make a random one, and two unkilled runs would differ."""
+    path = ProjectPaths(project).dialogue_key
+    path.parent.mkdir()
+    path.touch(mode=0o600)
+    path.write_text("07" * 32, encoding="ascii")
 
 
 def command(project: Path, *arguments: str, engine: str = "fake") -> subprocess.Popen[str]:
