@@ -56,8 +56,8 @@ def test_a_shell_can_complete_commands() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_is_told_to_complete_topcoat(shell: str) -> None:
-    detected = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # a test has no shell above it to detect
-    done = topcoat("--show-completion", shell, **detected)
+    # A test has no shell above it to detect.
+    done = topcoat("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert done.returncode == 0
     assert "_TOPCOAT_COMPLETE" in done.stdout
     assert "python" not in done.stdout
