@@ -52,7 +52,7 @@ def test_an_import_names_every_mistake_and_writes_nothing(tmp_path: Path) -> Non
     ("text", "form", "message"),
     [
         ('{"prompt": "a"}', None, "no known format"),
-        ('{"prompt": "a"}', "alpaca", 'no format "alpaca"'),
+        ('{"prompt": "a"}', "vicuna", 'no format "vicuna"'),
         ('[{"a": 1}, {', None, "broken at the item"),
         ("[1]", None, "1 mistake"),
         ("", None, "1 mistake"),

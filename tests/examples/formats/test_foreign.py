@@ -37,7 +37,7 @@ SHAREGPT = {
 @pytest.mark.parametrize(("line", "expected"), [(CHAT, "chat"), (OPENAI, "openai"), (SHAREGPT, "sharegpt")])
 def test_formats_are_told_by_their_keys(line: dict[str, Any], expected: str) -> None:
     assert detect([{}, line]) == expected
-    assert detect([{"prompt": "a", "completion": "b"}]) is None
+    assert detect([{"question": "a", "answer": "b"}]) is None
     assert detect([]) is None
 
 

@@ -40,7 +40,10 @@ def import_(
     ],
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file of examples to write.")],
     form: Annotated[
-        str | None, typer.Option("--format", help="chat (mlx-lm), openai or sharegpt; by its keys if not given.")
+        str | None,
+        typer.Option(
+            "--format", help="chat (mlx-lm), openai, sharegpt, xlam, glaive, completions, alpaca; else by the keys."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

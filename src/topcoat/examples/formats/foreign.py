@@ -5,6 +5,8 @@
     sharegpt   {"conversations": [{"from": "human", "value": "..."}, ...]}                    ShareGPT, LLaMA-Factory
                turns under "conversations" that have a role and content instead are read as OpenAI's
 
+`data_sets` has the formats of public data sets that are no dialogues.
+
 Tool calls become text in the assistant's turn, as `<tool_call>{"name": ..., "arguments": {...}}</tool_call>`, which can
 be read without a chat template. Ids of calls are dropped. Unknown keys are kept.
 """
@@ -15,9 +17,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from topcoat.examples.formats.data_sets import SHAPES, Untranslatable, convert_line, decoded_list
+
 __all__ = ["FORMATS", "Format", "Untranslatable", "convert", "detect", "turns_filter"]
 
-Format = Literal["chat", "openai", "sharegpt"]
+Format = Literal["chat", "openai", "sharegpt", "xlam", "glaive", "completions", "alpaca"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 _ROLES = {
@@ -35,11 +39,9 @@ _ROLES = {
 }
 _QUESTIONS = ("prompt", "question", "query", "instruction", "input", "user", "text")
 _ANSWERS = ("completion", "answer", "answers", "response", "responses", "output", "chosen", "assistant")
+_LISTS = ("messages", "conversations", "tools")
+"""Keys whose list some data sets write as a JSON text."""
 _OPENAI_ONLY = ("tool_calls", "tool_call_id", "function_call", "refusal")
-
-
-class Untranslatable(ValueError):
-    """A line that doesn't have the expected format. The text says why."""
 
 
 def detect(lines: Sequence[Mapping[str, Any]]) -> Format | None:
@@ -49,7 +51,10 @@ def detect(lines: Sequence[Mapping[str, Any]]) -> Format | None:
     turns = [turn for line in lines for turn in _list(line.get("messages")) if isinstance(turn, dict)]
     if any(_is_openai(turn) for turn in turns):
         return "openai"
-    return "chat" if turns else None
+    if turns or any(isinstance(line.get("messages"), str) for line in lines):
+        return "chat"
+    shaped = (form for form in FORMATS if form in SHAPES and any(line.keys() >= SHAPES[form] for line in lines))
+    return next(shaped, None)
 
 
 def turns_filter(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -64,8 +69,14 @@ def turns_filter(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def convert(line: Mapping[str, Any], form: Format) -> dict[str, Any]:
     """One line as an example's data, not yet validated. Raises `Untranslatable`."""
+    if form in SHAPES:
+        missing = sorted(SHAPES[form] - line.keys())
+        if missing:
+            raise Untranslatable(f"{missing[0]}: is missing")
+        return convert_line(line, form)
+    line = {key: _listed(value) if key in _LISTS else value for key, value in line.items()}
     if form == "chat":
-        return dict(line)
+        return line
     if form == "openai":
         turns = [_openai_turn(turn, "messages", index) for index, turn in enumerate(_turns(line, "messages"))]
         return {**line, "messages": turns}
@@ -75,6 +86,14 @@ def convert(line: Mapping[str, Any], form: Format) -> dict[str, Any]:
         turns.insert(0, {"role": "system", "content": system})
     kept = {key: value for key, value in line.items() if key not in ("conversations", "system", "tools")}
     return {"messages": turns, **kept}
+
+
+def _listed(value: object) -> object:
+    """The list that a JSON text holds; anything else as it is."""
+    try:
+        return decoded_list(value, "") if isinstance(value, str) else value
+    except Untranslatable:
+        return value
 
 
 def _is_openai(turn: Mapping[str, Any]) -> bool:
