@@ -145,6 +145,13 @@ def test_what_the_chat_template_doesn_t_show_is_named() -> None:
     assert {(f.where, f.severity) for f in findings} == {("data.jsonl:5", "warning")}
 
 
+def test_tools_that_no_case_is_asked_with_are_named() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    example = located().example.model_copy(update={"tools": tools})
+    (finding,) = check(LocatedExample(example, Where(Path("data.jsonl"), 3)))
+    assert (finding.code, finding.severity, finding.where) == ("unasked-tools", "warning", "data.jsonl:3")
+
+
 def test_an_assistant_turn_without_words_and_calls_is_named() -> None:
     turns = [("user", "a"), ("assistant", " "), ("user", "b"), ("assistant", "Nothing.")]
     messages = [{"role": role, "content": text} for role, text in [("system", SYSTEM), *turns]]
@@ -247,6 +254,7 @@ def test_every_code_is_planted_somewhere() -> None:
         "split-delimiter",
         "stop-inside",
         "template-refusal",
+        "unasked-tools",
         "unplaced-turn",
         "unrendered-turn",
         "unshown-tools",

@@ -100,10 +100,10 @@ def test_what_can_t_be_read_is_named(line: dict[str, Any], form: Any, reason: st
         convert(line, form)
 
 
-GLAIVE = ["\n", "USER: ", "\nASSISTANT: ", " ", "{", '{"a": 1}', "<functioncall>", '{"name": "f", "arguments": \'']
+PIECES = ["\n", "USER: ", "\nASSISTANT: ", " ", "{", '{"a": 1}', "<functioncall>", '{"name": "f", "arguments": \'']
 
 
-@pytest.mark.parametrize("piece", GLAIVE)
+@pytest.mark.parametrize("piece", PIECES)
 def test_reading_a_chat_takes_linear_time(piece: str) -> None:
     def read(text: str) -> None:
         for line in ({"system": text, "chat": "USER: a"}, {"system": "", "chat": "ASSISTANT: <functioncall> " + text}):

@@ -58,6 +58,7 @@ def check_examples(examples: Examples, suite: Suite, catalog: Catalog, system_pr
     findings += check_suite(examples, suite, catalog)
     findings += _check_system_prompts(examples, suite, system_prompt)
     for located in examples:
+        findings += _check_tools(located)
         findings += _check_empty_turns(located)
         findings += _check_secrets(located)
     return findings
@@ -206,6 +207,13 @@ def _rendered(example: Example, tokenizer: Tokenizer) -> str:
         return tokenizer.render(example.dialogue(), tools=example.tools)
     except InvalidInput:
         return ""
+
+
+def _check_tools(located: LocatedExample) -> Iterator[Finding]:
+    if located.example.tools:
+        message = f"trained with {counted(len(located.example.tools), 'tool')} of its own, evaluated without"
+        hint = "write the tools into the system prompt of both, or leave the key out"
+        yield finding("unasked-tools", "warning", located.where, message, hint)
 
 
 def _check_empty_turns(located: LocatedExample) -> Iterator[Finding]:

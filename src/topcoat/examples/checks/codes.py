@@ -35,6 +35,7 @@ CODES = {
     "stop-inside": "an answer holds a token at which generation stops; the dialogue is left out",
     "system-prompt": "the system prompt isn't the one that the suite is evaluated with",
     "template-refusal": "the chat template refuses the dialogue, which is left out",
+    "unasked-tools": "the dialogue brings tools, and cases are asked without any",
     "unknown-category": "the category has no case in the suite",
     "unknown-field": "the code reads a field that the tool's result doesn't have",
     "unknown-tool": "an assistant turn calls a tool that the catalog doesn't have",
