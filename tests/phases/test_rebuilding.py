@@ -112,6 +112,13 @@ def test_other_bytes_than_were_recorded_are_not_kept(fake_project: Path) -> None
 
 
 @pytest.mark.slow
+def test_what_a_killed_rebuild_left_is_deleted(session: Session) -> None:
+    left = session.paths.state / ".rebuild-1" / ".phase34a-1.2.staging"
+    left.mkdir(parents=True)
+    rebuild(session, "phase34a-1")
+    assert not left.parent.exists()
+
+
 def test_a_root_can_t_be_rebuilt(session: Session) -> None:
     with pytest.raises(Refused, match="is a root"):
         rebuild(session, "phase33b")

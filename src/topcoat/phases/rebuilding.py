@@ -22,6 +22,9 @@ from topcoat.store.seal import Origin, seal
 
 __all__ = ["Freed", "collect_garbage", "rebuild", "require_parts"]
 
+_SCRATCH = ".rebuild-"
+"""What the folders begin with in which models are made again, before they take their places."""
+
 
 @dataclass(frozen=True, slots=True)
 class Freed:
@@ -42,6 +45,8 @@ def rebuild(session: Session, name: str) -> ModelRow:
     adapter, which gets its seal then. Raises Refused for a root, StorageFault if an adapter or the root itself is
     missing or damaged, EngineFault if the bytes differ: another version of the engine may round differently.
     """
+    for leftover in session.paths.state.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(leftover)  # of a killed rebuild: this process holds the project's lock
     model = session.lineage.require_model(_resolved(session, name))
     if model.parent is None:
         raise Refused(f"{model.name} is a root: there is nothing to make it from", where=Where(model.path))
@@ -95,7 +100,7 @@ def _make_again(session: Session, ancestry: list[ModelRow]) -> None:
         require_parts(ancestor)
     report = _fuse_report(model)
     compensated = report.rounding == "compensated"
-    with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=session.paths.state) as scratch:
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=session.paths.state) as scratch:
         output = Path(scratch) / model.path.name
         job = RebuildJob(
             base=parent.path,
