@@ -255,7 +255,11 @@ READERS = {
         [*JSON, *CHAT, DOCUMENT, "]}\n", '{"conversations": [{"from": "human", "value": "a"}]}\n'],
         ("", "[", DOCUMENT),
     ),
-    "suite": Reader(lines(lambda path: load_suite(path, CATALOG)), [*JSON, CASE, CASE.replace("read_file", "nothing")]),
+    "suite": Reader(
+        lines(lambda path: load_suite(path, CATALOG)),
+        [*JSON, CASE, CASE.replace("read_file", "nothing")],
+        known=[Shape(CASE)],
+    ),
     "catalog": Reader(
         text(lambda text: parse_catalog(text, Path("tools.pyi"))),
         [*PYTHON, "class A:\n", "    a: int\n", "def f(a: int): ...\n", "a: int, ", "| int ", "list["],

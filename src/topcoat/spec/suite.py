@@ -218,27 +218,28 @@ def _repeated_ids(lines: list[Line[Case]]) -> list[Mistake]:
 
 def _contradictions(lines: list[Line[Case]]) -> list[Mistake]:
     """The cases that ask what an earlier one asks, where no answer can be right for both."""
-    earlier: dict[str, list[Line[Case]]] = {}
+    earlier: dict[tuple[str, str], tuple[Line[Case], Line[Case] | None]] = {}  # the first, the first that excludes it
     mistakes = []
     for line in lines:
-        same = earlier.setdefault(canonical_json(line.value.dialogue("\0")), [])
-        clash = next((other for other in same if _excludes(line.value, other.value)), None)
-        if clash is not None:
+        kind, wanted = _demand(line.value)
+        question = canonical_json(line.value.dialogue("\0")), kind
+        first, other = earlier.setdefault(question, (line, None))
+        clash = first if _demand(first.value)[1] != wanted else other
+        if clash is not None and kind:
             message = f"expect: line {clash.where.line} asks the same and expects {_in_short(clash.value)}"
             hint = f"no answer is right for both: delete one, or let both expect {_in_short(line.value)}"
             mistakes.append(Mistake(message, line.where, hint))
-        same.append(line)
+        if other is None and clash is first:
+            earlier[question] = first, line
     return mistakes
 
 
-def _excludes(one: Case, other: Case) -> bool:
-    if one.expect.exact is not None and other.expect.exact is not None:
-        return one.expect.exact.strip() != other.expect.exact.strip()
-    return _of_calls(one) and _of_calls(other) and bool(one.expect.calls) != bool(other.expect.calls)
-
-
-def _of_calls(case: Case) -> bool:
-    return case.scorer not in Expect.model_fields or case.scorer == "calls"
+def _demand(case: Case) -> tuple[str, object]:
+    """What an answer has to be. Two cases of a kind with different demands can't both be met; "" is no kind."""
+    if case.expect.exact is not None:
+        return "exact", case.expect.exact.strip()
+    called = case.scorer not in Expect.model_fields or case.scorer == "calls"
+    return ("calls", bool(case.expect.calls)) if called else ("", None)
 
 
 def _in_short(case: Case) -> str:
