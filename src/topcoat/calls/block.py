@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from topcoat.spec.reading.unplaced import Unplaced
 
-__all__ = ["EXECUTE_CODE", "NO_CALL", "Block", "Broken", "Code", "Direct", "calls_in", "json_at", "made_of", "plain"]
+__all__ = [
+    "CUT",
+    "EXECUTE_CODE",
+    "NAME",
+    "NO_CALL",
+    "Block",
+    "Broken",
+    "Code",
+    "Direct",
+    "after_space",
+    "calls_in",
+    "json_at",
+    "made_of",
+    "plain",
+]
 
 EXECUTE_CODE = "execute_code"
+CUT = "the answer ends inside a tool call"
+NAME = r"[\w.\-]{1,100}"
+"""A pattern of a tool's name."""
 NO_CALL = "a tool call's JSON has no name and arguments"
 
+_SPACE = re.compile(r"\s*")
 _JSON = json.JSONDecoder(strict=False)
 """Not strict: models that write code into JSON often put a raw newline inside a string."""
 
@@ -89,3 +108,9 @@ def plain(value: str) -> object:
     except (ValueError, RecursionError):
         return value
     return decoded
+
+
+def after_space(text: str, position: int) -> int:
+    """The position of the first character from `position` on that is no space."""
+    space = _SPACE.match(text, position)
+    return space.end() if space else position

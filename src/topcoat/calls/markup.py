@@ -1,12 +1,14 @@
 """Finds the tool calls in a model's raw text. Knows the tags and JSON; doesn't know Python, nor which tools exist.
 
-It reads three forms, in any mixture:
+It reads these forms, in any mixture, and hands other families' dialects to `calls/dialects/`:
 
     <tool_call><function=execute_code><parameter=code>...</parameter></function></tool_call>
     <tool_call>{"name": "read_file", "arguments": {"path": "x"}}</tool_call>
     <function=read_file><parameter=path>x</parameter></function>
+    <tool_call>read_file<arg_key>path</arg_key><arg_value>x</arg_value></tool_call>
 
-The outer `<tool_call>` and any closing tag may be missing. JSON without tags counts only if it is the whole answer.
+The outer `<tool_call>` and any closing tag may be missing. JSON without tags, and a list of
+Python's calls, count only if they are the whole answer.
 Thoughts (`<think>`), fenced code and inline code are quotations: nothing in them is a call. Every pattern is anchored
 or bounded, so that the time is linear in the text.
 """
@@ -15,7 +17,20 @@ from __future__ import annotations
 
 import re
 
-from topcoat.calls.block import EXECUTE_CODE, NO_CALL, Block, Broken, Code, Direct, calls_in, json_at, plain
+from topcoat.calls.block import (
+    CUT,
+    EXECUTE_CODE,
+    NAME,
+    NO_CALL,
+    Block,
+    Broken,
+    Code,
+    Direct,
+    after_space,
+    calls_in,
+    json_at,
+    plain,
+)
 from topcoat.calls.dialects.dialects import read_dialect
 from topcoat.calls.dialects.harmony import final_text
 from topcoat.calls.dialects.pythonic import calls_of_python
@@ -23,20 +38,19 @@ from topcoat.calls.dialects.tagged import GLM_NAME, read_glm_arguments
 
 __all__ = ["blocks", "spoken"]
 
-_NAME = r"[\w.\-]{1,100}"
 _MARK = re.compile(
     rf"""
-    (?P<think><think>) | (?P<thought></think>) | (?P<wrapper><tool_call>) | <function=(?P<function>{_NAME})>
+    (?P<think><think>) | (?P<thought></think>) | (?P<wrapper><tool_call>) | <function=(?P<function>{NAME})>
     | ^[ ]{{0,3}}(?P<fence>`{{3,}}(?=[^`\n]*$)|~{{3,}})         # CommonMark 4.5
     | (?<!`)(?P<tick>`{{1,2}})(?!`)[^`\n]*(?P=tick)(?!`)        # inline code, on one line
     """,
     re.MULTILINE | re.VERBOSE,
 )
-_FUNCTION = re.compile(rf"\s*<function=(?P<function>{_NAME})>")
-_CUT_FUNCTION = re.compile(rf"(?:<(?:f(?:u(?:n(?:c(?:t(?:i(?:o(?:n(?:=(?:{_NAME})?)?)?)?)?)?)?)?)?)?)?\Z")
+_FUNCTION = re.compile(rf"\s*<function=(?P<function>{NAME})>")
+_CUT_FUNCTION = re.compile(rf"(?:<(?:f(?:u(?:n(?:c(?:t(?:i(?:o(?:n(?:=(?:{NAME})?)?)?)?)?)?)?)?)?)?)?\Z")
 """What an answer may end with that is cut between `<tool_call>` and the name of the function."""
 _CUT_TAG = re.compile(r"\s*(?:<[^<>]{0,120})?\Z")
-_PARAMETER = re.compile(rf"\s*<parameter=({_NAME})>")
+_PARAMETER = re.compile(rf"\s*<parameter=({NAME})>")
 _VALUE_END = re.compile(
     r"</parameter>|</function>|</tool_call>|<tool_call>(?=\s*<function=)|^[ \t]*(?=<parameter=)", re.MULTILINE
 )
@@ -44,10 +58,9 @@ _VALUE_EDGE = re.compile(r"</parameter>|<parameter=|<function=")
 _FUNCTION_END = re.compile(r"\s*</function>")
 _WRAPPER_END = re.compile(r"\s*</tool_call>")
 _WRAPPER_EDGE = re.compile(r"</?tool_call>")
-_SPACE = re.compile(r"\s*")
 _NEXT = re.compile(r"\s*;?\s*(?=\{)")
 """Between two of Llama 3's calls."""
-_PYTHONIC = re.compile(rf"\[\s*{_NAME}\(")
+_PYTHONIC = re.compile(rf"\[\s*{NAME}\(")
 
 
 def blocks(text: str) -> list[Block]:
@@ -102,11 +115,11 @@ def _wrapper(text: str, position: int, found: list[Block]) -> int:
         call, end = read_glm_arguments(text, glm)
         found.append(call)
         return end
-    start = _after_space(text, position)
+    start = after_space(text, position)
     if text[start : start + 1] in ("{", "["):
         return _documents(text, start, found)
     if _CUT_FUNCTION.match(text, start):
-        found.append(Broken("the answer ends inside a tool call"))
+        found.append(Broken(CUT))
         return len(text)
     edge = _WRAPPER_EDGE.search(text, position)
     if edge and edge[0] == "</tool_call>":
@@ -134,7 +147,7 @@ def _function(text: str, opening: re.Match[str], found: list[Block], *, bare: bo
     if ending := _WRAPPER_END.match(text, position):
         position = ending.end()
     if name != EXECUTE_CODE and (cut or (not closing and _CUT_TAG.match(text, position))):
-        found.append(Broken("the answer ends inside a tool call"))
+        found.append(Broken(CUT))
     elif name == EXECUTE_CODE:
         found.append(Code(parameters.get("code", ""), cut))
     else:
@@ -157,10 +170,10 @@ def _documents(text: str, position: int, found: list[Block]) -> int:
         document = json_at(text, position)
         if document is None:
             edge = _WRAPPER_EDGE.search(text, position)
-            found.append(Broken("a tool call is not valid JSON" if edge else "the answer ends inside a tool call"))
+            found.append(Broken("a tool call is not valid JSON" if edge else CUT))
             return len(text) if edge is None else edge.end() if edge[0] == "</tool_call>" else edge.start()
         found.extend(calls_in(document[0]) or [Broken(NO_CALL)])
-        position = _after_space(text, document[1])
+        position = after_space(text, document[1])
     ending = _WRAPPER_END.match(text, position)
     return ending.end() if ending else position
 
@@ -181,8 +194,3 @@ def _bare(text: str) -> list[Block]:
             return calls if end == len(text) else []
         found = json_at(text, following.end())
     return []
-
-
-def _after_space(text: str, position: int) -> int:
-    space = _SPACE.match(text, position)
-    return space.end() if space else position

@@ -170,6 +170,21 @@ def test_what_is_written_is_read(family: str, arguments: Arguments) -> None:
     assert blocks(FAMILIES[family]([("tool", arguments)])) == [Direct("tool", arguments)]
 
 
+@pytest.mark.parametrize("mark", DIALECTS)
+def test_a_mark_in_an_argument_is_text(mark: str) -> None:
+    arguments = {"text": f"A call begins with {mark} here."}
+    for family in ("hermes", "qwen3-coder", "glm"):
+        assert blocks(FAMILIES[family]([("write_note", arguments)])) == [Direct("write_note", arguments)]
+    program = f"write_note({arguments['text']!r})"
+    text = f"<tool_call><function=execute_code><parameter=code>\n{program}\n</parameter></function></tool_call>"
+    assert [call.kwargs or call.args for call in parse(text, ["write_note"]).calls] == [(arguments["text"],)]
+
+
+def test_several_calls_between_two_marks() -> None:
+    text = '<|tool_call>call:a{x:<|"|>1, {y}<|"|>}call:b{}<tool_call|>'
+    assert blocks(text) == [Direct("a", {"x": "1, {y}"}), Direct("b", {})]
+
+
 def test_words_and_quotations_are_no_calls() -> None:
     for words in ("It is sunny.", "[1] says so", "Use `get_weather`.", "[see (1)]", "{not json}", "[]", "f(x)"):
         assert blocks(words) == [], words

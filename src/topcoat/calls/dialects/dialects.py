@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from topcoat.calls.block import Block
+from topcoat.calls.block import NAME, Block
 from topcoat.calls.dialects.harmony import read_harmony
 from topcoat.calls.dialects.json_calls import read_deepseek, read_kimi, read_llama, read_mistral, read_phi
 from topcoat.calls.dialects.pythonic import read_pythonic, read_tool_code
@@ -39,10 +39,12 @@ DIALECTS: Final[Mapping[str, Reader]] = {
 }
 """Reader by mark."""
 
-_MARK = re.compile("|".join(re.escape(mark) for mark in DIALECTS))
+_MARK = re.compile("|".join([r"<tool_call>", rf"<function={NAME}>", *map(re.escape, DIALECTS)]))
 
 
 def read_dialect(text: str) -> list[Block] | None:
-    """The calls in `text`, which has no thoughts. None if it holds no dialect's mark."""
+    """The calls in `text`, which has no thoughts. None if it holds no dialect's mark, or one of `markup`'s before it:
+    then the mark stands in an argument.
+    """
     mark = _MARK.search(text)
-    return DIALECTS[mark[0]](text[mark.start() :]) if mark else None
+    return DIALECTS[mark[0]](text[mark.start() :]) if mark and mark[0] in DIALECTS else None

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 
-from topcoat.calls.block import Block, Broken, json_at, made_of
-from topcoat.calls.dialects.json_calls import CUT
+from topcoat.calls.block import CUT, NAME, Block, Broken, json_at, made_of
 
 __all__ = ["final_text", "read_harmony"]
 
-_RECIPIENT = re.compile(r"to=(?:functions\.)?([\w.\-]{1,100})")
+_RECIPIENT = re.compile(rf"to=(?:functions\.)?({NAME})")
 _END = re.compile(r"<\|(?:end|call|return|start)\|>")
 _MESSAGE = "<|message|>"
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import re
 
-from topcoat.calls.block import NO_CALL, Block, Broken, calls_in, json_at, made_of
+from topcoat.calls.block import CUT, NAME, NO_CALL, Block, Broken, after_space, calls_in, json_at, made_of
 
-__all__ = ["CUT", "read_deepseek", "read_kimi", "read_llama", "read_mistral", "read_phi"]
+__all__ = ["read_deepseek", "read_kimi", "read_llama", "read_mistral", "read_phi"]
 
-CUT = "the answer ends inside a tool call"
-_SPACE = re.compile(r"\s*")
-_MISTRAL_NAME = re.compile(r"\s*(?P<name>[\w.\-]{1,100})(?:\[CALL_ID\][\w\-]{0,100})?\[ARGS\]\s*")
+_MISTRAL_NAME = re.compile(rf"\s*(?P<name>{NAME})(?:\[CALL_ID\][\w\-]{{0,100}})?\[ARGS\]\s*")
 _DEEPSEEK_NAME = re.compile(
-    r"(?:function<｜tool▁sep｜>)?\s*(?P<name>[\w.\-]{1,100})\s*(?:<｜tool▁sep｜>|\n)\s*(?:```json\s*)?"
+    rf"(?:function<｜tool▁sep｜>)?\s*(?P<name>{NAME})\s*(?:<｜tool▁sep｜>|\n)\s*(?:```json\s*)?"
 )
-_KIMI_NAME = re.compile(r"\s*(?:functions\.)?(?P<name>[\w.\-]{1,100}):\d{1,9}\s*<\|tool_call_argument_begin\|>\s*")
+_KIMI_NAME = re.compile(rf"\s*(?:functions\.)?(?P<name>{NAME}):\d{{1,9}}\s*<\|tool_call_argument_begin\|>\s*")
 _LLAMA_NEXT = re.compile(r"\s*;?\s*(?:<\|python_tag\|>)?\s*(?=\{)")
 
 
 def _documents(text: str, position: int) -> tuple[list[Block], int]:
     """The calls of one JSON document, and the position after it."""
-    start = _after_space(text, position)
+    start = after_space(text, position)
     found = json_at(text, start) if text[start : start + 1] in ("{", "[") else None
     if found is None:
         return [Broken(CUT if start >= len(text) else "a tool call is not valid JSON")], len(text)
@@ -92,8 +90,3 @@ def read_kimi(text: str) -> list[Block]:
 
 def _cut(part: str, end: str) -> str:
     return "a tool call has no name" if end in part else CUT
-
-
-def _after_space(text: str, position: int) -> int:
-    space = _SPACE.match(text, position)
-    return space.end() if space else position

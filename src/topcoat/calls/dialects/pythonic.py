@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from topcoat.calls.block import Block, Broken, made_of
+from topcoat.calls.block import CUT, Block, Broken, made_of
 from topcoat.spec.python_source import parse_module
 
 __all__ = ["calls_of_python", "read_pythonic", "read_tool_code"]
@@ -35,7 +35,7 @@ def _calls(source: str, *, whole: bool) -> list[Block]:
     found = calls_of_python(source.strip())
     if found is not None and (found or whole):
         return found
-    return [Broken("a tool call can't be read as Python" if whole else "the answer ends inside a tool call")]
+    return [Broken("a tool call can't be read as Python" if whole else CUT)]
 
 
 def calls_of_python(source: str) -> list[Block] | None:
