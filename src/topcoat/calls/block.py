@@ -63,9 +63,12 @@ Block = Code | Direct | Broken
 
 
 def json_at(text: str, position: int) -> tuple[object, int] | None:
-    """The JSON document that begins at `position`, and the position after it. None if there is none."""
+    """The JSON document that begins at `position`, and the position after it. None if there is none.
+
+    A text that is asked more than once has to be `Unplaced`: each time, another one is copied as a whole.
+    """
     try:
-        return _JSON.raw_decode(Unplaced(text), position)
+        return _JSON.raw_decode(text if isinstance(text, Unplaced) else Unplaced(text), position)
     except (ValueError, RecursionError):
         return None
 

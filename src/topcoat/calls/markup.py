@@ -35,6 +35,7 @@ from topcoat.calls.dialects.dialects import read_dialect
 from topcoat.calls.dialects.harmony import final_text
 from topcoat.calls.dialects.pythonic import calls_of_python
 from topcoat.calls.dialects.tagged import GLM_NAME, read_glm_arguments
+from topcoat.spec.reading.unplaced import Unplaced
 
 __all__ = ["blocks", "spoken"]
 
@@ -71,6 +72,7 @@ def blocks(text: str) -> list[Block]:
     dialect = read_dialect(_without_thoughts(text))
     if dialect is not None:
         return dialect
+    text = Unplaced(text)
     position = after_thought = 0
     while mark := _MARK.search(text, position):
         position = mark.end()
@@ -182,6 +184,7 @@ def _bare(text: str) -> list[Block]:
     """The calls of an answer that is JSON as a whole, or a list of Python's calls."""
     if text[:1] not in ("{", "["):
         return []
+    text = Unplaced(text)
     found = json_at(text, 0)
     if found is None:
         return (_PYTHONIC.match(text) and text.endswith("]") and calls_of_python(text)) or []

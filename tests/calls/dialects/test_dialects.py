@@ -199,6 +199,7 @@ def test_what_harmony_says_to_the_user() -> None:
     text = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Sunny."
     assert spoken(text) == "Sunny."
     assert blocks(text) == []
+    assert spoken("It writes <|channel|>, then <|message|>.") == "It writes <|channel|>, then <|message|>."
 
 
 TOKENS = [
@@ -229,6 +230,12 @@ def test_each_dialect_takes_linear_time(mark: str) -> None:
         "<escape>",
         "{a:",
         "f(",
+    ]
+    pieces += [
+        "f[ARGS]{}",
+        ';{"name": "f", "parameters": {}}',
+        "call:f{}",
+        f'{mark}[{{"name": "f", "arguments": {{}}}}]',
     ]
     for piece in pieces:
         assert times(blocks, Shape(piece, begin=mark), 100_000) <= MOST_TIMES, piece

@@ -68,6 +68,17 @@ def test_glaive() -> None:
     assert [tool["function"]["name"] for tool in made.tools or []] == ["set_lamp", "now"]
 
 
+def test_words_around_glaives_functions_are_kept() -> None:
+    system = 'SYSTEM: Before.\n{"name": "now", "parameters": {}}\nBetween.\n{}\nAfter.'
+    made = example({**GLAIVE, "system": system})
+    assert made.messages[0].content == "Before.\n\nBetween.\n\nAfter."
+    assert [tool["function"]["name"] for tool in made.tools or []] == ["now"]
+
+
+def test_a_key_that_another_format_has_is_kept() -> None:
+    assert example({"prompt": "a", "completion": "b", "input": "c"}).model_dump()["input"] == "c"
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -91,6 +102,7 @@ def test_a_question_and_an_answer(line: dict[str, Any]) -> None:
         ({"query": "a", "tools": "[]"}, "xlam", "answers: is missing"),
         ({**GLAIVE, "chat": "USER: a\nASSISTANT: <functioncall> set_lamp(den)"}, "glaive", "<functioncall> that can't"),
         ({**GLAIVE, "system": "SYSTEM: {set_lamp"}, "glaive", "system: a function that is not JSON"),
+        ({**GLAIVE, "chat": "Hello. \nUSER: a"}, "glaive", "words before the first speaker"),
         ({"prompt": 1, "completion": "b"}, "completions", "prompt: must be text"),
         ({"messages": "no json"}, "openai", "messages: must be a list of turns"),
     ],

@@ -16,6 +16,7 @@ __all__ = ["final_text", "read_harmony"]
 
 _RECIPIENT = re.compile(rf"to=(?:functions\.)?({NAME})")
 _END = re.compile(r"<\|(?:end|call|return|start)\|>")
+_BEGIN = re.compile(r"\s*(?:<\|(?:channel|start|message)\|>|to=)")
 _MESSAGE = "<|message|>"
 
 
@@ -33,9 +34,11 @@ def read_harmony(text: str) -> list[Block]:
 
 
 def final_text(text: str) -> str:
-    """What the user reads: the messages that are neither thoughts nor calls."""
+    """What the user reads: the messages that are neither thoughts nor calls; all of a text that isn't harmony."""
+    if not _BEGIN.match(text):
+        return text
     said = [body for header, body in _messages(text) if "analysis" not in header and not _RECIPIENT.search(header)]
-    return "".join(said) if said or "<|channel|>" in text else text
+    return "".join(said)
 
 
 def _messages(text: str) -> list[tuple[str, str]]:

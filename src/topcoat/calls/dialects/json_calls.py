@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from topcoat.calls.block import CUT, NAME, NO_CALL, Block, Broken, after_space, calls_in, json_at, made_of
+from topcoat.spec.reading.unplaced import Unplaced
 
 __all__ = ["read_deepseek", "read_kimi", "read_llama", "read_mistral", "read_phi"]
 
@@ -38,7 +39,7 @@ def _arguments(text: str, name: re.Match[str]) -> tuple[Block, int]:
 def read_mistral(text: str) -> list[Block]:
     """`[TOOL_CALLS][{"name": ..., "arguments": ...}]` and `[TOOL_CALLS]NAME[ARGS]{...}`, the mark repeated or not."""
     calls: list[Block] = []
-    for part in text.split("[TOOL_CALLS]")[1:]:
+    for part in map(Unplaced, text.split("[TOOL_CALLS]")[1:]):
         if name := _MISTRAL_NAME.match(part):
             position = 0
             while name:
@@ -52,6 +53,7 @@ def read_mistral(text: str) -> list[Block]:
 
 def read_llama(text: str) -> list[Block]:
     """`<|python_tag|>{"name": ..., "parameters": ...}`, several after a semicolon."""
+    text = Unplaced(text)
     calls: list[Block] = []
     position = len("<|python_tag|>")
     while (following := _LLAMA_NEXT.match(text, position)) or not calls:
@@ -62,6 +64,7 @@ def read_llama(text: str) -> list[Block]:
 
 def read_phi(text: str) -> list[Block]:
     """`<|tool_call|>[{"name": ..., "arguments": ...}]` (Phi-4 mini, Granite) and `functools[...]` (Phi-4)."""
+    text = Unplaced(text)
     calls: list[Block] = []
     for mark in re.finditer(r"<\|tool_call\|>|functools(?=\[)", text):
         calls += _documents(text, mark.end())[0]

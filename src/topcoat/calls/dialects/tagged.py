@@ -6,6 +6,7 @@ import json
 import re
 
 from topcoat.calls.block import CUT, NAME, Block, Broken, json_at, made_of, plain
+from topcoat.spec.reading.unplaced import Unplaced
 
 __all__ = ["GLM_NAME", "read_gemma", "read_glm_arguments", "read_minimax"]
 
@@ -60,7 +61,7 @@ def read_gemma(text: str) -> list[Block]:
     """
     calls: list[Block] = []
     for part in _GEMMA_MARK.split(text)[1:]:
-        written = _gemma_json(part)
+        written = Unplaced(_gemma_json(part))
         name = _GEMMA_CALL.match(written)
         if name is None:
             calls.append(Broken("a tool call has no name" if part.strip() else CUT))

@@ -15,11 +15,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["SHAPES", "Untranslatable", "convert_line", "decoded_list", "openai_tools"]
+from topcoat.examples.formats.json_texts import Untranslatable, decoded_list, named_call
 
-
-class Untranslatable(ValueError):
-    """A line that doesn't have the expected format. The text says why."""
+__all__ = ["SHAPES", "convert_line"]
 
 
 SHAPES: dict[str, frozenset[str]] = {
@@ -52,16 +50,16 @@ _END = "<|endoftext|>"
 def convert_line(line: Mapping[str, Any], form: str) -> dict[str, Any]:
     """One line as an example's data, not yet validated. Raises `Untranslatable`."""
     made = _CONVERTERS[form](line)
-    used = SHAPES[form] | {"input"}
+    used = SHAPES[form] | ({"input"} if form == "alpaca" else set())
     return {**made, **{key: value for key, value in line.items() if key not in used}}
 
 
 def _xlam(line: Mapping[str, Any]) -> dict[str, Any]:
-    calls = [_call(call) for call in decoded_list(line["answers"], "answers")]
+    calls = [_call(call, "answers") for call in decoded_list(line["answers"], "answers")]
     if not calls:
         raise Untranslatable("answers: no call, and no words either")
     turns = [_user(line["query"], "query"), {"role": "assistant", "content": None, "tool_calls": calls}]
-    return {"messages": turns, "tools": openai_tools(decoded_list(line["tools"], "tools"))}
+    return {"messages": turns, "tools": _openai_tools(decoded_list(line["tools"], "tools"))}
 
 
 def _glaive(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,28 +69,30 @@ def _glaive(line: Mapping[str, Any]) -> dict[str, Any]:
     told, functions = _glaive_system(system.removeprefix("SYSTEM:").strip())
     turns = [{"role": "system", "content": told}] if told else []
     parts = _SPEAKER.split(chat)
+    if parts[0].strip():
+        raise Untranslatable("chat: words before the first speaker")
     for speaker, said in zip(parts[1::2], parts[2::2], strict=True):
         text = said.replace(_END, "").strip()
         if speaker == "ASSISTANT":
             turns.append(_glaive_answer(text))
         else:
             turns.append({"role": {"USER": "user", "SYSTEM": "system"}.get(speaker, "tool"), "content": text})
-    return {"messages": turns, **({"tools": openai_tools(functions)} if functions else {})}
+    return {"messages": turns, **({"tools": _openai_tools(functions)} if functions else {})}
 
 
 def _glaive_system(text: str) -> tuple[str, list[Any]]:
-    """The words of a system text, and the functions that it ends with."""
+    """The words of a system text, and the functions in it."""
     functions: list[Any] = []
-    position = text.find("{")
-    told = text[:position].strip() if position >= 0 else text
+    told, end, position = [], 0, text.find("{")
     while position >= 0:
+        told.append(text[end:position].strip())
         try:
             function, end = json.JSONDecoder().raw_decode(text, position)
         except (ValueError, RecursionError):
             raise Untranslatable("system: a function that is not JSON") from None
         functions += [function] if function else []
         position = text.find("{", end)
-    return told, functions
+    return "\n\n".join(filter(None, [*told, text[end:].strip()])), functions
 
 
 def _glaive_answer(text: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _glaive_answer(text: str) -> dict[str, Any]:
     return {
         "role": "assistant",
         "content": words.strip() or None,
-        "tool_calls": [_call({"name": found["name"], "arguments": found["quoted"] or found["plain"] or "{}"})],
+        "tool_calls": [_call({"name": found["name"], "arguments": found["quoted"] or found["plain"]}, "chat")],
     }
 
 
@@ -135,33 +135,12 @@ def _text(value: object, key: str) -> str:
     return value
 
 
-def _call(call: object) -> dict[str, Any]:
-    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
-        raise Untranslatable("a call without a function's name")
-    arguments = call.get("arguments", {})
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            raise Untranslatable(f"the arguments of {call['name'][:60]} are not JSON") from None
-    if not isinstance(arguments, dict):
-        raise Untranslatable(f"the arguments of {call['name'][:60]} are not an object")
-    return {"type": "function", "function": {"name": call["name"], "arguments": arguments}}
+def _call(call: object, place: str) -> dict[str, Any]:
+    name, arguments = named_call(call, place)
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def decoded_list(value: object, key: str) -> list[Any]:
-    """A list, or the list that a JSON text holds. Raises `Untranslatable`."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise Untranslatable(f"{key}: not JSON") from None
-    if not isinstance(value, list):
-        raise Untranslatable(f"{key}: must be a list")
-    return value
-
-
-def openai_tools(tools: list[Any]) -> list[dict[str, Any]]:
+def _openai_tools(tools: list[Any]) -> list[dict[str, Any]]:
     """Functions in OpenAI's form. xLAM's Python types become JSON Schema's. Raises `Untranslatable`."""
     return [_openai_tool(tool) for tool in tools]
 

@@ -17,7 +17,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from topcoat.examples.formats.data_sets import SHAPES, Untranslatable, convert_line, decoded_list
+from topcoat.examples.formats.data_sets import SHAPES, convert_line
+from topcoat.examples.formats.json_texts import Untranslatable, decoded_list, named_call
 
 __all__ = ["FORMATS", "Format", "Untranslatable", "convert", "detect", "turns_filter"]
 
@@ -132,18 +133,7 @@ def _text(content: object, place: str) -> str:
 
 
 def _function(call: object, place: str) -> str:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise Untranslatable(f"{place}: a call without a function's name")
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError):
-            raise Untranslatable(f"{place}: the arguments of {function['name'][:60]} are not JSON") from None
-    if not isinstance(arguments, dict | None):
-        raise Untranslatable(f"{place}: the arguments of {function['name'][:60]} are not an object")
-    return _written(function["name"], arguments or {})
+    return _written(*named_call(call.get("function") if isinstance(call, dict) else None, place))
 
 
 def _sharegpt_turn(turn: Mapping[str, Any], index: int) -> dict[str, Any]:

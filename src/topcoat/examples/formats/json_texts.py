@@ -1,0 +1,42 @@
+"""Reads what data sets hold as JSON, or as a JSON text of it: lists, and calls of functions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["Untranslatable", "decoded_list", "named_call"]
+
+
+class Untranslatable(ValueError):
+    """A line that doesn't have the expected format. The text says why."""
+
+
+def decoded_list(value: object, place: str) -> list[Any]:
+    """A list, or the list that a JSON text holds. Raises `Untranslatable`."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise Untranslatable(f"{place}: not JSON") from None
+    if not isinstance(value, list):
+        raise Untranslatable(f"{place}: must be a list")
+    return value
+
+
+def named_call(function: object, place: str) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of `{"name": ..., "arguments": ...}`. Raises `Untranslatable`.
+
+    The arguments are an object or a JSON text of one; none are an empty object.
+    """
+    if not isinstance(function, dict) or not isinstance(name := function.get("name"), str):
+        raise Untranslatable(f"{place}: a call without a function's name")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            raise Untranslatable(f"{place}: the arguments of {name[:60]} are not JSON") from None
+    if not isinstance(arguments, dict | None):
+        raise Untranslatable(f"{place}: the arguments of {name[:60]} are not an object")
+    return name, arguments or {}
