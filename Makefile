@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/test_gate.py
+VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/judging/test_gate.py
 
 .PHONY: help install demo test test-fast test-slow test-newest coverage check bench lock clean reliability
 
@@ -27,8 +27,8 @@ test: $(STAMP) ## All tests
 test-fast: $(STAMP) ## The tests that take seconds
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
 
-test-slow: $(STAMP) ## The others, one after another: they train and serve real models
-	$(BIN)/python -m pytest -m slow
+test-slow: $(STAMP) ## The others, two files at a time: they train and serve real models
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 NEWEST ?= $(shell for one in 3.14 3.13 3.12; do python$$one -c "" 2>/dev/null && echo python$$one && break; done)
 NEWEST_VENV := .venv-newest
@@ -57,7 +57,7 @@ reliability: $(STAMP) ## Kills at random instants, mutated lines, hostile progra
 	$(BIN)/python -m benchmarks.reliability
 
 lock: ## Resolve requirements.lock afresh (needs uv: pip install uv)
-	uv pip compile --universal --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml
+	uv pip compile --universal --no-strip-extras --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml
 
 clean: ## Remove .venv and the demo
 	rm -rf $(VENV) $(NEWEST_VENV) topcoat-demo

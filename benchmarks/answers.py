@@ -29,9 +29,10 @@ from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.protocol import GenerateJob
 from topcoat.progress import Silent
-from topcoat.spec.catalog import load_catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.project import load_settings
 from topcoat.spec.suite import load_suite
+from topcoat.spec.tools.loading import load_catalog
 
 ENGINE = open_engine(Silent())
 
@@ -70,7 +71,7 @@ def embedded_job() -> Job:
     project = load_settings(TEMPLATE)
     folder = TEMPLATE / "models" / "phase33b"
     tokenizer = ENGINE.tokenizer(folder)
-    cases = load_suite(project.suite, load_catalog(project.catalog)).cases
+    cases = load_suite(project.suite, Agent(load_catalog(project.catalog))).cases
     dialogues = [case.dialogue(project.system_prompt) for case in cases]
     prompts = [tokenizer.chat(dialogue, add_generation_prompt=True) for dialogue in dialogues]
     return Job("embedded", folder, prompts, [case.max_tokens for case in cases])

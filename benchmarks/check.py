@@ -28,6 +28,7 @@ from topcoat.examples.checks.check import (
     check_validation,
 )
 from topcoat.examples.reading import read_examples
+from topcoat.spec.agent import Agent
 from topcoat.store.records import Finding
 
 MOST_SECONDS, MOST_BYTES = 120, 2e9
@@ -70,7 +71,7 @@ def check(path: Path) -> list[Finding]:
 
     read, findings = read_examples(path)
     lap("read")
-    findings += check_examples(read, SUITE, CATALOG, SYSTEM)
+    findings += check_examples(read, SUITE, Agent(CATALOG, SYSTEM))
     lap("dialogues, calls, suite, secrets")
     findings += check_repeats(read)
     lap("near-duplicates and templates")

@@ -20,8 +20,9 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.progress import Silent
 from topcoat.project.session import open_session
-from topcoat.spec.catalog import load_catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.example import load_examples
+from topcoat.spec.tools.loading import load_catalog
 from topcoat.usage.extraction.extract import extract_examples
 from topcoat.usage.extraction.rules import extract
 from topcoat.usage.importing import open_log
@@ -68,8 +69,8 @@ def main() -> None:
     questions = [(q, a.split("<parameter=code>\n")[1].split("\n</parameter>")[0]) for q, a in pairs if "=code>" in a]
     branches = [branch(rng, f"branch {i}", questions) for i in range(BRANCHES)]
     talks = [talk for sessions in branches for talk in sessions]
-    tools = load_catalog(TEMPLATE / "tools.pyi").tools
-    found = [extract(talk.events, tools) for talk in talks]
+    catalog = load_catalog(TEMPLATE / "tools.pyi")
+    found = [extract(talk.events, Agent(catalog)) for talk in talks]
     kinds = Counter(candidate.kind for one in found for candidate in one.candidates)
     left_out = sum((one.left_out for one in found), Counter[str]())
     print(f"{BRANCHES} branches, {len(talks)} sessions, {sum(len(t.events) for t in talks)} events")

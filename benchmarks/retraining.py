@@ -58,7 +58,7 @@ def write_retraining(project: Path) -> None:
         update={
             "data": phase.data.model_copy(update={"train": files, "replay": 0.0, "quota": {}}),
             "train": phase.train.model_copy(update={"iters": iters}),
-            "gate": GateSpec(no_regression=phase.gate.no_regression),
+            "gate": GateSpec(no_regression=phase.gate.no_regression, evidence="mean"),
             "retry": RetrySpec(max_attempts=1),
         }
     )

@@ -19,7 +19,7 @@ from benchmarks import layering
 from topcoat.demo import TEMPLATE
 from topcoat.engine.protocol import FuseJob, Row, TrainJob
 from topcoat.errors import FuseRefused
-from topcoat.phases.calibration import choose_calibration
+from topcoat.phases.attempts.calibration import choose_calibration
 from topcoat.phases.preparation import prepare
 from topcoat.progress import Silent
 from topcoat.project.session import open_session

@@ -1,6 +1,7 @@
 """Training beside mlx-lm's own loop, and beside PEFT on PyTorch where torch is installed: time, memory, losses.
 
     python benchmarks/training.py [--models dense,quantized,experts] [--prefix 650] [--rounds 3] [--json FILE]
+    python benchmarks/training.py --family gemma3,gpt_oss,deepseek_v3,qwen3_5 [--layers 48] [--clock cpu]
 
 The recipe: 80 rows that share a prefix and have about 150 tokens of their own, 60 of them completion; 300 iterations of
 one row, four to an update, LoRA of rank 8 on 8 of 48 layers. Every side runs in a process of its own, in turns, on the
@@ -8,6 +9,10 @@ same random model, rows, batches and initial adapters, with the same BLAS. mlx-l
 unmodified. A side runs the first updates of the recipe (topcoat 20, which take every row once); its total is what it
 did before the first update plus 75 times its median update: an extrapolation. `--models heavy` is for memory alone: two
 updates, which need the trunk of eight rows only.
+
+`--family` has models that aren't plain: sliding windows, sinks, experts, latent attention, gated delta. `--clock cpu`
+counts the seconds that a side's process computed, on all its cores, in place of those that passed. It is for a machine
+with other work, and the table says so.
 
 Beside what is measured stands what two counts predict (docs/performance.md): operations alone, and seconds, from what a
 token-layer took each side in models of at most 12 layers.
@@ -41,6 +46,8 @@ UPDATES = ITERATIONS // ACCUMULATE
 VOCABULARY = 32768
 """Beside 48 layers 512 wide, as costly a head as Qwen3-Coder-30B-A3B has: that of five layers."""
 _DENSE = {"hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8, "num_key_value_heads": 4}
+_WIDE = {"hidden_size": 2048, "num_attention_heads": 16, "num_key_value_heads": 8}
+_PACKED = {"bits": 4, "torch_dtype": "bfloat16"}
 _EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 512, "norm_topk_prob": True}
 MODELS: dict[str, dict[str, Any]] = {
     "dense": {"model_type": "qwen3", **_DENSE},
@@ -53,21 +60,96 @@ MODELS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 12,
         "num_key_value_heads": 4,
     },
+    "stored": {"model_type": "qwen3", **_WIDE, "intermediate_size": 6144, **_PACKED},
+    "stored experts": {
+        "model_type": "qwen3_moe",
+        **_WIDE,
+        "intermediate_size": 6144,
+        "num_experts": 32,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": 768,
+        "norm_topk_prob": True,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        **_PACKED,
+    },
 }
-"""`heavy` has 1.3 billion parameters, so that weights outweigh activations."""
+"""`heavy` has 1.3 billion parameters, so that weights outweigh activations. `stored` and `stored experts` are as users
+have models on a GPU: 4 bits, states in bfloat16. Their layers are those of Qwen3-1.7B, and of Qwen3-30B-A3B with a
+quarter of its experts.
+"""
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gemma3": {
+        "model_type": "gemma3_text",
+        **_DENSE,
+        "sliding_window": 512,
+        "sliding_window_pattern": 6,
+        "query_pre_attn_scalar": 64,
+        "rope_local_base_freq": 1e4,
+    },
+    "gpt_oss": {
+        "model_type": "gpt_oss",
+        "hidden_size": 512,
+        "intermediate_size": 512,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+        "sliding_window": 128,
+        "rope_theta": 150000.0,
+        "tie_word_embeddings": False,
+    },
+    "deepseek_v3": {
+        "model_type": "deepseek_v3",
+        "hidden_size": 512,
+        "intermediate_size": 1536,
+        "moe_intermediate_size": 512,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 8,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "n_shared_experts": 1,
+        "n_group": 1,
+        "topk_group": 1,
+        "q_lora_rank": 256,
+        "kv_lora_rank": 128,
+        "qk_rope_head_dim": 32,
+        "qk_nope_head_dim": 64,
+        "v_head_dim": 64,
+        "first_k_dense_replace": 3,
+        "tie_word_embeddings": False,
+    },
+    "qwen3_5": {
+        "model_type": "qwen3_5",
+        **_DENSE,
+        "linear_num_value_heads": 8,
+        "linear_num_key_heads": 8,
+        "linear_key_head_dim": 64,
+        "linear_value_head_dim": 64,
+        "linear_conv_kernel_dim": 4,
+        "full_attention_interval": 4,
+        "partial_rotary_factor": 0.25,
+        "num_experts": 0,
+    },
+}
+"""As wide as `dense`, in the proportions of their families."""
 
 Result = dict[str, Any]
 
+clock = time.process_time if "cpu" in sys.argv else time.perf_counter
+"""What measures seconds."""
+
 
 def make_model(name: str, folder: Path, layers: int = LAYERS) -> None:
-    """A random float32 model, quantized where its kind says so."""
+    """A random model, in float32 and not quantized unless its kind says so."""
     import mlx.core as mx
     from mlx.utils import tree_map
     from mlx_lm.utils import quantize_model, save_model
 
     from topcoat.demo import TEMPLATE
 
-    shape = dict(MODELS[name])
+    shape = dict((MODELS | FAMILIES)[name])
     bits = shape.pop("bits", None)
     config = {
         "architectures": ["Qwen3ForCausalLM"],
@@ -81,10 +163,17 @@ def make_model(name: str, folder: Path, layers: int = LAYERS) -> None:
         "torch_dtype": "float32",
         **shape,
     }
+    if shape["model_type"] == "qwen3_5":
+        config = {
+            "model_type": "qwen3_5",
+            "text_config": {**config, "model_type": "qwen3_5_text"},
+            "torch_dtype": "float32",
+        }
     module = importlib.import_module(f"mlx_lm.models.{shape['model_type']}")
     mx.random.seed(0)
     model = module.Model(module.ModelArgs.from_dict(config))
-    model.update(tree_map(lambda weight: weight.astype(mx.float32), model.parameters()))
+    dtype = getattr(mx, config["torch_dtype"])
+    model.update(tree_map(lambda weight: weight.astype(dtype), model.parameters()))
     if bits:
         model, config = quantize_model(model, config, 64, bits)
     folder.mkdir(parents=True)
@@ -107,6 +196,19 @@ def recipe(prefix: int) -> tuple[list[np.ndarray], list[int]]:
     return rows, order[:ITERATIONS]
 
 
+class Watch:
+    """A sink that looks at the clock after every update, and before the first."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def emit(self, event: object) -> None:
+        from topcoat.progress import Advanced, Started
+
+        if isinstance(event, Started | Advanced) and event.name == "train":
+            self.ends.append(clock())
+
+
 def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path, adapted: int) -> Result:
     """Topcoat's own training of the first updates."""
     from topcoat.engine.mlx import open_engine
@@ -120,11 +222,11 @@ def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path, adapted: i
     rows = [Row(ids, np.arange(len(ids)) >= len(ids) - COMPLETION) for ids in tokens]
     batches = [(row,) for row in order[: updates * ACCUMULATE]]
     with tempfile.TemporaryDirectory() as run:
-        begin = time.perf_counter()
+        begin, watch = clock(), Watch()
         job = TrainJob(folder, rows, batches, [], _spec(updates * ACCUMULATE, adapted), RATE, Path(run), cache)
-        report = engine.train(job, Silent())
-        total = time.perf_counter() - begin
-    seconds = [step.seconds for step in report.steps]
+        report = engine.train(job, watch)
+        total = clock() - begin
+    seconds = [end - start for start, end in pairwise(watch.ends)]
     losses = [step.loss for step in report.steps]
     return {"updates": seconds, "before": total - sum(seconds), "losses": losses, "memory": mx.get_peak_memory()}
 
@@ -148,7 +250,7 @@ def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: in
     class Report(TrainingCallback):  # type: ignore[misc]  # mlx-lm is untyped
         def on_train_loss_report(self, train_info: Result) -> None:
             losses.append(float(train_info["train_loss"]))
-            ends.append(time.perf_counter())
+            ends.append(clock())
 
     tokens, order = recipe(prefix)
 
@@ -156,9 +258,10 @@ def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: in
         for row in order:
             ids = tokens[row]
             # A width of a multiple of 8 as topcoat pads, and mlx-lm's mask: from the first trained to the last token.
-            yield mx.array(np.pad(ids, (0, -(len(ids) - 1) % 8))[None]), mx.array([[len(ids) - 60, len(ids) - 1]])
+            last = len(ids) - 1
+            yield mx.array(np.pad(ids, (0, -last % 8))[None]), mx.array([[len(ids) - COMPLETION, last]])
 
-    begin = time.perf_counter()
+    begin = clock()
     model, _ = load_model(folder)
     spec = _spec(updates * ACCUMULATE, adapted)
     mx.random.seed(spec.seed << 32)  # as topcoat seeds the adapters
@@ -172,7 +275,7 @@ def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: in
             grad_accumulation_steps=ACCUMULATE,
             adapter_file=str(Path(run) / "adapters.safetensors"),
         )
-        started = time.perf_counter()
+        started = clock()
         trainer.train(
             model, optimizers.Adam(RATE), [], None, arguments, iterate_batches=batches, training_callback=Report()
         )
@@ -183,11 +286,12 @@ def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: in
 
 
 def run_peft(folder: Path, prefix: int, updates: int, cache: Path, adapted: int) -> Result:
-    """PEFT on PyTorch, with torch's own kernels: the plain loop of its documentation."""
+    """PEFT on PyTorch, with torch's own kernels: the plain loop of its documentation. On the GPU if torch has one."""
     peft, torch, transformers = (importlib.import_module(name) for name in ("peft", "torch", "transformers"))
 
     torch.manual_seed(0)
-    begin = time.perf_counter()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    begin = clock()
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     config = peft.LoraConfig(
@@ -198,16 +302,17 @@ def run_peft(folder: Path, prefix: int, updates: int, cache: Path, adapted: int)
         task_type="CAUSAL_LM",
     )
     model = peft.get_peft_model(model, config)
+    model = model.to(device)
     model.train()
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=RATE)
     tokens, order = recipe(prefix)
-    started = time.perf_counter()
+    started = clock()
     seconds, losses = [], []
     for update in range(updates):
         mean = 0.0
-        tick = time.perf_counter()
+        tick = clock()
         for row in order[update * ACCUMULATE : (update + 1) * ACCUMULATE]:
-            ids = torch.tensor(tokens[row][None].astype(np.int64))
+            ids = torch.tensor(tokens[row][None].astype(np.int64), device=device)
             labels = ids.clone()
             labels[:, :-COMPLETION] = -100
             loss = model(input_ids=ids, labels=labels).loss / ACCUMULATE
@@ -215,9 +320,13 @@ def run_peft(folder: Path, prefix: int, updates: int, cache: Path, adapted: int)
             mean += loss.item()
         optimizer.step()
         optimizer.zero_grad()
-        seconds.append(time.perf_counter() - tick)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(clock() - tick)
         losses.append(mean)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if device == "cuda":
+        memory = torch.cuda.max_memory_allocated()
     return {"updates": seconds, "before": started - begin, "losses": losses, "memory": memory}
 
 
@@ -247,6 +356,7 @@ def _spec(iterations: int, adapted: int) -> Any:
 def in_own_process(side: str, folder: Path, prefix: int, updates: int, cache: Path, adapted: int = ADAPTED) -> Result:
     """Run one side alone, so that its memory and its BLAS are its own."""
     arguments = ["--side", side, str(folder), str(prefix), str(updates), str(cache), str(adapted)]
+    arguments += ["cpu"] * (clock is time.process_time)
     done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, check=True)
     result: Result = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -313,10 +423,12 @@ def operations(name: str, prefix: int) -> dict[str, float]:
             "topcoat again": UPDATES * shared + ITERATIONS * single}  # fmt: skip
 
 
-def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str, int], prediction: bool) -> Result:
+def compare(
+    name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str, int], prediction: bool, layers: int
+) -> Result:
     """Every side on one model, in turns; medians over the rounds."""
     folder = scratch / name
-    make_model(name, folder)
+    make_model(name, folder, layers)
     runs: dict[str, list[Result]] = {side: [] for side in counts}
     for number in range(rounds):
         cache = scratch / f"{name}-{number}"
@@ -337,11 +449,12 @@ def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str
         }
     ours, theirs = runs["topcoat"][0]["losses"], runs["mlx-lm"][0]["losses"]
     apart = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=False))
-    counted = operations(name, prefix)
+    counted = operations(name, prefix) if name in MODELS else {}
     told = predicted(name, prefix, scratch) if prediction else {}
     return {
         "prefix": prefix,
         "sides": summary,
+        "layers": layers,
         "operations": {side: counted["mlx-lm"] / count for side, count in counted.items()},
         "predicted": told,
         "losses_apart": apart,
@@ -351,15 +464,18 @@ def compare(name: str, prefix: int, rounds: int, scratch: Path, counts: dict[str
 
 def show(name: str, result: Result) -> None:
     """One table."""
-    print(f"\n{name}, prefix {result['prefix']}: losses within {result['losses_apart']:.1e} of mlx-lm's")
+    told = " (seconds of computing)" if clock is time.process_time else ""
+    apart = f"losses within {result['losses_apart']:.1e} of mlx-lm's"
+    print(f"\n{name}, {ADAPTED} of {result['layers']} layers, prefix {result['prefix']}: {apart}{told}")
     if name == "heavy":
         for side, row in result["sides"].items():
             print(f"{side:22}{row['update']:8.2f}s an update{row['memory'] / 1e9:8.2f}GB")
         return
     own = result["sides"]["topcoat"]["total"]
     again = result["sides"].get("topcoat again", {}).get("total", own)
-    counted = ", ".join(f"{result['operations'][side]:.1f} times {side}'s" for side in ("topcoat", "topcoat again"))
-    print(f"mlx-lm's operations are {counted}")
+    if result["operations"]:
+        counted = ", ".join(f"{result['operations'][side]:.1f} times {side}'s" for side in ("topcoat", "topcoat again"))
+        print(f"mlx-lm's operations are {counted}")
     print(
         f"{'':20}{'before':>8}{'update':>9}{'total':>8}{'predicted':>11}{'memory':>10}{'to first':>10}{'to again':>10}"
     )
@@ -373,11 +489,14 @@ def show(name: str, result: Result) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["--side"]:
-        side, folder, prefix, updates, cache, adapted = sys.argv[2:]
+        side, folder, prefix, updates, cache, adapted = sys.argv[2:8]
         print(json.dumps(SIDES[side](Path(folder), int(prefix), int(updates), Path(cache), int(adapted))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="dense")
+    parser.add_argument("--family", default="", help=f"in place of models: {', '.join(FAMILIES)}")
+    parser.add_argument("--layers", type=int, default=LAYERS)
+    parser.add_argument("--clock", choices=("passed", "cpu"), default="passed")
     parser.add_argument("--prefix", type=int, default=650)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=4, help="of mlx-lm and PEFT")
@@ -392,12 +511,14 @@ def main() -> None:
         counts["peft"] = options.updates
     report: Result = {"machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}", "models": {}}
     with tempfile.TemporaryDirectory() as scratch:
-        for name in options.models.split(","):
+        for name in (options.family or options.models).split(","):
             sides = {side: n for side, n in counts.items() if side != "peft" or name == "dense"}
             if name == "heavy":
                 sides = {"topcoat": 2, "mlx-lm": 2}
-            prediction = options.prediction and name != "heavy"
-            report["models"][name] = compare(name, options.prefix, options.rounds, Path(scratch), sides, prediction)
+            prediction = options.prediction and name in MODELS and name != "heavy"
+            report["models"][name] = compare(
+                name, options.prefix, options.rounds, Path(scratch), sides, prediction, options.layers
+            )
             show(name, report["models"][name])
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")

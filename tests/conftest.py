@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.fake_project import write_phase
+from tests.support.fake_project import ask_for_tools_alone, write_phase
 from tests.support.mlx.models import MakeModel, model_maker
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
@@ -41,7 +41,8 @@ settings.load_profile("untimed")
 def fake_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The embedded project around a fake model that remembers the history; its gate is one that the fake can pass.
 
-    Of its data's programs only a few are run, not all 80, which would be two thirds of a fake run's time.
+    Of its data's programs only a few are run, not all 80, which would be two thirds of a fake run's time. Its suite
+    asks for tools alone: the fake answers with the names that it remembers, and executing each answer takes as long.
     """
     for module in (check_runs, preparation):
         monkeypatch.setattr(module, "MOST_RUN", 8)
@@ -52,6 +53,7 @@ def fake_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         messages = json.loads(line)["messages"]
         pairs.append((messages[1]["content"], messages[2]["content"]))
     FakeEngine.create(folder / "models" / "phase33b", pairs)
+    ask_for_tools_alone(folder / "suites" / "routing.jsonl")
     write_phase(folder)
     return folder
 

@@ -6,6 +6,7 @@ The parser of answers has such tests of its own, beside its other ones.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from tests.support.examples import CATALOG, SUITE, SYSTEM
 from tests.support.growth import MOST_TIMES, Shape, shapes, times
 from topcoat.calls.parsing import parse
 from topcoat.calls.programs import problems_in_program
+from topcoat.catalogs.check import check_catalog
+from topcoat.catalogs.importing import read_file
 from topcoat.errors import TopcoatError
 from topcoat.examples.checks.check import check_examples
 from topcoat.examples.checks.overlap import check_repeats
@@ -30,22 +33,28 @@ from topcoat.examples.draft import read_draft
 from topcoat.examples.importing import import_examples
 from topcoat.examples.reading import read_examples
 from topcoat.scoring.scorers import SCORERS
+from topcoat.spec.agent import Agent
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.case_template import load_templates
-from topcoat.spec.catalog import parse_catalog
+from topcoat.spec.expect import Expect
 from topcoat.spec.phase import load_phase
 from topcoat.spec.reading.documents import read_documents
 from topcoat.spec.reading.loader import parse_toml
-from topcoat.spec.suite import Expect, load_suite
+from topcoat.spec.suite import load_suite
+from topcoat.spec.tools.stubs import parse_stubs
 from topcoat.store.tensor_file import read_header
 from topcoat.suites.endpoint import _completion
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.dialogue import dialogues
 from topcoat.usage.events import Event
+from topcoat.usage.extraction.reactions import leans_back, misunderstood, reaction
 from topcoat.usage.extraction.rules import extract
-from topcoat.usage.formats import detect, dialogues_in, failed_calls
+from topcoat.usage.extraction.visible import Shown
+from topcoat.usage.formats.dialogue import Report
+from topcoat.usage.formats.table import dialogues_in, grouped
 from topcoat.usage.privacy.text import cleaned
 from topcoat.usage.sessions import Sessions
+from topcoat.usage.sources import documents_of
 from topcoat.usage.tool_results import fields_read, summary_of
 from topcoat.usage.turns import boundaries, events_of
 
@@ -140,7 +149,7 @@ def checked(folder: Path, text: str) -> object:
     path = folder / "checked.jsonl"
     path.write_text(text, encoding="utf-8", errors="replace")
     examples, _ = read_examples(path)
-    return check_examples(examples, SUITE, CATALOG, SYSTEM), check_repeats(examples)
+    return check_examples(examples, SUITE, Agent(CATALOG, SYSTEM)), check_repeats(examples)
 
 
 def imported(folder: Path, text: str) -> object:
@@ -160,16 +169,14 @@ def usage(folder: Path, text: str) -> object:
     """Everything of an import but its database."""
     path = folder / "usage.jsonl"
     path.write_text(text, encoding="utf-8", errors="replace")
-    documents, _ = read_documents(path)
+    documents, _ = documents_of(path)
     sessions = Sessions()
-    for document, _ in documents:
-        form = detect(document) or "chat"
-        with suppress(ValueError, TypeError, AttributeError, LookupError, RecursionError):
-            for dialogue in dialogues_in(document, form, failed_calls(document)):
-                reached = boundaries(dialogue.turns)
-                session, known = sessions.place(reached, dialogue.session)
-                for event in events_of(dialogue.turns, reached, known, session=session, source=form):
-                    sessions.learn(event.after, session)
+    for form, group in grouped(documents) or grouped(documents, "chat"):
+        for dialogue in dialogues_in(group, form, Report()):
+            reached = boundaries(dialogue.turns)
+            session, known = sessions.place(reached, dialogue.session)
+            for event in events_of(dialogue.turns, reached, known, session=session, source=form):
+                sessions.learn(event.after, session)
     return sessions
 
 
@@ -184,6 +191,13 @@ def request(text: str) -> None:
     with suppress(TypeError, AttributeError, RecursionError):
         turns, _, _ = exchange.question()
         events_of(turns, boundaries(turns), session="s", source="serve")
+
+
+def given_values(text: str) -> object:
+    """A dialogue of `text`, in which a call gives each of its words to a tool."""
+    agent = Agent(CATALOG, calls="native")
+    arguments = json.dumps({"name": "read_file", "arguments": {"paths": text.split()}})
+    return Shown(text, agent).shows_all(f"<tool_call>{arguments}</tool_call>", first=True)
 
 
 def captured(text: str) -> object:
@@ -206,16 +220,16 @@ def captured(text: str) -> object:
         }
         events.append(Event.model_validate({**base, **made[letter]}))
         before = after if events[-1].after else before
-    return dialogues(events), extract(events, CATALOG.tools)
+    return dialogues(events), extract(events, Agent(CATALOG))
 
 
 def scored(text: str) -> object:
-    answer = parse(text, CATALOG.tools)
+    answer = parse(text, Agent(CATALOG))
     schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
     call = {"tool": "read_file", "args": {"path": "x"}}
     expected = {"tiered": {"calls": [call]}, "calls": {"calls": [call, call]}, "exact": {"exact": "x"}}
     expected |= {"regex": {"regex": "(a|a)*b$"}, "json_schema": {"json_schema": schema}}
-    return [SCORERS[name](Expect.model_validate(expect), answer, CATALOG) for name, expect in expected.items()]
+    return [SCORERS[name](Expect.model_validate(expect), answer, Agent(CATALOG)) for name, expect in expected.items()]
 
 
 DOCUMENT = '{"messages": ['
@@ -226,6 +240,20 @@ DELTA = 'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
 CALLED = 'data: {"choices": [{"delta": {"tool_calls": [{"index": 9, "function": {"arguments": "a"}}]}}]}\n\n'
 PART = '{"type": "text", "content": "a"}, '
 SPAN = '{"attributes": {"gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "a"}]}]}}\n'
+SCHEMAS = [
+    '{"$ref": "#/components/schemas/a"}, ',
+    '{"$ref": "#/components/schemas/b"}, ',
+    '{"enum": [1, 2], "default": 3}, ',
+    '{"properties": {"a": {"nullable": true, "type": "string"}}}, ',
+]
+COMPONENTS = (
+    '"components": {"schemas": {"a": {"allOf": [{"$ref": "#/components/schemas/b"}, {}]}, "b": {"type": "null"}}}'
+)
+OPENAPI = '{"openapi": "3.0.3", ' + COMPONENTS + ', "paths": {"/a": {"post": '
+BODY = OPENAPI + '{"requestBody": {"content": {"application/json": {"schema": {"allOf": ['
+PARAMETERS = OPENAPI + '{"parameters": ['
+TOOL = '[{"name": "a", "inputSchema": {"type": "object", '
+PARAMETER = '{"name": "a", "in": "query", "schema": {"$ref": "#/components/schemas/a"}}, '
 
 READERS = {
     "program": Reader(text(lambda text: problems_in_program(text, CATALOG)), PYTHON),
@@ -240,7 +268,8 @@ READERS = {
         text(lambda text: near_twins(text.split("\n"))), ["a ", "b ", "c ", "d e f ", "\n", "g", "h"], most=50_000
     ),
     "draft": Reader(
-        text(lambda text: read_draft(text, Path("draft"), "c")), ["=== user\n", "=== a\n", "===", "\n", "x", "#"]
+        text(lambda text: read_draft(text, Path("draft"), "c")),
+        ["=== user\n", "=== a\n", "===", "\n", "x", "#", "=== call f\n{}\n", "=== call ", '"', "{", "\\", " "],
     ),
     "examples": Reader(
         lines(read_examples),
@@ -256,23 +285,45 @@ READERS = {
         ("", "[", DOCUMENT),
     ),
     "suite": Reader(
-        lines(lambda path: load_suite(path, CATALOG)),
+        lines(lambda path: load_suite(path, Agent(CATALOG))),
         [*JSON, CASE, CASE.replace("read_file", "nothing")],
         known=[Shape(CASE)],
     ),
     "catalog": Reader(
-        text(lambda text: parse_catalog(text, Path("tools.pyi"))),
+        text(lambda text: parse_stubs(text, Path("tools.pyi"))),
         [*PYTHON, "class A:\n", "    a: int\n", "def f(a: int): ...\n", "a: int, ", "| int ", "list["],
         ("", "def f(", "x: int "),
         ("", "): ...\n", "z): ...\n"),
         [Shape("a: int, ", "def f(", "a): ...")],
+    ),
+    "import of tools": Reader(
+        file(read_file, "x.json"),
+        [*JSON, *SCHEMAS, PARAMETER, '{"name": "a", "inputSchema": {}}, ', '{"functionDeclarations": [1]}, '],
+        ("", "[", '{"tools": [', BODY, PARAMETERS),
+        ("", "1]", "1]}", "{}]" + "}" * 8, PARAMETER[:-2] + "]}}}}"),
+        [
+            Shape(SCHEMAS[0], BODY, "{}]" + "}" * 8),
+            Shape(SCHEMAS[3], BODY, "{}]" + "}" * 8),
+            Shape(PARAMETER, PARAMETERS, PARAMETER[:-2] + "]}}}}"),
+        ],
+    ),
+    "check of a catalog": Reader(
+        file(check_catalog, "x.json"),
+        [*JSON, *SCHEMAS[2:], '"a": {}, ', '"a": {"default": 1}, ', '{"name": "a", "inputSchema": {}}, '],
+        ("", "[", TOOL + '"allOf": [', TOOL + '"properties": {'),
+        ("", "1]", "{}]}}]", '"b": {}}}}]'),
+        [
+            Shape('{"enum": [1, 2], "default": 3}, ', TOOL + '"allOf": [', "{}]}}]"),
+            Shape('{"name": "a", "inputSchema": {}}, ', "[", "1]"),
+            Shape("1, ", TOOL + '"enum": [', "1]}}]"),
+        ],
     ),
     "toml": Reader(
         file(parse_toml, "x.toml"), TOML, ("", "a = [", "a = {", 'a = """'), ("", "]", "}", '"""'), [Shape("1.true.")]
     ),
     "phase": Reader(file(load_phase, "x.toml"), [*TOML, '"a", '], ("", PHASE), ("",)),
     "templates": Reader(
-        file(lambda path: load_templates(path, CATALOG), "x.toml"),
+        file(lambda path: load_templates(path, Agent(CATALOG)), "x.toml"),
         [*TOML, TEMPLATE, '"{noun}", ', "{noun}", '"b", '],
         ("", "[names]\nnoun = [", "[names]\nnoun = ['x']\nb = [", TEMPLATE),
         ("", '"b"]\n', '"b"]\n' + TEMPLATE),
@@ -299,8 +350,23 @@ READERS = {
         ('{"message": {}}]}', "1]}"),
     ),
     "result of a tool": Reader(
-        text(lambda text: (summary_of(text), fields_read(text))), [*JSON, *PYTHON, "Error", "failed"]
+        text(lambda text: (summary_of(text), fields_read(text))),
+        [
+            *JSON,
+            *PYTHON,
+            "Error",
+            "failed",
+            "a.c:1:1: error",
+            "usage:",
+            "exit code 1",
+            "Traceback (most recent call last):",
+        ],
     ),
+    "turn after a result": Reader(
+        text(lambda text: (reaction(text), misunderstood(text), leans_back(text))),
+        [*PROSE, "no ", "thanks ", "that ", "is ", "great, ", "ok ", "!"],
+    ),
+    "values of calls": Reader(text(given_values), [*PROSE, "2027-05-03 ", "word ", "word1 ", "12 "]),
     "session": Reader(
         text(captured),
         list("qantfbcr"),

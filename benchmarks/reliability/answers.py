@@ -13,8 +13,9 @@ from topcoat.calls.parsing import parse
 from topcoat.calls.programs import problems_in_program
 from topcoat.demo import TEMPLATE
 from topcoat.scoring.scorers import SCORERS
-from topcoat.spec.catalog import load_catalog
-from topcoat.spec.suite import Expect
+from topcoat.spec.agent import Agent
+from topcoat.spec.expect import Expect
+from topcoat.spec.tools.loading import load_catalog
 
 __all__ = ["try_answers"]
 
@@ -52,12 +53,12 @@ def try_answers(tally: Tally, seed: int) -> None:
     for number in range(tally.planned):
         text = _answer(rng, good)
         try:
-            answer = parse(text, catalog.tools)
-            if answer != parse(text, catalog.tools):
+            answer = parse(text, Agent(catalog))
+            if answer != parse(text, Agent(catalog)):
                 tally.fault(f"answer {number} of seed {seed} is parsed in two ways: {text[:300]!r}")
             ran = replace(answer, run=Run(answer.calls))
             for name, expect in expected:
-                value, reason = SCORERS[name](expect, ran, catalog)
+                value, reason = SCORERS[name](expect, ran, Agent(catalog))
                 reason.encode("utf-8", "replace")
                 if not 0.0 <= value <= 1.0:
                     tally.fault(f"answer {number} of seed {seed}: {name} gives {value}: {text[:300]!r}")

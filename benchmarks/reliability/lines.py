@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.reliability.tally import Tally
+from tests.support.data_sets import DATA_SETS
 from tests.support.examples import CATALOG, SUITE, SYSTEM, clean_rows, spoiled
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeTokenizer
@@ -17,9 +18,10 @@ from topcoat.errors import TopcoatError
 from topcoat.examples.checks.check import check_delimiters, check_examples, check_repeats
 from topcoat.examples.importing import import_examples
 from topcoat.examples.reading import read_examples
-from topcoat.spec.catalog import load_catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.reading.loader import read_jsonl
 from topcoat.spec.suite import Case, load_suite
+from topcoat.spec.tools.loading import load_catalog
 from topcoat.usage.importing import import_events
 
 __all__ = ["try_lines"]
@@ -75,14 +77,7 @@ def _cases() -> list[bytes]:
 
 
 def _foreign() -> list[bytes]:
-    said = [{"role": "user", "content": "Show a.py"}, {"role": "assistant", "content": "", "tool_calls": [_CALL]}]
-    said += [{"role": "tool", "tool_call_id": "c1", "content": "x"}, {"role": "assistant", "content": "It is x."}]
-    shared = [
-        {"from": "human", "value": "Show a.py"},
-        {"from": "function_call", "value": '{"name": "f", "arguments": {}}'},
-    ]
-    shared += [{"from": "observation", "value": "x"}, {"from": "gpt", "value": "It is x."}]
-    return [json.dumps({"messages": said}).encode(), json.dumps({"conversations": shared}).encode()]
+    return [json.dumps(one.line).encode() for one in DATA_SETS]
 
 
 def _usage() -> list[bytes]:
@@ -115,7 +110,7 @@ def _read_examples(path: Path) -> int:
         examples, findings = read_examples(path)
     except TopcoatError as error:
         return _accounted(path, set(), {m.where.line for m in error.mistakes if m.where})
-    check_examples(examples, SUITE, CATALOG, SYSTEM)
+    check_examples(examples, SUITE, Agent(CATALOG, SYSTEM))
     check_repeats(examples)
     check_delimiters(examples, FakeTokenizer())
     for located in examples:
@@ -127,7 +122,7 @@ def _read_examples(path: Path) -> int:
 def _read_suite(path: Path) -> int:
     lines, mistakes = read_jsonl(path, Case)
     try:
-        load_suite(path, load_catalog(TEMPLATE / "tools.pyi"))
+        load_suite(path, Agent(load_catalog(TEMPLATE / "tools.pyi")))
     except TopcoatError as error:
         _said(error)
     read = {line.where.line or 0 for line in lines}

@@ -15,8 +15,9 @@ from topcoat.calls.parsing import parse
 from topcoat.calls.sandbox import Limits, Sandbox
 from topcoat.demo import TEMPLATE
 from topcoat.scoring.scorers import run as run_scorer
-from topcoat.spec.catalog import load_catalog
-from topcoat.spec.suite import Expect
+from topcoat.spec.agent import Agent
+from topcoat.spec.expect import Expect
+from topcoat.spec.tools.loading import load_catalog
 
 __all__ = ["try_programs"]
 
@@ -139,9 +140,9 @@ def _batch(seed: int, begin: int, count: int, results: Queue[tuple[Counter[str],
                 run = sandbox.run([text])
                 run.problem.encode("utf-8", "replace")
                 answer = parse(
-                    f"<tool_call><function=execute_code><parameter=code>\n{text}\n</parameter>", catalog.tools
+                    f"<tool_call><function=execute_code><parameter=code>\n{text}\n</parameter>", Agent(catalog)
                 )
-                reason = run_scorer(_EXPECTED, replace(answer, run=run), catalog)[1]
+                reason = run_scorer(_EXPECTED, replace(answer, run=run), Agent(catalog))[1]
                 reason.encode("utf-8", "replace")
                 outcomes[_kind(run.problem)] += 1
                 if number % 10 == 0 and len(sandbox.run(["git_status()"]).calls) != 1:

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.support.fake_project import write_phase
+from tests.support.fake_project import ask_for_tools_alone, write_phase
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.store.paths import ProjectPaths
@@ -35,6 +35,7 @@ save_every = 4
 
 [gate]
 no_regression = ["multi_tool"]
+evidence = "mean"
 tolerance = 1.0
 """
 _MEASURED = ("seconds", "peak_memory", "created", "time", "applied")
@@ -45,10 +46,11 @@ end. Databases are compared by their rows."""
 
 
 def make_project(folder: Path) -> None:
-    """The embedded project around a fake model that remembers the history."""
+    """The embedded project around a fake model that remembers the history. Its suite asks for tools alone."""
     shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("models", "__pycache__"))
     rows = [json.loads(line)["messages"] for line in (folder / "data" / "phase33b.jsonl").read_text().splitlines()]
     FakeEngine.create(folder / "models" / "phase33b", [(row[1]["content"], row[2]["content"]) for row in rows])
+    ask_for_tools_alone(folder / "suites" / "routing.jsonl")
     write_phase(folder)
     _write_key(folder)
 

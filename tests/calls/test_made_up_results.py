@@ -8,7 +8,8 @@ import pytest
 
 from topcoat.calls.made_up_results import Results
 from topcoat.calls.sandbox import Sandbox
-from topcoat.spec.catalog import load_catalog, parse_catalog
+from topcoat.spec.tools.loading import load_catalog
+from topcoat.spec.tools.stubs import parse_stubs
 
 SOURCE = """
 from typing import Annotated, Any, Literal, Optional, TypedDict, Union
@@ -47,7 +48,7 @@ def plain(value: Any) -> Any:
 
 
 def made(returns: str) -> Any:
-    catalog = parse_catalog(SOURCE.replace("{}", returns), Path("tools.pyi"))
+    catalog = parse_stubs(SOURCE.replace("{}", returns), Path("tools.pyi"))
     return plain(Results(catalog).of(catalog.tools["tool"]))
 
 
@@ -98,7 +99,7 @@ def test_names_shape_values() -> None:
     fields = (
         "exit_code: int\n    line: int\n    output: str\n    old_path: str\n    commit_id: str\n    branch_name: str"
     )
-    catalog = parse_catalog(f"class R:\n    {fields}\ndef f() -> R: ...", Path("tools.pyi"))
+    catalog = parse_stubs(f"class R:\n    {fields}\ndef f() -> R: ...", Path("tools.pyi"))
     assert plain(Results(catalog).of(catalog.tools["f"])) == (
         *(0, 1, "first line 1\nsecond line 1\n", "src/example1.py", "c0ffee1"),
         "branch name 1",
@@ -125,7 +126,7 @@ def test_dates_paths_and_methods_reach_the_sandbox() -> None:
         "class R:\n  a: datetime\n  b: date\n  c: timedelta\n  d: Path\n  def text(self) -> str: ...\n"
         "  def same(self) -> R: ...\ndef f() -> R: ..."
     )
-    with Sandbox(parse_catalog(source, Path("tools.pyi"))) as sandbox:
+    with Sandbox(parse_stubs(source, Path("tools.pyi"))) as sandbox:
         values = "(r.a.year, r.b.day, r.c.seconds, str(r.d)) == (2026, 1, 60, 'src/example1.py')"
         assert (
             sandbox.run([f"r = f()\nassert {values}\nr.text().upper()\nassert r.same().a.year == 2026"]).problem == ""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.examples import CATALOG
-from topcoat.calls.programs import argument_problems, problems_in_program, signature
-from topcoat.spec.catalog import parse_catalog
+from topcoat.calls.programs import problems_in_program, signature
+from topcoat.spec.tools.stubs import parse_stubs
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_each_fault_is_found_once(code: str, expected: str, message: str) -> Non
 
 
 def test_an_optional_parameter_is_judged_like_a_union() -> None:
-    catalog = parse_catalog("def f(a: Optional[int], b: Union[str, None]): ...", Path("tools.pyi"))
+    catalog = parse_stubs("def f(a: Optional[int], b: Union[str, None]): ...", Path("tools.pyi"))
     assert problems_in_program("f(None, 'x')\nf(1, None)", catalog) == []
     messages = [problem.message for problem in problems_in_program("f('x', 1)", catalog)]
     assert messages == [
@@ -90,15 +90,3 @@ def test_hints_can_be_pasted() -> None:
 )
 def test_monstrous_code_neither_crashes_nor_hangs(code: str) -> None:
     problems_in_program(code, CATALOG)
-
-
-def test_arguments_of_a_json_call() -> None:
-    find = CATALOG.tools["find"]
-    assert argument_problems(find, {"pattern": "a", "count": 3}) == []
-    assert argument_problems(find, {"pattern": 3}) == []  # between tags, 3 is a text
-    messages = [p.message for p in argument_problems(find, {"count": "x", "where": "."})]
-    assert messages == [
-        "find has no parameter where",
-        "find is called without pattern",
-        "find is given str for count, which is int",
-    ]

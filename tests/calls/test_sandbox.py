@@ -11,9 +11,11 @@ from pydantic_monty import MontySession
 from topcoat.calls.answer import Run
 from topcoat.calls.sandbox import Limits, Sandbox, sandbox_version
 from topcoat.errors import TopcoatError
-from topcoat.spec.catalog import Catalog, parse_catalog
+from topcoat.spec.tools.catalog import Catalog
+from topcoat.spec.tools.stubs import parse_stubs
+from topcoat.spec.tools.tool_list import parse_tool_list
 
-CATALOG: Catalog = parse_catalog(
+CATALOG: Catalog = parse_stubs(
     """
 import somewhere
 from typing import Any
@@ -219,3 +221,35 @@ def test_a_sandbox_that_does_not_work_is_a_fault_with_a_hint(monkeypatch: pytest
 
 def test_the_version_names_the_interpreter() -> None:
     assert sandbox_version().startswith("pydantic-monty 1.")
+
+
+TOOLS = parse_tool_list(
+    """[{"name": "set_light", "inputSchema": {
+        "type": "object",
+        "properties": {
+            "room": {"enum": ["attic", "cellar"]}, "hue": {"type": "integer", "default": 3}, "on": {"type": "boolean"}
+        },
+        "required": ["on", "room"]
+    }}]""",
+    Path("tools.json"),
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("set_light('attic', True)", ""),
+        ("set_light(room='cellar', on=False, hue=4)", ""),
+        ("print(set_light('attic', on=True) + '!')", ""),
+        ("set_light('attic')", "No argument provided for required parameter `on`"),
+        ("set_light('garden', True)", 'set_light is given \'garden\' for room, which must be one of "attic", "cellar"'),
+        ("set_light('attic', True, hue='red')", "set_light is given 'red' for hue, which must be integer"),
+        ("dim('attic')", "Name `dim` used when not defined"),
+    ],
+)
+def test_the_tools_of_a_list_are_checked_by_their_schemas_and_run(code: str, problem: str) -> None:
+    with Sandbox(TOOLS) as sandbox:
+        run = sandbox.run([code])
+    assert problem in run.problem
+    assert bool(run.problem) is bool(problem)
+    assert [call.tool for call in run.calls] == ([] if problem else ["set_light"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import topcoat
+from tests.support.data_sets import DATA_SETS
 from tests.support.examples import dialogue
 from topcoat.engine.fake import FakeEngine
 from topcoat.project.starting import init_project
@@ -19,7 +20,7 @@ from topcoat.project.starting import init_project
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     FakeEngine.create(tmp_path / "model", [])
-    init_project(tmp_path / "project", str(tmp_path / "model"))
+    init_project(tmp_path / "project", str(tmp_path / "model"), calls="code")
     return tmp_path / "project"
 
 
@@ -47,6 +48,28 @@ def test_import_and_stats(tmp_path: Path) -> None:
     assert figures["categories"] == {"files": 1}
     imported = topcoat("data", "import", source, "--to", "b.jsonl", "--format", "chat", "--json", cwd=tmp_path)
     assert json.loads(imported.stdout)["examples"] == 1
+
+
+@pytest.mark.slow
+def test_an_import_says_what_it_did_and_follows_the_project(tmp_path: Path) -> None:
+    hermes, openai = (next(one.line for one in DATA_SETS if one.form == form) for form in ("hermes", "openai"))
+    (tmp_path / "a.jsonl").write_text(json.dumps(hermes) + '\n{"conversations": []}\n')
+    (tmp_path / "b.jsonl").write_text(json.dumps(openai) + "\n")
+    refused = topcoat("data", "import", "a.jsonl", "--to", "data.jsonl", cwd=tmp_path)
+    assert "hint: topcoat data import a.jsonl --to data.jsonl --leave-out" in refused.stderr
+    done = topcoat("data", "import", "a.jsonl", "--to", "data.jsonl", "--leave-out", cwd=tmp_path)
+    assert done.stdout.startswith(
+        "data.jsonl: 1 example, read as hermes\n  1 system prompt: its tools are under `tools`"
+    )
+    assert done.stderr == "1 line left out\n  a.jsonl:2: conversations: must be a list of turns\n"
+    topcoat("data", "import", "b.jsonl", "--to", "native.jsonl", cwd=tmp_path)
+    (tmp_path / "topcoat.toml").write_text(
+        '[project]\nname = "x"\nbase = "m"\ncatalog = "tools.pyi"\nsuite = "s"\nsystem_prompt = ""\n'
+    )
+    topcoat("data", "import", "b.jsonl", "--to", "code.jsonl", cwd=tmp_path)
+    written = [(tmp_path / name).read_text() for name in ("native.jsonl", "code.jsonl")]
+    assert ['"tool_calls"' in text for text in written] == [True, False]
+    assert ["<tool_call>" in text for text in written] == [False, True]
 
 
 @pytest.mark.slow

@@ -19,7 +19,16 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = typer.main.get_command(app)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NAMED = re.compile(r"(?<![\w.\"/-])topcoat (?=[a-z-])(.*?)(?=[`\n;|()]| && |\. |, (?=[a-z])| or topcoat|$)")
-OTHERS_OPTIONS = {"--hf-path", "--mlx-path", "--force-reinstall", "--upgrade", "--adapter-path", "--mask-prompt"}
+OTHERS_OPTIONS = {
+    "--hf-path",
+    "--mlx-path",
+    "--force-reinstall",
+    "--no-deps",
+    "--upgrade",
+    "--adapter-path",
+    "--mask-prompt",
+    "--outfile",
+}
 
 
 def texts(*, of_hints: bool = False) -> Iterator[tuple[str, str]]:

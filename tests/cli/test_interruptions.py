@@ -36,6 +36,7 @@ save_every = 5
 
 [gate]
 no_regression = ["multi_tool"]
+evidence = "mean"
 tolerance = 1.0
 """
 

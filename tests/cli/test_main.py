@@ -89,7 +89,7 @@ def test_a_passing_phase_shows_the_table_the_verdict_and_the_report(fake_project
     done = fake(fake_project, "run", "phase34a")
     assert done.returncode == 0
     assert "PROMOTED phase34a-1" in done.stdout
-    assert "at least 60%" in done.stdout
+    assert "≥ 60.0%" in done.stdout
     report = done.stdout.split("report: ")[1].strip()
     assert Path(report).is_file()
     again = fake(fake_project, "run", "phase34a")

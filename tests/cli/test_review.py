@@ -17,7 +17,9 @@ from topcoat.engine.fake import FakeEngine
 from topcoat.errors import Refused
 from topcoat.progress import Silent
 from topcoat.project.session import Session, open_session
+from topcoat.store.paths import ProjectPaths
 from topcoat.usage.extraction.extract import extract_examples
+from topcoat.usage.extraction.owned_files import write_owned
 from topcoat.usage.extraction.review import pending, reviewed
 
 
@@ -62,6 +64,25 @@ def test_what_was_edited_takes_the_place_of_the_example(extracted: Path, monkeyp
     assert "VIEWS/" in messages[2]["content"]
 
 
+def test_structured_calls_survive_an_edit(
+    extracted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = ProjectPaths(extracted)
+    before = rows(extracted)
+    call = {
+        "id": "call00001",
+        "type": "function",
+        "function": {"name": "read_file", "arguments": {"path": "views/a.py"}},
+    }
+    turns = [{"role": "user", "content": "Open views/a.py"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    lines = "".join(json.dumps(row) + "\n" for row in [{**before[0], "messages": turns}, *before[1:]])
+    write_owned(paths, [(paths.data("next"), lines)])
+    monkeypatch.setattr(screen, "edit", lambda path, again: path.write_text(path.read_text().replace("a.py", "b.py")))
+    assert reviewing(extracted, "eq", monkeypatch) == (1, 4)
+    assert "=== call read_file" in capsys.readouterr().out
+    assert rows(extracted)[0]["messages"] == json.loads(json.dumps(turns).replace("a.py", "b.py"))
+
+
 def test_without_a_terminal_it_is_refused_and_the_sure_ones_are_accepted(extracted: Path) -> None:
     def review(session: Session, above: float) -> tuple[int, int]:
         return review_examples(session.paths, "next", above)
@@ -96,7 +117,7 @@ def test_the_commands_say_what_they_did(fake_project: Path) -> None:
 @pytest.mark.slow
 def test_a_cycle_that_runs_tells_of_its_data_and_its_verdict(fake_project: Path) -> None:
     capture(fake_project, 60)
-    done = topcoat("--engine", "fake", "cycle", "--json", cwd=fake_project)
+    done = topcoat("--engine", "fake", "cycle", "--json", cwd=fake_project, timeout=280)
     told = json.loads(done.stdout)
     assert (told["phase"], told["stopped"], told["extraction"]["sessions"]) == ("cycle1", "", 60)
     assert told["promoted"] is (done.returncode == 0)

@@ -1,5 +1,6 @@
 """The suite measures what was not trained on, with enough cases to see a difference."""
 
+import json
 import random
 import tomllib
 from collections import Counter
@@ -44,11 +45,33 @@ def test_expected_tools_are_of_the_category(files: Any, catalog: Any) -> None:
         calls = case["expect"]["calls"]
         assert all(call["tool"] in catalog.functions for call in calls)
         assert all(earlier < index for index, call in enumerate(calls) for earlier in call.get("uses", ()))
+        assert case["scorer"] == "run"
         if case["category"] == "multi_tool":
-            assert case["scorer"] == "calls"
             assert all(call["uses"] for call in calls[1:])
         else:
             assert TOOLS[calls[0]["tool"]].category == case["category"]
+
+
+def test_every_name_in_a_prompt_is_an_argument_that_is_checked(files: Any) -> None:
+    for case in files.rows(SUITE_FILE):
+        given = json.dumps(case["expect"], ensure_ascii=False)
+        for name in files.names(case["prompt"]):
+            path, _, place = name.strip('`".').partition(":")
+            assert path in given, case["id"]
+            assert all(number in given for number in place.split(":")), case["id"]
+
+
+def test_every_case_has_a_family_and_every_tool_several(files: Any) -> None:
+    families: dict[str, set[str]] = {}
+    for case in files.rows(SUITE_FILE):
+        asked = "-".join(call["tool"] for call in case["expect"]["calls"])
+        families.setdefault(asked, set()).add(case["family"])
+    unseen_chains = {
+        "workspace_symbols-ruff_check",
+        "cst_find_pattern-typecheck",
+        "goto_definition-read_file-ruff_check",
+    }
+    assert [asked for asked, own in families.items() if len(own) < 2 and asked not in unseen_chains] == []
 
 
 def test_no_wording_is_in_the_data(files: Any) -> None:
@@ -70,7 +93,7 @@ def test_no_name_is_in_the_data(files: Any) -> None:
 
 
 def test_word_pools_are_disjoint() -> None:
-    trained = {*TRAINING.nouns, *TRAINING.verbs, *TRAINING.adjectives}
+    trained = {*TRAINING.nouns, *TRAINING.verbs, *TRAINING.adjectives, *TRAINING.others}
     assert not trained & {*SUITE.nouns, *SUITE.verbs, *SUITE.adjectives}
 
 
@@ -79,5 +102,5 @@ def test_the_names_of_the_reserve_are_words_that_nothing_else_has() -> None:
     words = {word for name in ("noun", "verb", "adjective") for word in lists[name]}
     assert len(words) > 120
     for pool in (TRAINING, SUITE):
-        assert not words & {*pool.nouns, *pool.verbs, *pool.adjectives, *pool.folders}
+        assert not words & {*pool.nouns, *pool.verbs, *pool.adjectives, *pool.folders, *pool.others}
     assert [noun.capitalize() for noun in lists["noun"]] == lists["Noun"]

@@ -9,15 +9,17 @@ from tests.support.fake_project import Counting, opened, production, run, write_
 from topcoat.doctor.examine import Recovery, examine
 from topcoat.doctor.recover import recover_lineage
 from topcoat.engine.fake import FakeEngine
+from topcoat.engine.protocol import TrainJob
 from topcoat.errors import Refused, StorageFault
 from topcoat.phases.history import project_status
 from topcoat.phases.rebuilding import collect_garbage, rebuild
 from topcoat.phases.run import run_phase
-from topcoat.progress import Silent
+from topcoat.progress import Silent, Sink
 from topcoat.project.project import open_project
 from topcoat.spec.project import load_settings
 from topcoat.store.lock import project_lock
 from topcoat.store.paths import ProjectPaths
+from topcoat.store.records import TrainReport
 
 
 def recover(project: Path) -> Recovery:
@@ -95,6 +97,25 @@ def test_a_killed_run_goes_on_after_recovery(fake_project: Path) -> None:
     engine = Counting()
     assert run(fake_project, engine).promoted
     assert "train" not in engine.done
+
+
+class KilledAtTheSecondTraining(Counting):
+    def train(self, job: TrainJob, sink: Sink) -> TrainReport:
+        if "train" in self.done:
+            raise KeyboardInterrupt
+        return super().train(job, sink)
+
+
+def test_a_phase_with_a_constant_rate_goes_on_with_a_longer_training_after_recovery(fake_project: Path) -> None:
+    write_phase(fake_project, gate__target__domain=1.0, retry__learning_rate_factor=1.0, retry__max_attempts=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(fake_project, KilledAtTheSecondTraining())
+    lose(fake_project)
+    recover(fake_project)
+    outcome = run(fake_project)
+    assert not outcome.already
+    assert [result.attempt for result in outcome.results] == [1, 2]
+    assert "nothing fell" in outcome.last.plan
 
 
 def test_what_the_folders_don_t_tell_is_said(project: Path) -> None:

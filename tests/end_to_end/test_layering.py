@@ -57,7 +57,7 @@ def phase(project: Path, name: str, data: str = "data/phase34a.jsonl", rounding:
 
 def check_coat(outcome: PhaseOutcome, session: Session) -> None:
     """The coat was promoted, survived, and answers in stock mlx_lm."""
-    assert outcome.promoted
+    assert outcome.promoted, outcome.last.verdict
     fused = outcome.last.fuse
     assert fused is not None
     assert fused.survival >= 0.95

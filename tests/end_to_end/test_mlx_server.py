@@ -17,9 +17,10 @@ import pytest
 from topcoat.demo import TEMPLATE
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.progress import Silent
-from topcoat.spec.catalog import load_catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.project import load_settings
 from topcoat.spec.suite import Suite, load_suite
+from topcoat.spec.tools.loading import load_catalog
 from topcoat.suites.endpoint import Endpoint
 from topcoat.suites.evaluate import evaluate
 from topcoat.suites.source import EngineSource
@@ -61,12 +62,12 @@ def wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 def test_a_server_gives_the_answers_of_the_engine(engine: MlxEngine, tmp_path: Path) -> None:
     project = load_settings(TEMPLATE)
     catalog = load_catalog(project.catalog)
-    suite = load_suite(project.suite, catalog)
+    suite = load_suite(project.suite, Agent(catalog))
     suite = Suite(suite.path, suite.cases[::6])
-    ours = evaluate(EngineSource(engine, MODEL), suite, catalog, project.system_prompt, Silent(), "m")
+    ours = evaluate(EngineSource(engine, MODEL), suite, Agent(catalog, project.system_prompt), Silent(), "m")
     with mlx_server(MODEL, tmp_path / "server.log") as url:
         endpoint = Endpoint(url, "default_model")
-        theirs = evaluate(endpoint, suite, catalog, project.system_prompt, Silent(), "m")
+        theirs = evaluate(endpoint, suite, Agent(catalog, project.system_prompt), Silent(), "m")
     assert len(ours.scores) > 30
     assert [score.answer for score in theirs.scores] == [score.answer for score in ours.scores]
     assert theirs.categories == ours.categories

@@ -16,11 +16,12 @@ from tests.support.mlx.models import MakeModel
 from tests.support.mlx.training import KillAt, Killed
 from tests.support.recorder import Recorder
 from topcoat.engine.fake import FakeEngine
-from topcoat.engine.protocol import Engine, FuseJob, GenerateJob, RebuildJob, Row, Sampling, TrainJob
+from topcoat.engine.protocol import Engine, FuseJob, GenerateJob, RebuildJob, Row, Sampling, TrainJob, VerifyJob
 from topcoat.engine.registry import ENGINES, engine_named
 from topcoat.errors import FuseRefused, InvalidInput, NumericalFault
 from topcoat.progress import Note, Silent
 from topcoat.spec.phase import FuseSpec, TrainSpec
+from topcoat.store.records import Completion
 from topcoat.store.seal import SEAL
 from topcoat.usage.capture.model_server import model_server
 
@@ -103,6 +104,14 @@ def test_a_model_is_described_without_being_loaded(kind: Kind) -> None:
     with pytest.raises(InvalidInput):
         kind.engine.describe(kind.model / "nowhere")
     assert kind.engine.locate(kind.model) == kind.model
+
+
+def test_a_file_that_is_no_model_is_refused_before_anything_is_written(kind: Kind, tmp_path: Path) -> None:
+    (tmp_path / "notes.gguf").write_text("no model")
+    with pytest.raises(InvalidInput, match=r"notes\.gguf") as refused:
+        kind.engine.convert(tmp_path / "notes.gguf", tmp_path / "made", Silent())
+    assert refused.value.hint
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_tokenizer_gives_back_what_it_took(kind: Kind) -> None:
@@ -269,8 +278,67 @@ def test_an_answer_depends_on_its_own_prompt_length_and_sampling(kind: Kind) -> 
         kind.engine.generate(GenerateJob(kind.model, [[5], []], [1, 1]), Silent())
 
 
+@pytest.fixture
+def changed(kind: Kind, adapter: Path, tmp_path: Path) -> Path:
+    """The model after a phase."""
+    kind.engine.fuse(kind.fusing(adapter, tmp_path / "changed"), Silent())
+    return tmp_path / "changed"
+
+
+def test_a_reference_is_verified_or_the_answer_generated(kind: Kind, changed: Path) -> None:
+    tokenizer = kind.engine.tokenizer(kind.model)
+    prompts = [tokenizer.chat(dialogue[:1], add_generation_prompt=True) for dialogue in DIALOGUES]
+    limits = [2 + n % 7 for n in range(8)]
+    before = kind.engine.generate(GenerateJob(kind.model, prompts, limits), Silent())
+    after = kind.engine.generate(GenerateJob(changed, prompts, limits), Silent())
+    assert all(answer.ids is not None and len(answer.ids) == answer.tokens for answer in before)
+    for model, answers in ((kind.model, before), (changed, after)):
+        with kind.engine.answering(model) as held:
+            verified = held.verify(VerifyJob(model, prompts, limits, before, base=kind.model), Silent())
+        assert [one.completion for one in verified] == answers
+        for one, reference, answer in zip(verified, before, answers, strict=True):
+            assert (one.differs is None) == (answer == reference)
+            if one.differs is not None:
+                assert (answer.ids or ())[: one.differs] == (reference.ids or ())[: one.differs]
+            assert one.logprob < 0.0
+            assert one.base_logprob is not None
+            assert one.kl is not None
+            assert len(one.kl) in (reference.tokens, reference.tokens + 1)
+            assert all(kl >= -1e-6 for kl in one.kl)
+            if model == kind.model:
+                assert one.base_logprob == pytest.approx(one.logprob)
+                assert one.kl == pytest.approx([0.0] * len(one.kl), abs=1e-6)
+    alone = kind.engine.verify(VerifyJob(changed, prompts, limits, before), Silent())
+    assert [one.completion for one in alone] == after
+    assert {(one.base_logprob, one.kl) for one in alone} == {(None, None)}
+
+
+def test_a_reference_may_be_any_answer(kind: Kind) -> None:
+    tokenizer = kind.engine.tokenizer(kind.model)
+    prompt = tokenizer.chat(DIALOGUES[0][:1], add_generation_prompt=True)
+    (answer,) = kind.engine.generate(GenerateJob(kind.model, [prompt], [6]), Silent())
+    assert answer.ids is not None
+    others = [(), answer.ids[:2], (*answer.ids[:3], answer.ids[3] + 1, *answer.ids[4:]), (*answer.ids, 9, 9)]
+    references = [answer.model_copy(update={"ids": ids, "tokens": len(ids)}) for ids in others]
+    verified = kind.engine.verify(VerifyJob(kind.model, [prompt] * 4, [6] * 4, references), Silent())
+    assert [one.completion for one in verified] == [answer] * 4
+    assert [one.differs for one in verified] == [0, 2, 3, None]  # what comes after the 6th token is never compared
+
+
+def test_a_reference_without_token_ids_is_refused(kind: Kind) -> None:
+    known = Completion(text="ab", tokens=2, finish="stop", ids=(97, 98))
+    unknown = Completion(text="ab", tokens=2, finish="stop")
+    with pytest.raises(InvalidInput, match="reference 1 has no token ids"):
+        kind.engine.verify(VerifyJob(kind.model, [[5], [6]], [3, 3], [known, unknown]), Silent())
+    with pytest.raises(InvalidInput, match="prompt 1 has no tokens"):
+        kind.engine.verify(VerifyJob(kind.model, [[5], []], [3, 3], [known, known]), Silent())
+    with pytest.raises(InvalidInput, match="2 prompts have 1 lengths and 2 references"):
+        kind.engine.verify(VerifyJob(kind.model, [[5], [6]], [3], [known, known]), Silent())
+    assert kind.engine.verify(VerifyJob(kind.model, [], [], []), Silent()) == []
+
+
 async def _ask(name: str, model: Path) -> tuple[int, int, str]:
-    async with model_server(ENGINES[name], model) as server, httpx2.AsyncClient(timeout=60) as client:
+    async with model_server(ENGINES[name], model, (), {}) as server, httpx2.AsyncClient(timeout=60) as client:
         url = f"{server.url}/v1/chat/completions"
         request = {"messages": DIALOGUES[0][:1], "max_tokens": 4}
         stranger = await client.post(url, json=request)

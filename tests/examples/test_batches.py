@@ -106,3 +106,17 @@ def test_rows_of_a_batch_are_of_similar_length() -> None:
     spread = [max(batch) - min(batch) for batch in made.batches]
     shuffled = 1000 * 7 / 9  # the expected range of 8 random rows
     assert sum(spread) / len(spread) < shuffled / 4
+
+
+def test_any_update_of_a_window_may_come_first() -> None:
+    """Sorted by length, every epoch would begin with its shortest rows and end with its longest."""
+    rows = 4 * WINDOW
+    first, last = set(), set()
+    for seed in range(40):
+        batches = plan(new=rows, pool=0, share=0.0, size=4, iters=WINDOW, seed=seed).batches
+        means = [sum((37 * row) % 101 for row in batch) for batch in batches]
+        order = sorted(means)
+        first.add(order.index(means[0]))
+        last.add(order.index(means[-1]))
+    assert len(first) > WINDOW / 2
+    assert len(last) > WINDOW / 2

@@ -18,7 +18,7 @@ from topcoat.spec.example import load_examples
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[LockedProject]:
     FakeEngine.create(tmp_path / "model", [])
-    init_project(tmp_path / "project", str(tmp_path / "model"))
+    init_project(tmp_path / "project", str(tmp_path / "model"), calls="code")
     with lock_project(tmp_path / "project", "test") as opened:
         yield opened
 

@@ -7,17 +7,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlx_lm.tuner.datasets import ChatDataset
 
+from tests.support.mlx.answers import ONE_CALL, right_answer
+from tests.support.mlx.dialogues import dialogues, turn
 from tests.support.mlx.families import FAMILIES, TEMPLATES, TOOLS, make_family
 from tests.support.real_data import REPORTS
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.protocol import Row
 from topcoat.errors import Where
-from topcoat.examples.checks.check import check_results
+from topcoat.examples.checks.check import check_results, check_rows
 from topcoat.examples.masks import Unplaced, render_example
 from topcoat.examples.rows import Encoded, encode, encode_all
 from topcoat.spec.example import Example, LocatedExample
@@ -29,11 +32,6 @@ WHERE = Where(Path("x.jsonl"), 7)
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, MlxTokenizer]:
     return {name: make_family(tmp_path_factory.mktemp(name), name) for name in FAMILIES}
-
-
-def turn(role: str, content: str | None = None, *calls: dict[str, Any], **keys: Any) -> dict[str, Any]:
-    made = [{"type": "function", "function": call} for call in calls]
-    return {"role": role, "content": content, **({"tool_calls": made} if calls else {}), **keys}
 
 
 LAMP = {"name": "set_lamp", "arguments": {"room": "den", "on": True}}
@@ -101,29 +99,31 @@ def test_each_answer_is_trained_with_its_end(family: str, families: dict[str, Ml
         assert sum(answer in trained(row, tokenizer) for row in rows) == 1
 
 
-words = st.text("abc <>/\n\"'é{}", max_size=20)
-thoughts = st.one_of(st.none(), words)
-arguments = st.dictionaries(
-    st.sampled_from(["room", "on", "at"]), words | st.integers(0, 99) | st.booleans(), max_size=3
-)
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.sampled_from(sorted(FAMILIES)), st.booleans())
+def test_trained_is_what_the_model_has_to_produce_and_nothing_else(
+    families: dict[str, MlxTokenizer], data: st.DataObject, family: str, bring_tools: bool
+) -> None:
+    """The law: rendered, masked and decoded, each answer comes out once, with its end, as its format writes it.
 
-
-@st.composite
-def dialogues(draw: st.DrawFn) -> list[dict[str, Any]]:
-    turns = [turn("system", draw(words))] if draw(st.booleans()) else []
-    for _ in range(draw(st.integers(1, 3))):
-        turns.append(turn("user", draw(words)))
-        for _ in range(draw(st.integers(0, 2))):
-            thought = draw(thoughts)
-            said = "" if thought is None else f"<think>\n{thought}\n</think>\n\n"
-            turns.append(turn("assistant", said + draw(words), {"name": "set_lamp", "arguments": draw(arguments)}))
-            turns.append(turn("tool", draw(words)))
-        turns.append(turn("assistant", f"say {draw(words)}"))
-    return turns
+    Answers of weight 0, such as a wrong call that a later turn corrects, are shown to the turns after them alone.
+    """
+    messages = data.draw(dialogues(thoughts=False, most_calls=1 if family in ONE_CALL else 3))
+    answers = [place for place, turn in enumerate(messages) if turn["role"] == "assistant"]
+    silent = data.draw(st.sets(st.sampled_from(answers), max_size=len(answers) - 1))
+    messages = [{**turn, **({"weight": 0} if place in silent else {})} for place, turn in enumerate(messages)]
+    produced = []
+    for row in encode(example(messages, TOOLS if bring_tools else None), families[family], TrainSpec()):
+        edges = np.flatnonzero(np.diff(row.trained, prepend=False, append=False))
+        runs = zip(edges[::2], edges[1::2], strict=True)
+        produced += [families[family].decode(row.tokens[begin:end].tolist()) for begin, end in runs]
+    assert sorted(produced) == sorted(
+        right_answer(family, messages[place], place) for place in answers if place not in silent
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(dialogues(), st.sampled_from(sorted(FAMILIES)), st.booleans())
+@given(dialogues(thoughts=True, most_calls=1), st.sampled_from(sorted(FAMILIES)), st.booleans())
 def test_every_answer_follows_its_prompt_and_ends_where_generation_stops(
     families: dict[str, MlxTokenizer], messages: list[dict[str, Any]], family: str, bring_tools: bool
 ) -> None:
@@ -188,6 +188,9 @@ def test_a_weight_of_0_doesn_t_reach_the_template(tmp_path: Path) -> None:
     assert tokenizer.render(example(messages).dialogue()) == "role,content;" * 4
 
 
+SHOW_NO_TOOLS = ("gemma3", "qwen3_thinking", "deepseek")
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_a_dialogue_that_brings_tools_has_the_tokens_of_mlx_lm_s_data_set(
     family: str, families: dict[str, MlxTokenizer]
@@ -200,7 +203,7 @@ def test_a_dialogue_that_brings_tools_has_the_tokens_of_mlx_lm_s_data_set(
     # Here mlx-lm's row has a token across the prompt's end, "\n\n", that a served model never sees so.
     assert (tokens == reference) == (family not in ("llama3", "qwen3_thinking"))
     without = encode(example(messages), families[family], TrainSpec())[0].tokens
-    assert (len(without) < len(row.tokens)) == (family not in ("gemma3", "qwen3_thinking"))  # these don't show tools
+    assert (len(without) < len(row.tokens)) == (family not in SHOW_NO_TOOLS)
 
 
 def test_arguments_written_as_text_render_as_those_written_as_an_object(families: dict[str, MlxTokenizer]) -> None:
@@ -255,18 +258,36 @@ SAYS += "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- en
 @pytest.mark.parametrize(
     ("what", "lost"),
     [
-        ("m.content", "set_lamp"),  # knows no tool calls
+        ("(m.content or m.tool_calls | map(attribute='function') | map('tojson') | join)", "set_lamp"),
         ("(m.content if m.role != 'assistant' else '')", "nothing"),
-        ("(m.tool_calls | map(attribute='name') | join if m.tool_calls else m.content)", "nothing"),  # knows flat calls
     ],
 )
-def test_a_turn_of_which_the_template_leaves_the_call_out_is_refused(tmp_path: Path, what: str, lost: str) -> None:
+def test_a_turn_of_which_the_template_leaves_the_call_or_all_out_is_refused(
+    tmp_path: Path, what: str, lost: str
+) -> None:
     tokenizer = make_family(tmp_path, "hermes", SAYS.replace("WHAT", what))
-    said = "" if lost == "nothing" else "I look."
-    messages = [turn("user", "a"), turn("assistant", said, LAMP), turn("tool", "ok"), turn("assistant", "b")]
+    calls = [] if lost == "nothing" else [LAMP]
+    messages = [turn("user", "a"), turn("assistant", "I look.", *calls), turn("user", "ok"), turn("assistant", "b")]
     with pytest.raises(Unplaced, match=lost) as refused:
         encode(example(messages), tokenizer, TrainSpec())
     assert refused.value.code == "unrendered-turn"
+
+
+@pytest.mark.parametrize(
+    "what", ["m.content", "(m.tool_calls | map(attribute='name') | join if m.tool_calls else m.content)"]
+)
+def test_calls_are_refused_where_the_template_writes_none(tmp_path: Path, what: str) -> None:
+    tokenizer = make_family(tmp_path / "gemma", "hermes", SAYS.replace("WHAT", what))
+    called = [turn("user", "a"), turn("assistant", "I look.", LAMP), turn("tool", "ok"), turn("assistant", "b")]
+    lines = [example(called), example([called[0], called[3]])]
+    located = [LocatedExample(line, Where(Path("x.jsonl"), n)) for n, line in enumerate(lines, 1)]
+    encoded = encode_all(located, tokenizer, TrainSpec())
+    (found,) = [finding for finding in check_rows(encoded) if finding.code == "template-refusal"]
+    assert found.where == "x.jsonl:1"
+    assert "the chat template of gemma writes no tool calls" in found.message
+    assert found.hint is not None
+    assert "renders tool_calls" in found.hint
+    assert len(encoded.rows) == 1
 
 
 def test_tools_that_the_template_doesn_t_show_and_answers_without_an_end_are_named(tmp_path: Path) -> None:
@@ -280,6 +301,32 @@ def test_tools_that_the_template_doesn_t_show_and_answers_without_an_end_are_nam
     assert encoded(SAYS.replace("WHAT", "m.content"), TOOLS).unshown_tools == [WHERE]
     endless = SAYS.replace("WHAT", "m.content").replace("<|im_end|>", "")
     assert (encoded(endless, None).endless, encoded(shown, None).endless) == ([WHERE], [])
+
+
+def test_a_call_that_the_template_writes_in_no_known_dialect_is_named(tmp_path: Path) -> None:
+    calls = "(m.tool_calls | map(attribute='function') | map('tojson') | join if m.tool_calls else m.content)"
+    for word, unread in ("'CALL ' + ", ["set_lamp"]), ("'<tool_call>' + ", []):
+        written = SAYS.replace("WHAT", f"({word}{calls} if m.tool_calls else m.content)")
+        tokenizer = make_family(tmp_path / str(len(word)), "hermes", written)
+        located = LocatedExample(example([turn("user", "a"), turn("assistant", "", LAMP)]), WHERE)
+        encoded = encode_all([located], tokenizer, TrainSpec())
+        assert [name for _, name, _ in encoded.unread_calls] == unread
+        assert [finding.code for finding in check_rows(encoded)] == ["unread-call"] * len(unread)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_calls_in_every_family_s_answers_are_read(tmp_path: Path, family: str) -> None:
+    located = LocatedExample(example([turn("user", "a"), turn("assistant", "", LAMP)], TOOLS), WHERE)
+    assert encode_all([located], make_family(tmp_path, family), TrainSpec()).unread_calls == []
+
+
+@pytest.mark.parametrize(("words", "unshown"), [("I have {}.", []), ("I have tools.", [WHERE])])
+def test_tools_that_the_system_turn_names_are_shown(tmp_path: Path, words: str, unshown: list[Where]) -> None:
+    tokenizer = make_family(tmp_path / "plain", "hermes", SAYS.replace("WHAT", "m.content"))
+    tools: list[Any] = TOOLS
+    named = words.format(" and ".join(tool["function"]["name"] for tool in tools))
+    line = example([turn("system", named), turn("user", "a"), turn("assistant", "b")], TOOLS)
+    assert encode_all([LocatedExample(line, WHERE)], tokenizer, TrainSpec()).unshown_tools == unshown
 
 
 @pytest.mark.parametrize(
@@ -297,3 +344,25 @@ def test_words_that_the_template_leaves_out_are_named(tmp_path: Path, keys: dict
     messages = [turn("user", "a"), {**turn("assistant", None, LAMP), **keys}]
     encoded = encode_all([LocatedExample(example(messages), WHERE)], tokenizer, TrainSpec())
     assert encoded.left_out == [(WHERE, what) for what in lost]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), st.sampled_from(sorted(FAMILIES)), st.booleans())
+def test_windows_of_a_dialogue_train_each_answer_once_behind_a_served_prompt(
+    families: dict[str, MlxTokenizer], data: st.DataObject, family: str, thoughts: bool
+) -> None:
+    """The law: rows fit, each trained span follows a prompt of turns in order, and no answer is trained twice."""
+    tokenizer = families[family]
+    one = example(data.draw(dialogues(thoughts=thoughts, most_calls=1)), TOOLS)
+    whole = len(tokenizer.chat(one.dialogue(), tools=TOOLS))
+    limit = data.draw(st.integers(whole // 3, whole - 1))
+    found = encode_all([LocatedExample(one, WHERE)], tokenizer, TrainSpec(max_seq_length=limit), TOOLS)
+    assert max((len(row.tokens) for row in found.rows), default=0) <= limit
+    spans = sum(int(np.flatnonzero(np.diff(row.trained.astype(int), prepend=0) == 1).size) for row in found.rows)
+    if found.cut:
+        (cut,) = found.cut
+        assert (cut.tokens, cut.trained) == (whole, len(one.trained_turns))
+        assert spans == cut.trained - cut.lost
+    else:
+        assert found.rows == []
+        assert [fault.tokens for fault in found.over_long] == [whole] * (not found.unrenderable)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from topcoat.engine.fake import FakeTokenizer
 from topcoat.engine.protocol import Message, Row, Tools
 from topcoat.errors import Where
-from topcoat.examples.rows import OverLong, encode, encode_all, with_mean_weight_one
+from topcoat.examples.checks.check import check_rows
+from topcoat.examples.rows import Cut, OverLong, encode, encode_all, with_mean_weight_one
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import TrainSpec
 
@@ -77,9 +78,69 @@ def test_an_over_long_example_is_left_out_and_named() -> None:
     tokens = len(encode(DIALOGUE, FakeTokenizer(), TrainSpec())[0].tokens)
     fits = encode_all(located, FakeTokenizer(), TrainSpec(max_seq_length=tokens))
     assert len(fits.rows) == 2
-    left_out = encode_all(located, FakeTokenizer(), TrainSpec(max_seq_length=tokens - 1))
+    left_out = encode_all(located, FakeTokenizer(), TrainSpec(max_seq_length=tokens - 1, over_long="leave-out"))
     assert left_out.rows == []
     assert left_out.over_long == [OverLong(located[line].where, tokens, tokens - 1) for line in (0, 1)]
+
+
+def test_an_over_long_example_is_cut_at_turns_by_default_and_named() -> None:
+    long = Example.model_validate(
+        {
+            "messages": [
+                {"role": "system", "content": "S"},
+                *(
+                    {"role": role, "content": f"{role} {number} {'x' * 60}"}
+                    for number in range(4)
+                    for role in ("user", "assistant")
+                ),
+            ],
+            "weight": 2.0,
+        }
+    )
+    located = LocatedExample(long, Where(Path("x.jsonl"), 7))
+    (whole,) = encode(long, FakeTokenizer(), TrainSpec())
+    cut = encode_all([located], FakeTokenizer(), TrainSpec(max_seq_length=500))
+    assert [cut.examples, cut.over_long, cut.unrenderable] == [[located] * len(cut.rows), [], []]
+    lengths = [len(row.tokens) for row in cut.rows]
+    assert max(lengths) <= 500
+    assert cut.cut == [
+        Cut(located.where, len(whole.tokens), 500, lengths, 4, 0, 4)
+    ]  # the third has no second and third round
+    assert {row.weight for row in cut.rows} == {2.0}
+    trained = [FakeTokenizer().decode(row.tokens[row.trained].tolist()) for row in cut.rows]
+    assert "".join(trained) == FakeTokenizer().decode(whole.tokens[whole.trained].tolist())
+
+
+def test_an_example_of_which_no_window_fits_is_left_out() -> None:
+    located = LocatedExample(DIALOGUE, Where(Path("x.jsonl"), 7))
+    (row,) = encode(DIALOGUE, FakeTokenizer(), TrainSpec())
+    found = encode_all([located], FakeTokenizer(), TrainSpec(max_seq_length=40))
+    assert (found.rows, found.cut) == ([], [])
+    assert found.over_long == [OverLong(located.where, len(row.tokens), 40)]
+
+
+def test_thoughts_are_trained_or_removed_as_the_project_says() -> None:
+    turns = [("user", "u"), ("assistant", "<think>hm</think>"), ("user", "v"), ("assistant", "<think>hm</think>\nyes")]
+    located = [
+        LocatedExample(
+            Example.model_validate(
+                {"messages": [{"role": role, "content": text} for role, text in turns[: 2 * count]]}
+            ),
+            Where(Path("x.jsonl"), count),
+        )
+        for count in (1, 2)
+    ]
+    kept = encode_all(located, FakeTokenizer(), TrainSpec())
+    assert (len(kept.rows), kept.thought_only) == (2, [])
+    bare = encode_all(located, FakeTokenizer(), TrainSpec(), thinking="strip")
+    (row,) = bare.rows
+    assert FakeTokenizer().decode(row.tokens[row.trained].tolist()) == "yes<|im_end|>\n"
+    assert [one.where for one in bare.examples] == [located[1].where]
+    assert bare.thought_only == [(located[0].where, 1, False), (located[1].where, 1, True)]
+    assert [(f.where, f.message.rpartition(": ")[2]) for f in check_rows(bare)] == [
+        ("x.jsonl:1", "the example is left out"),
+        ("x.jsonl:2", "not trained"),
+    ]
 
 
 @given(st.lists(st.floats(0.1, 10.0), min_size=1, max_size=9))

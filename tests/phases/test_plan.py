@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topcoat.phases.plan import EXAMPLES, LEAST, Plan, Settings, make_plan, weak_categories
-from topcoat.spec.catalog import parse_catalog
+from topcoat.spec.agent import Agent
+from topcoat.spec.expect import Expect
 from topcoat.spec.phase import PhaseSpec, TrainSpec
 from topcoat.spec.suite import Case, Suite
+from topcoat.spec.tools.stubs import parse_stubs
 from topcoat.store.records import CategoryScore, EvalResult, Score
 from topcoat.suites.evidence.compare import interval_of
 
-CATALOG = parse_catalog("def look(path: str) -> str: ...\ndef ask(text: str) -> str: ...\n", Path("tools.pyi"))
+CATALOG = parse_stubs("def look(path: str) -> str: ...\ndef ask(text: str) -> str: ...\n", Path("tools.pyi"))
+AGENT = Agent(CATALOG)
 ROOT = Settings(hidden_size=2048, num_layers=48, layered=False, replayable=False)
 BARE = PhaseSpec.model_validate({"data": {"train": ["a.jsonl"]}, "gate": {"target": {"a": 1.0}}})
 
@@ -59,7 +62,7 @@ def evaluated(**solved: list[float]) -> tuple[EvalResult, Suite]:
 
 def plan(settings: Settings = ROOT, *, targets: dict[str, float | None] | None = None, **solved: list[float]) -> Plan:
     result, suite = evaluated(**solved)
-    return make_plan(result, suite, CATALOG, settings, name="next", targets=targets)
+    return make_plan(result, suite, AGENT, settings, name="next", targets=targets)
 
 
 def rate(**changes: object) -> float:
@@ -76,7 +79,7 @@ def test_what_the_interval_puts_below_the_goal_is_weak() -> None:
     }
     result, suite = evaluated(**solved)
     assert [c.category for c in weak_categories(result)] == ["worst", "poor"]
-    proposed = make_plan(result, suite, CATALOG, ROOT, name="next")
+    proposed = make_plan(result, suite, AGENT, ROOT, name="next")
     assert proposed.spec is not None
     assert list(proposed.spec.data.quota) == list(proposed.spec.gate.target) == ["worst", "poor"]
     assert proposed.spec.gate.no_regression == ["good", "chance"]
@@ -91,7 +94,19 @@ def test_one_failed_case_is_never_enough_and_neither_is_one_family() -> None:
 
 
 def test_nothing_weak_is_a_plan_without_a_phase() -> None:
-    assert plan(good=[1.0] * 30).spec is None
+    found = plan(good=[1.0] * 40)
+    assert found.spec is None
+    assert found.nothing_weak == "no category of m is shown to be weak: every 95% interval reaches 90.0%"
+
+
+def test_where_one_family_failed_the_plan_doesn_t_say_that_intervals_reach_the_goal() -> None:
+    found = plan(good=[1.0] * 40, one=[0.0])
+    assert found.spec is None
+    assert [category.category for category in found.too_few] == ["one"]
+    assert found.nothing_weak == (
+        "no category of m is shown to be weak: one is at 0.0% of 1 case, but what failed is one family, and one is "
+        "never enough"
+    )
 
 
 def test_the_goal_decides_what_is_weak() -> None:
@@ -114,10 +129,29 @@ def test_what_was_called_instead_stands_beside_what_was_wanted() -> None:
     assert [(c.wanted, c.called, len(c.cases)) for c in need.confusions] == [("look", "ask", 10)]
 
 
+@pytest.mark.parametrize(
+    ("order", "wanted", "seen"),
+    [
+        ("any", "ask and look, in any order", "because"),
+        ("given", "look → ask", "ask → look"),
+    ],
+)
+def test_calls_in_any_order_are_wanted_in_any_order(order: str, wanted: str, seen: str) -> None:
+    result, suite = evaluated(poor=[1.0] * 10 + [0.1] * 10)
+    result = result.model_copy(
+        update={"scores": [score.model_copy(update={"answer": called("ask", "look")}) for score in result.scores]}
+    )
+    calls = [{"tool": "look"}, {"tool": "ask"}]
+    expect = Expect.model_validate({"calls": calls, "order": order})
+    cases = tuple(case.model_copy(update={"expect": expect, "scorer": "calls"}) for case in suite.cases)
+    (need,) = make_plan(result, Suite(suite.path, cases), AGENT, ROOT, name="next").needs
+    assert [(c.wanted, c.called) for c in need.confusions] == [(wanted, seen)]
+
+
 def test_the_target_is_a_third_of_what_is_missing_and_no_more_than_the_goal() -> None:
     assert [need.target for need in plan(a=[1.0] * 70 + [0.0] * 30, b=[1.0] * 85 + [0.0] * 15).needs] == [0.8]
     result, suite = evaluated(a=[1.0] * 870 + [0.0] * 130)
-    (need,) = make_plan(result, suite, CATALOG, ROOT, name="next").needs
+    (need,) = make_plan(result, suite, AGENT, ROOT, name="next").needs
     assert need.target == 0.9
 
 
@@ -160,7 +194,7 @@ def test_passes_and_updates_are_those_of_the_phase() -> None:
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=15), st.integers(LEAST, 400))
 def test_quotas_and_chains_add_up(failed: list[int], examples: int) -> None:
     result, suite = evaluated(**{f"c{i}": [0.0] * n for i, n in enumerate(failed)})
-    proposed = make_plan(result, suite, CATALOG, ROOT, name="next", examples=examples)
+    proposed = make_plan(result, suite, AGENT, ROOT, name="next", examples=examples)
     assert sum(need.examples for need in proposed.needs) == (examples if proposed.needs else 0)
     assert all(need.examples >= LEAST for need in proposed.needs)
     assert all(sum(chain.examples for chain in need.chains) == need.examples for need in proposed.needs)

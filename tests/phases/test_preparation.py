@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,8 +16,8 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine, FakeTokenizer
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.protocol import ModelInfo
-from topcoat.errors import InvalidInput
-from topcoat.phases.evaluation import evaluate_model
+from topcoat.errors import InvalidInput, Where
+from topcoat.phases.judging.evaluation import evaluate_model
 from topcoat.phases.preparation import prepare
 from topcoat.phases.run import run_phase
 from topcoat.progress import Silent
@@ -88,6 +89,50 @@ def test_a_gate_on_the_format_needs_temperatures_to_measure_at(fake_project: Pat
     checked(fake_project)
 
 
+def test_a_gate_on_guard_cases_needs_enough_of_them(fake_project: Path) -> None:
+    write_phase(fake_project, gate__evidence="tested", guard__cases=10, guard__most=40)
+    with pytest.raises(InvalidInput, match="40 guard cases of a category can't show that it kept") as caught:
+        checked(fake_project)
+    assert caught.value.hint == "`cases = 43` and `most = 43` under [guard], or a larger margin"
+    write_phase(fake_project, gate__evidence="tested", guard__cases=43, guard__most=43)
+    checked(fake_project)
+    write_phase(fake_project, gate__evidence="tested", guard__cases=0)
+    checked(fake_project)
+    write_phase(
+        fake_project, gate__evidence="tested", gate__alpha=0.2, gate__margin=0.005, guard__cases=50, guard__most=100
+    )
+    with pytest.raises(InvalidInput, match="100 guard cases") as caught:
+        checked(fake_project)
+    assert caught.value.hint == "`cases = 71` and `most = 71` under [guard], or a larger margin"
+    write_phase(
+        fake_project, gate__evidence="tested", gate__alpha=0.2, gate__margin=0.005, guard__cases=71, guard__most=71
+    )
+    checked(fake_project)
+    write_phase(fake_project, gate__evidence="tested", gate__margin=0.1, guard__cases=10, guard__most=40)
+    checked(fake_project)
+
+
+def test_templates_beside_the_suite_are_read_before_anything_is_trained(fake_project: Path) -> None:
+    """They are a part of what a phase was begun with, where it is judged on guard cases."""
+    path = write_phase(fake_project, gate__evidence="tested")
+
+    def digest() -> str:
+        with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+            return prepare(session, path).digest
+
+    templates = fake_project / "suites" / "templates.toml"
+    begun = digest()
+    templates.write_text("\ufeff# a remark\n" + templates.read_text(), encoding="utf-8")
+    assert digest() == begun
+    templates.write_text(templates.read_text("utf-8-sig").replace("[choices]", '[choices]\nunused = ["a", "b"]', 1))
+    assert digest() != begun
+    templates.write_text("[names]\nfile = 3\n")
+    with pytest.raises(InvalidInput, match=r"templates\.toml: 2 mistakes"):
+        digest()
+    write_phase(fake_project)  # by the mean
+    digest()
+
+
 def test_replay_keeps_its_share_of_the_loss_whatever_new_examples_weigh(fake_project: Path) -> None:
     data = fake_project / "data" / "phase34a.jsonl"
     lines = [json.loads(line) for line in data.read_text().splitlines()]
@@ -121,7 +166,9 @@ class Dated(FakeEngine):
     def describe(self, model: Path) -> ModelInfo:
         return replace(super().describe(model), dated=True)
 
-    def tokenizer(self, model: Path, day: date | None = None) -> FakeTokenizer:
+    def tokenizer(
+        self, model: Path, day: date | None = None, options: Mapping[str, object] | None = None
+    ) -> FakeTokenizer:
         self.days.add(day)
         return super().tokenizer(model)
 
@@ -142,3 +189,60 @@ def test_everything_of_a_project_is_rendered_on_one_day(fake_project: Path, monk
     assert digests[0] == digests[1]
     with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
         assert prepare(session, phase).digest != digests[0]
+
+
+def test_a_simulator_that_cannot_be_imported_stops_the_check(fake_project: Path) -> None:
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        methods = "".join(f"    def {name}(self, **args): ...\n" for name in session.catalog.tools)
+        suite = session.suite.path
+    simulator = suite.parent / "sim.py"
+    simulator.write_text(f"import nothing_like_this\nclass Shop:\n{methods}")
+    case = {"id": "e", "category": "domain", "prompt": "?", "simulator": "sim.py:Shop", "expect": {"state": {"a": 1}}}
+    suite.write_text(f"{suite.read_text().rstrip()}\n{json.dumps(case)}\n")
+    with pytest.raises(InvalidInput, match="nothing_like_this") as caught:
+        checked(fake_project)
+    assert caught.value.where == Where(simulator, 1)
+
+
+def test_the_digest_says_whether_something_is_cut(fake_project: Path) -> None:
+    """`over_long` alone changes no digest: a phase whose dialogues all fit stays what it was."""
+    data = fake_project / "data" / "phase34a.jsonl"
+    lines = data.read_text().splitlines()
+    longest = json.loads(max(lines, key=len))
+    longest["messages"] += [{"role": role, "content": role} for role in ("user", "assistant")] * 9
+    data.write_text("\n".join([*lines, json.dumps(longest)]) + "\n")
+    budget = checked(fake_project).budget
+    digests = {}
+    with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+        for length in (budget.longest, budget.longest - 1):
+            for over_long in ("cut", "leave-out"):
+                path = write_phase(fake_project, train__max_seq_length=length, train__over_long=over_long)
+                prepared = prepare(session, path)
+                cut = {finding.where for finding in prepared.report.findings if finding.code == "cut-dialogue"}
+                digests[length, over_long] = prepared.digest
+                assert cut <= {f"data/phase34a.jsonl:{len(lines) + 1}"}
+                assert bool(cut) == (length < budget.longest and over_long == "cut")
+    assert digests[budget.longest, "cut"] == digests[budget.longest, "leave-out"]
+    assert digests[budget.longest - 1, "cut"] != digests[budget.longest - 1, "leave-out"]
+
+
+def test_a_project_without_thoughts_trains_other_rows_and_has_another_digest(fake_project: Path) -> None:
+    settings, data = fake_project / "topcoat.toml", fake_project / "data" / "phase34a.jsonl"
+    phase = write_phase(fake_project, train__max_seq_length=10**6)
+    examples = [json.loads(line) for line in data.read_text().splitlines()]
+    for example in examples:
+        example["messages"][-1]["content"] = "<think>hm</think>" + (example["messages"][-1]["content"] or "")
+    data.write_text("".join(json.dumps(example) + "\n" for example in examples))
+    found = {}
+    for thinking in ("keep", "strip"):
+        settings.write_text(
+            settings.read_text()
+            .replace("[project]", f'[project]\nthinking = "{thinking}"')
+            .replace('thinking = "strip"\nthinking = "keep"', 'thinking = "strip"')
+        )
+        with open_session(fake_project, FakeEngine(), Silent(), "test") as session:
+            found[thinking] = prepare(session, phase)
+    new = {name: [row for row in made.rows if "phase34a" in row.source] for name, made in found.items()}
+    assert any("<think>" in FakeTokenizer().decode(row.tokens.tolist()) for row in new["keep"])
+    assert not any("<think>" in FakeTokenizer().decode(row.tokens.tolist()) for row in new["strip"])
+    assert found["keep"].digest != found["strip"].digest

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_project import Counting, opened, production, run, write_phase
+from tests.support.fake_project import Counting, opened, production, run, without_reserve, write_phase
 from tests.support.recorder import Recorder
 from topcoat.engine.fake import FakeEngine
-from topcoat.engine.protocol import FuseJob, TrainJob
+from topcoat.engine.protocol import FuseJob, TrainJob, Verified, VerifyJob
 from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, StorageFault
-from topcoat.phases.evaluation import compare_models
+from topcoat.phases.judging.evaluation import compare_models
 from topcoat.phases.run import run_phase
 from topcoat.progress import Note, Sink
 from topcoat.project.production import promote, rollback
+from topcoat.spec.phase import PhaseSpec
 from topcoat.store.records import FuseReport, TrainReport
 
 
@@ -39,11 +40,13 @@ def test_run_twice_the_second_does_no_work(fake_project: Path) -> None:
 
 
 def test_a_base_is_evaluated_once(fake_project: Path) -> None:
+    without_reserve(fake_project)
     write_phase(fake_project, gate__target__domain=1.0)
     engine = Counting()
     run(fake_project, engine)
-    # One evaluation for the base and one for the first attempt; the fake's other attempts are the same model.
-    assert engine.done.count("generate") == 2
+    # The base answers, and the answers of every attempt are verified.
+    assert engine.done.count("generate") == 1
+    assert engine.done.count("verify") == 3
 
 
 def test_a_phase_that_can_t_pass_is_discarded_and_production_untouched(fake_project: Path) -> None:
@@ -55,17 +58,27 @@ def test_a_phase_that_can_t_pass_is_discarded_and_production_untouched(fake_proj
     assert production(fake_project) == "phase33b"
 
 
-def test_where_nothing_fell_a_lower_rate_is_not_tried(fake_project: Path) -> None:
-    write_phase(fake_project, gate__target__domain=1.0, gate__no_regression=["text_tools"])
+def test_where_nothing_fell_a_longer_training_or_a_higher_rate_is_tried(fake_project: Path) -> None:
+    write_phase(fake_project, gate__target__domain=1.0, gate__no_regression=["lsp"])
     outcome = run(fake_project)
     assert not outcome.promoted
     assert not outcome.last.verdict.lost_something
-    assert len(outcome.results) == 1
+    assert len(outcome.results) == 3
+    first, *retries = outcome.results
+    assert first.plan == ""
+    assert all("nothing fell" in result.plan for result in retries)
+    specs = [
+        PhaseSpec.model_validate_json((fake_project / f".topcoat/runs/phase34a/{number}/phase.json").read_text())
+        for number in (1, 2, 3)
+    ]
+    strength = [spec.train.iters * spec.train.learning_rates[0] for spec in specs]
+    assert strength == sorted(set(strength))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["generate", "train", "fuse"])
 def test_a_killed_run_goes_on_at_its_last_finished_step(fake_project: Path, step: str) -> None:
+    without_reserve(fake_project)
     killed = Counting(kill_before=step)
     with pytest.raises(KeyboardInterrupt):
         run(fake_project, killed)
@@ -73,7 +86,7 @@ def test_a_killed_run_goes_on_at_its_last_finished_step(fake_project: Path, step
     outcome = run(fake_project, again)
     assert outcome.promoted
     assert not outcome.already
-    assert sorted(killed.done + again.done) == ["fuse", "generate", "generate", "train"]
+    assert sorted(killed.done + again.done) == ["fuse", "generate", "train", "verify"]
 
 
 @pytest.mark.slow
@@ -302,10 +315,8 @@ def test_a_damaged_result_of_a_killed_run_is_made_again(fake_project: Path, dama
 class KilledBeforeEvaluating(FakeEngine):
     """Is killed when the fused model is asked for its first answer."""
 
-    def generate(self, job, sink):  # type: ignore[no-untyped-def]
-        if job.model.name == "phase34a-1":
-            raise KeyboardInterrupt
-        return super().generate(job, sink)
+    def verify(self, job: VerifyJob, sink: Sink) -> list[Verified]:
+        raise KeyboardInterrupt
 
 
 def lose_lineage(project: Path, loss: str) -> None:

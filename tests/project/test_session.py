@@ -13,7 +13,7 @@ from tests.support.lock_holder import held_elsewhere
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import Refused
 from topcoat.examples.files import begin_draft
-from topcoat.phases.evaluation import evaluate_model
+from topcoat.phases.judging.evaluation import evaluate_model
 from topcoat.phases.rebuilding import collect_garbage
 from topcoat.phases.run import run_phase
 from topcoat.progress import Silent

@@ -9,25 +9,28 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from topcoat.phases.gate import judge
+from topcoat.phases.judging.gate import judge
 from topcoat.report.attempt import fuse_section
 from topcoat.report.html import name
 from topcoat.report.page import PhaseReport, render
 from topcoat.spec.phase import GateSpec
 from topcoat.spec.suite import Case
 from topcoat.store.records import (
+    AnswerFault,
     AttemptResult,
     CategoryScore,
     EvalResult,
     FormatShare,
     FuseReport,
     ModuleFuse,
+    PassShare,
     Score,
     TrainReport,
     TrainStep,
     Validation,
     Verdict,
 )
+from topcoat.store.transcripts.transcript import MadeCall, PlayedTurn, Step, Transcript
 from topcoat.suites.evidence.matrix import Stage, score_matrix
 
 CODE = "<tool_call><function=execute_code>\n<parameter=code>\n{}\n</parameter>\n</function></tool_call>"
@@ -242,8 +245,8 @@ def test_a_promoted_phase_says_why() -> None:
     text = Outline(render(PROMOTED)).text
     assert "phase34a PROMOTED" in text
     assert "phase33b → phase34a-2, decided by attempt 2 of 2" in text
-    assert "✓ domain 0.880 >= 0.800 (n=30)" in text
-    assert "✓ git kept 1.000 (n=28), tolerance 0.000" in text
+    assert "✓ domain 88.0% >= 80.0% (n=30)" in text
+    assert "✓ git kept 100.0% (n=28), tolerance 0.0%" in text
 
 
 def test_a_discarded_phase_says_why_and_nothing_else() -> None:
@@ -251,8 +254,8 @@ def test_a_discarded_phase_says_why_and_nothing_else() -> None:
     header = text[: text.index("Categories")]
     assert "DISCARDED" in header
     assert "decided by the first attempt" in header
-    assert "✗ domain 0.760 < 0.800 (n=30)" in header
-    assert "✗ git fell 1.000 -> 0.936 (n=28), tolerance 0.000" in header
+    assert "✗ domain 76.0% < 80.0% (n=30)" in header
+    assert "✗ git fell 100.0% -> 93.6% (n=28), tolerance 0.0%" in header
     assert "✓" not in header
 
 
@@ -267,11 +270,11 @@ def test_an_attempt_that_failed_shows_what_there_is() -> None:
 def test_categories_show_before_after_and_gate() -> None:
     page = render(DISCARDED)
     text = Outline(page).text
-    assert "headline 108 0.758 0.67–0.83 0.883 0.81–0.93 +0.125 17 better, 2 worse –" in text
-    git = "git 28 1.000 0.88–1.00 0.936 0.78–0.98 -0.064 2 worse suspected p = 0.5, adjusted 1 shows falls from 0.39"
+    assert "headline 108 75.8% 67–83% 88.3% 81–93% +12.5 17 better, 2 worse –" in text
+    git = "git 28 100.0% 88–100% 93.6% 78–98% -6.4 2 worse suspected p 0.5, Holm 1 shows falls ≥ 39"
     assert f"{git} ✗ no fall" in text
-    assert "+0.525 7 better confirmed better p = 0.016, adjusted 0.047 can't show any fall" in text
-    assert "p = 1, adjusted 1 shows falls from 0.52 ✓ no fall" in text
+    assert "+52.5 7 better confirmed better p 0.016, Holm 0.047 shows no fall" in text
+    assert "p 1, Holm 1 shows falls ≥ 52 ✓ no fall" in text
     row = page[page.index(">git<") : page.index(">lsp<")]
     assert re.findall(r'<rect[^>]* width="([\d.]+)"[^>]*class="fill-(coat|base)"', row) == [
         ("93.5714", "coat"),
@@ -292,8 +295,51 @@ def test_the_format_is_told_where_it_was_measured() -> None:
     told = last.model_copy(update={"before": before, "after": after, "verdict": verdict})
     text = Outline(render(replace(DISCARDED, attempts=[told]))).text
     assert "Temperature Answers Before After Cases with another format 0.7 50 100.0% 80.0% git-01" in text
-    assert "✗ format at temperature 0.7 0.800 < 0.900 (n=50)" in text
+    assert "✗ format at temperature 0.7 80.0% < 90.0% (n=50)" in text
     assert "Cases with another format" not in Outline(render(PROMOTED)).text
+
+
+def test_sampled_episodes_are_told() -> None:
+    last = PROMOTED.attempts[-1]
+    assert last.after is not None
+    found = PassShare(temperature=0.7, samples=5, episodes=4, solved=3, mean=0.9, failed=["e1"])
+    after = last.after.model_copy(update={"passes": [found]})
+    text = Outline(render(replace(PROMOTED, attempts=[last.model_copy(update={"after": after})]))).text
+    assert "Single samples after Not solved every time 0.7 4 5 – 75.0% 90.0% e1" in text
+    assert "Sampled episodes" not in Outline(render(PROMOTED)).text
+
+
+def test_an_episode_shows_its_transcript() -> None:
+    last = PROMOTED.attempts[-1]
+    assert last.after is not None
+    call = MadeCall(tool="order", arguments={"number": 7}, problem="sim.py:3: ValueError: gone")
+    steps = [Step(answer="CALL", calls=[call], results=['{"error": "<gone>"}']), Step(answer="Sorry.")]
+    turn = PlayedTurn(user="Refund 7.", steps=steps, fault="refund is not called")
+    transcript = Transcript(turns=[turn], state={"cents": 3})
+    first, *rest = last.after.scores
+    scores = [first.model_copy(update={"answer": "other", "transcript": transcript}), *rest]
+    told = last.model_copy(update={"after": last.after.model_copy(update={"scores": scores})})
+    text = Outline(render(replace(PROMOTED, attempts=[told]))).text
+    assert (
+        '== user Refund 7. == model CALL == result {"error": "<gone>"} ! order: sim.py:3: ValueError: gone '
+        '== model Sorry. ✗ refund is not called == state { "cents": 3 }'
+    ) in text
+
+
+def test_faulty_answers_are_told() -> None:
+    last = PROMOTED.attempts[-1]
+    assert last.after is not None
+    faults = [
+        AnswerFault(kind="cut", cases=["git-01", "git-02"], failed=1, max_tokens=9),
+        AnswerFault(kind="empty", cases=["git-03"], failed=1),
+    ]
+    before = last.before.model_copy(update={"faults": faults[:1]})
+    after = last.after.model_copy(update={"faults": faults[1:]})
+    text = Outline(
+        render(replace(DISCARDED, attempts=[last.model_copy(update={"before": before, "after": after})]))
+    ).text
+    assert "Fault Before After Failed after Cases after Cut at max_tokens 2 0 0 – Empty 0 1 1 git-03" in text
+    assert "Faulty answers" not in Outline(render(PROMOTED)).text
 
 
 def test_the_scores_after_each_phase_are_told() -> None:
@@ -302,9 +348,9 @@ def test_the_scores_after_each_phase_are_told() -> None:
     page = render(replace(PROMOTED, matrix=score_matrix(stages)))
     text = Outline(page).text
     assert "After domain multi_tool git lsp text_tools" in text
-    assert "phase33a 0.490 0.250 0.904 0.910 1.000 phase33b 0.490 0.250 1.000 0.910 1.000" in text
-    assert "Average 0.922. Backward transfer +0.167" in text
-    assert "<strong>0.880</strong>" in page
+    assert "phase33a 49.0% 25.0% 90.4% 91.0% 100.0% phase33b 49.0% 25.0% 100.0% 91.0% 100.0%" in text
+    assert "Average 92.2%. Backward transfer +16.7" in text
+    assert "<strong>88.0%</strong>" in page
     assert page.count("<strong>") == 2
     assert "Backward transfer" not in Outline(render(PROMOTED)).text
     assert "Backward transfer" not in Outline(render(replace(PROMOTED, matrix=score_matrix(stages[:1])))).text
@@ -320,8 +366,8 @@ def test_training_fuse_and_attempts_are_told() -> None:
     assert "model.layers.20.self_attn.q_proj unquantized 1.00% – – 99.5%" in text
     assert "The validation loss was 0.4361 before fusing and is 0.4372 after it." in text
     assert "The model takes 201.0 MB, 5.71 bits a weight." in text
-    assert "1 5e-05 0.436 update 50 95.3% 0.883 ✗ refused domain 0.760 < 0.800 (n=30)" in text
-    assert "2 2.5e-05 0.436 update 50 95.3% 0.933 ✓ passed" in text
+    assert "1 5e-05 0.436 update 50 95.3% 88.3% ✗ refused domain 76.0% < 80.0% (n=30)" in text
+    assert "2 2.5e-05 0.436 update 50 95.3% 93.3% ✓ passed" in text
 
 
 def test_compensated_rounding_is_told() -> None:
@@ -336,7 +382,8 @@ def test_changed_answers_stand_side_by_side_worse_ones_first() -> None:
     text = Outline(page).text
     answers = text[text.index("Changed answers") :]
     assert answers.index("Worse (2)") < answers.index("git-27") < answers.index("Better (17)") < answers.index("lsp-19")
-    assert "git-27 git ▼ worse, 1.00 → 0.10 Show the git diff for uncommitted changes. Before: 1.00" in answers
+    asked = "Show the git diff for uncommitted changes. Expected: no call Before: 1.00"
+    assert f"git-27 git ▼ worse, 1.00 → 0.10 {asked}" in answers
     assert "git-26" not in answers
     assert page.count('<article class="worse">') == 2
     assert page.count('<article class="better">') == 17

@@ -9,18 +9,22 @@ import pytest
 from topcoat.calls.answer import Answer, Call, Run
 from topcoat.calls.parsing import parse
 from topcoat.scoring.scorers import NEED_RUN, SCORERS, calls, run, tiered
-from topcoat.spec.catalog import Catalog, parse_catalog
-from topcoat.spec.suite import Case, Expect
+from topcoat.spec.agent import Agent
+from topcoat.spec.expect import Expect
+from topcoat.spec.suite import Case
+from topcoat.spec.tools.catalog import Catalog
+from topcoat.spec.tools.stubs import parse_stubs
 
-CATALOG: Catalog = parse_catalog(
+CATALOG: Catalog = parse_stubs(
     """
-def goto_definition(path: str, line: int, symbol: str = "") -> str: ...
-def read_file(path: str) -> str: ...
+def goto_definition(path: str, line: int, symbol: str = ""): ...
+def read_file(path: str): ...
 def write_file(path: str, content: object, *, force: bool = False) -> str: ...
 def git_status() -> str: ...
 """,
     Path("tools.pyi"),
 )
+AGENT = Agent(CATALOG)
 
 
 def code(source: str) -> str:
@@ -101,7 +105,7 @@ TIERED = [
 
 @pytest.mark.parametrize(("expected", "text", "value", "reason"), TIERED)
 def test_tiered(expected: Expect, text: str, value: float, reason: str | None) -> None:
-    scored, why = tiered(expected, parse(text, CATALOG.tools.keys()), CATALOG)
+    scored, why = tiered(expected, parse(text, AGENT), AGENT)
     assert scored == pytest.approx(value, abs=1e-12)
     assert 0.0 <= scored <= 1.0
     assert why == reason or reason is None
@@ -149,26 +153,26 @@ CALLS = [
 
 @pytest.mark.parametrize(("expected", "source", "missing"), CALLS)
 def test_calls(expected: Expect, source: str, missing: str) -> None:
-    value, reason = calls(expected, parse(code(source), CATALOG.tools.keys()), CATALOG)
+    value, reason = calls(expected, parse(code(source), AGENT), AGENT)
     assert (value, reason) == ((0.0, missing) if missing else (1.0, "every expected call, in order"))
 
 
 def test_calls_must_go_through_execute_code() -> None:
-    answer = parse(native("git_status"), CATALOG.tools.keys())
-    assert calls(expect("git_status"), answer, CATALOG) == (
+    answer = parse(native("git_status"), AGENT)
+    assert calls(expect("git_status"), answer, AGENT) == (
         0.0,
         "git_status is called directly, not through execute_code",
     )
 
 
 def test_calls_can_expect_silence() -> None:
-    assert calls(expect(), parse("Hello.", CATALOG.tools.keys()), CATALOG)[0] == 1.0
-    assert calls(expect(), parse(code("git_status()"), CATALOG.tools.keys()), CATALOG)[0] == 0.0
+    assert calls(expect(), parse("Hello.", AGENT), AGENT)[0] == 1.0
+    assert calls(expect(), parse(code("git_status()"), AGENT), AGENT)[0] == 0.0
 
 
 def test_a_hopeless_search_ends() -> None:
     expected = expect(*["git_status"] * 20, "read_file")
-    value, reason = calls(expected, parse(code("git_status()\n" * 200), CATALOG.tools.keys()), CATALOG)
+    value, reason = calls(expected, parse(code("git_status()\n" * 200), AGENT), AGENT)
     assert (value, reason) == (0.0, "read_file is not called after git_status")
 
 
@@ -186,13 +190,13 @@ MATCH = expect({"tool": "write_file", "match": {"path": "^out/", "content": "(?i
     ],
 )
 def test_arguments_can_be_matched_by_a_pattern(source: str, missing: str) -> None:
-    value, reason = calls(MATCH, parse(code(source), CATALOG.tools.keys()), CATALOG)
+    value, reason = calls(MATCH, parse(code(source), AGENT), AGENT)
     assert (value, reason) == ((0.0, missing) if missing else (1.0, "every expected call, in order"))
 
 
 def ran(source: str, *made: Call, problem: str = "") -> Answer:
     """The answer with this code, as if it had run and made these calls."""
-    return replace(parse(code(source), CATALOG.tools.keys()), run=Run(made, problem))
+    return replace(parse(code(source), AGENT), run=Run(made, problem))
 
 
 def read(path: str, line: int, column: int) -> Call:
@@ -202,12 +206,12 @@ def read(path: str, line: int, column: int) -> Call:
 def test_run_counts_what_was_really_called() -> None:
     twice = expect({"tool": "read_file", "args": {"path": "a"}}, {"tool": "read_file", "args": {"path": "b"}})
     loop = ran("for p in 'ab':\n    read_file(p)", read("a", 2, 4), read("b", 2, 4))
-    assert run(twice, loop, CATALOG) == (1.0, "every expected call, in order")
-    assert run(twice, ran("x", read("b", 1, 0), read("a", 1, 9)), CATALOG) == (
+    assert run(twice, loop, AGENT) == (1.0, "every expected call, in order")
+    assert run(twice, ran("x", read("b", 1, 0), read("a", 1, 9)), AGENT) == (
         0.0,
         "read_file is not called after read_file",
     )
-    assert run(twice, ran("x", read("a", 1, 0), problem="line 2: no"), CATALOG) == (
+    assert run(twice, ran("x", read("a", 1, 0), problem="line 2: no"), AGENT) == (
         0.0,
         "the code doesn't run: line 2: no",
     )
@@ -217,23 +221,23 @@ def test_run_reads_off_the_text_which_result_a_call_uses() -> None:
     chain = expect("read_file", {"tool": "write_file", "uses": [0]})
     write = Call("write_file", ("out", "x"), place=(0, 2, 0))
     used, ignored = "a = read_file('a')\nwrite_file('out', a)", "a = read_file('a')\nwrite_file('out', 'a')"
-    assert run(chain, ran(used, read("a", 1, 4), write), CATALOG)[0] == 1.0
-    assert run(chain, ran(ignored, read("a", 1, 4), write), CATALOG) == (
+    assert run(chain, ran(used, read("a", 1, 4), write), AGENT)[0] == 1.0
+    assert run(chain, ran(ignored, read("a", 1, 4), write), AGENT) == (
         0.0,
         "write_file doesn't use the result of read_file",
     )
     in_f_string = ran("write_file('out', f'{read_file(\"a\")}')", read("a", 1, 21), replace(write, place=(0, 1, 0)))
-    assert run(chain, in_f_string, CATALOG)[0] == 1.0
+    assert run(chain, in_f_string, AGENT)[0] == 1.0
 
 
 def test_run_needs_code_that_was_run() -> None:
-    answer = replace(parse(native("git_status"), CATALOG.tools.keys()), run=Run())
-    assert run(expect("git_status"), answer, CATALOG) == (0.0, DIRECT.replace(" called", " is called"))
-    assert run(expect(), parse("Hello.", CATALOG.tools.keys()), CATALOG)[0] == 1.0
+    answer = replace(parse(native("git_status"), AGENT), run=Run())
+    assert run(expect("git_status"), answer, AGENT) == (0.0, DIRECT.replace(" called", " is called"))
+    assert run(expect(), parse("Hello.", AGENT), AGENT)[0] == 1.0
     with pytest.raises(ValueError, match="needs an answer that was run"):
-        run(expect("git_status"), parse(code("git_status()"), CATALOG.tools.keys()), CATALOG)
+        run(expect("git_status"), parse(code("git_status()"), AGENT), AGENT)
 
 
 def test_every_scorer_that_a_suite_may_name_is_registered() -> None:
-    assert set(SCORERS) == set(get_args(Case.model_fields["scorer"].annotation))
+    assert {*SCORERS, "episode"} == set(get_args(Case.model_fields["scorer"].annotation))
     assert set(SCORERS) > NEED_RUN

@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.mistakes import MistakesOf, Reader
 from topcoat.errors import InvalidInput
-from topcoat.spec.catalog import Catalog, parse_catalog
+from topcoat.spec.tools.catalog import Catalog
+from topcoat.spec.tools.stubs import parse_stubs
 
 STUBS = """
 class Status:
@@ -23,7 +24,7 @@ def anything(**options: str) -> None: ...
 
 @pytest.fixture
 def catalog() -> Catalog:
-    return parse_catalog(STUBS, Path("tools.pyi"))
+    return parse_stubs(STUBS, Path("tools.pyi"))
 
 
 @pytest.fixture

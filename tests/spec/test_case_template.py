@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.support.mistakes import MistakesOf
 from topcoat.errors import InvalidInput
+from topcoat.spec.agent import Agent
 from topcoat.spec.case_template import load_templates
-from topcoat.spec.catalog import Catalog
+from topcoat.spec.tools.catalog import Catalog
 
 LISTS = """
 [names]
@@ -49,6 +50,30 @@ def template(**keys: str) -> str:
                 ]
             },
         ),
+        (
+            "calls",
+            '{ order = "any", only = true, calls = [{ tool = "anything", only = true, compare = "bfcl", args = { '
+            'a = { any_of = ["{file}", "{count}", { pattern = "{file}" }], absent = true }, '
+            'b = { pattern = "^{file}$" }, c = { json_schema = { pattern = "{file}", maxLength = "{count}" } }, '
+            'd = { object = { "{file}" = "{count}", e = { pattern = "{file}" } } } } }] }',
+            {
+                "order": "any",
+                "only": True,
+                "calls": [
+                    {
+                        "tool": "anything",
+                        "only": True,
+                        "compare": "bfcl",
+                        "args": {
+                            "a": {"any_of": ["a+b.md", 3, {"pattern": "a+b.md"}], "absent": True},
+                            "b": {"pattern": r"^a\+b\.md$"},
+                            "c": {"json_schema": {"pattern": r"a\+b\.md", "maxLength": 3}},
+                            "d": {"object": {"a+b.md": 3, "e": {"pattern": r"a\+b\.md"}}},
+                        },
+                    }
+                ],
+            },
+        ),
         ("run", '{ calls = [{ tool = "grep", args = { path = "{file}" } }] }', None),
         ("exact", '{ exact = "{count} {file}" }', {"exact": "3 a+b.md"}),
         ("exact", '{ exact = "{count}" }', {"exact": "3"}),
@@ -74,7 +99,7 @@ def test_every_scorers_expectation_is_filled(
 ) -> None:
     path = tmp_path / "t.toml"
     path.write_text(LISTS + template(prompt='"{file} {count}"', scorer=f'"{scorer}"', expect=expect))
-    templates = load_templates(path, catalog)
+    templates = load_templates(path, Agent(catalog))
     case = templates.case(templates.templates[0], {"file": "a+b.md", "count": 3}, id="t-01", family="t")
     assert (case.prompt, case.scorer, case.category, case.family) == ("a+b.md 3", scorer, "c", "t")
     if filled is not None:
@@ -88,7 +113,7 @@ def test_a_dialogue_with_a_system_prompt(tmp_path: Path, catalog: Catalog) -> No
     )
     path = tmp_path / "t.toml"
     path.write_text(LISTS + template(messages=f"[{turns}]", system='"Be {count}."').replace('prompt = "{file}?"\n', ""))
-    templates = load_templates(path, catalog)
+    templates = load_templates(path, Agent(catalog))
     (only,) = templates.templates
     assert only.asked_slots == ["count", "file"]
     case = templates.case(only, {"file": "x", "count": 5}, id="a")
@@ -140,7 +165,7 @@ prompt = "Open {file2}"
 expect = { calls = [{ tool = "grep", match = { path = "(" } }] }
 familiy = "x"
 """
-    found = mistakes_of(lambda path: load_templates(path, catalog), text)
+    found = mistakes_of(lambda path: load_templates(path, Agent(catalog)), text)
     expected = [
         (2, "names.word: must hold at least 1 entry"),
         (3, "names.file[1]: nothing fills {wrod}"),
@@ -165,14 +190,14 @@ familiy = "x"
 
 def test_a_list_of_names_and_of_choices_can_t_share_a_name(mistakes_of: MistakesOf, catalog: Catalog) -> None:
     text = LISTS.replace("count = [3, 5]", 'word = ["x"]') + template()
-    assert mistakes_of(lambda path: load_templates(path, catalog), text) == [
+    assert mistakes_of(lambda path: load_templates(path, Agent(catalog)), text) == [
         (6, 'choices.word: "word" is already under [names]')
     ]
 
 
 def test_templates_with_one_wording_would_make_cases_that_aren_t_new(mistakes_of: MistakesOf, catalog: Catalog) -> None:
     text = LISTS + template() + template(name='"u"', prompt='"{word}?"')
-    assert mistakes_of(lambda path: load_templates(path, catalog), text) == [
+    assert mistakes_of(lambda path: load_templates(path, Agent(catalog)), text) == [
         (15, "prompt: asks in the same words as the template of line 10")
     ]
 
@@ -182,7 +207,7 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
     path = tmp_path_factory.mktemp("t") / "t.toml"
     path.write_text(text)
     with pytest.raises(InvalidInput):
-        load_templates(path, Catalog(path, {}))
+        load_templates(path, Agent(Catalog(path, {})))
 
 
 VALUES = st.recursive(
@@ -211,4 +236,27 @@ def test_any_shape_is_read_or_refused(
     good = template(prompt=toml(prompt), expect=toml(expect))
     path.write_text(f"names = {toml(names)}\nchoices = {toml(choices)}\n{good}")
     with suppress(InvalidInput):
-        load_templates(path, Catalog(path, {}))
+        load_templates(path, Agent(Catalog(path, {})))
+
+
+TOOLS = (
+    'tools = [{ type = "function", function = { name = "set-heat", parameters = { type = "object", properties = '
+    '{ degrees = { type = "integer", maximum = 4, description = "{word} or more" } } } } }]'
+)
+
+
+def test_a_template_brings_tools_of_its_own(tmp_path: Path, catalog: Catalog) -> None:
+    path = tmp_path / "t.toml"
+    expect = '{ calls = [{ tool = "set-heat", args = { degrees = "{count}" } }] }'
+    path.write_text(LISTS + template(prompt='"{word} {count}"', expect=expect) + TOOLS)
+    templates = load_templates(path, Agent(catalog, calls="native"))
+    case = templates.case(templates.templates[0], {"word": "abacus", "count": 3}, id="t-01")
+    assert case.scorer == "calls"
+    assert case.tools is not None
+    described = case.tools[0]["function"]["parameters"]["properties"]["degrees"]["description"]
+    assert described == "{word} or more"
+    with pytest.raises(InvalidInput) as caught:
+        templates.case(templates.templates[0], {"word": "abacus", "count": 5}, id="t-02")
+    assert [(mistake.where and mistake.where.line, mistake.message) for mistake in caught.value.mistakes] == [
+        (11, "expect.calls[0].args.degrees: 5 is greater than the maximum of 4")
+    ]

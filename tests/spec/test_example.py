@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from topcoat.spec.agent import Agent
 from topcoat.spec.example import Example, load_examples
+from topcoat.spec.tools.catalog import Catalog
 
 MistakesOf = Callable[..., list[tuple[int | None, str]]]
 
@@ -120,3 +122,17 @@ def test_calls_and_tools_must_be_objects(wrong: object) -> None:
         Example.model_validate({"messages": [U, {**CALL, "tool_calls": [wrong]}, {"role": "tool", "content": "t"}, A]})
     with pytest.raises(ValueError, match=r"tools\.0"):
         Example.model_validate({"messages": [U, A], "tools": [wrong]})
+
+
+def test_own_tools_reach_the_template_in_openai_s_form() -> None:
+    mcp = {"name": "look", "description": "Look.", "inputSchema": {"type": "object", "properties": {}}}
+    ours = {
+        "type": "function",
+        "function": {"name": "look", "description": "Look.", "parameters": mcp["inputSchema"]},
+    }
+    turns = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone"}]
+    brought = Example.model_validate({"messages": turns, "tools": [mcp]})
+    assert brought.shown(None).tools == [ours]
+    assert Example.model_validate({"messages": turns, "tools": [ours]}).shown(None).tools == [ours]
+    assert Example.model_validate({"messages": turns}).shown([ours]).tools == [ours]
+    assert Agent(Catalog(Path("tools.json"), {}), calls="native").bringing([mcp]).shown == [ours]

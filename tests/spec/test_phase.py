@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from topcoat.errors import InvalidInput
+from topcoat.errors import InvalidInput, Where
 from topcoat.spec.phase import PhaseSpec, diff, load_phase, phase_name
 
 MistakesOf = Callable[..., list[tuple[int | None, str]]]
@@ -111,6 +112,63 @@ def test_a_gate_that_asks_for_nothing_is_a_mistake(mistakes_of: MistakesOf) -> N
     ]
 
 
+@pytest.mark.parametrize(("value", "instead"), [("any", "mean"), ("confirmed", "tested")])
+def test_earlier_kinds_of_evidence_are_mistakes_with_what_to_write(tmp_path: Path, value: str, instead: str) -> None:
+    path = tmp_path / "phase1.toml"
+    path.write_text(SMALLEST + f'evidence = "{value}"\n')
+    with pytest.raises(InvalidInput) as caught:
+        load_phase(path)
+    (mistake,) = caught.value.mistakes
+    assert mistake.message.startswith(f'gate.evidence: "{value}" is no longer known: ')
+    assert (mistake.where, mistake.hint) == (Where(path, 5), f'evidence = "{instead}"')
+
+
+def test_an_unknown_evidence_is_told_the_two_kinds(mistakes_of: MistakesOf) -> None:
+    source = SMALLEST + 'evidence = "proof"\n'
+    assert mistakes_of(load_phase, source) == [(5, 'gate.evidence: must be "tested" or "mean", is "proof"')]
+    assert mistakes_of(load_phase, SMALLEST + "evidence = 3\n") == [(5, 'gate.evidence: must be "tested" or "mean"')]
+
+
+def test_what_earlier_versions_stored_is_read() -> None:
+    stored = json.loads(spec().model_dump_json())
+    del stored["guard"], stored["gate"]["margin"], stored["gate"]["alpha"]
+    for value, meaning in (("any", "mean"), ("confirmed", "confirmed")):
+        stored["gate"]["evidence"] = value
+        read = PhaseSpec.model_validate_json(json.dumps(stored))
+        assert (read.gate.evidence, read.gate.margin, read.gate.alpha) == (meaning, 0.03, 0.05)
+        assert PhaseSpec.model_validate_json(read.model_dump_json()) == read
+        tested = spec(gate={"no_regression": ["git"], "evidence": "tested"})
+        assert diff(read, tested)[0] == f'gate.evidence: "{meaning}" -> "tested"'
+
+
+@pytest.mark.parametrize("keys", ['evidence = "tested"', "margin = 0.05", "alpha = 0.1", "[guard]\ncases = 0"])
+def test_a_file_without_newer_keys_is_known_as_version_0_1_read_it(tmp_path: Path, keys: str) -> None:
+    path = tmp_path / "phase1.toml"
+    path.write_text(SMALLEST)
+    before = load_phase(path).as_version_0_1_read_it
+    assert before is not None
+    assert (before.gate.evidence, before.gate.no_regression) == ("mean", ["git"])
+    path.write_text(f"{SMALLEST}{keys}\n")
+    assert load_phase(path).as_version_0_1_read_it is None
+
+
+def test_margin_and_guard_count_only_where_falls_are_tested() -> None:
+    def digest(evidence: str, guard: dict[str, int], **gate: float) -> str:
+        return spec(gate={"no_regression": ["git"], "evidence": evidence, **gate}, guard=guard).digest
+
+    assert digest("mean", {}) == digest("mean", {"cases": 7}) == digest("mean", {}, margin=0.1, alpha=0.1)
+    assert len({digest("tested", {}), digest("tested", {"cases": 7}), digest("tested", {}, margin=0.1)}) == 3
+    by_means = spec(gate={"no_regression": ["git"], "evidence": "mean"}).gate.decisive
+    assert not {"margin", "alpha"} & by_means.keys()  # nor do digests of earlier versions have them
+
+
+def test_guard_cases_grow_from_the_first_look_to_the_most(mistakes_of: MistakesOf) -> None:
+    assert mistakes_of(load_phase, SMALLEST + "[guard]\ncases = 700\n") == [
+        (5, "guard.most: is 600, fewer than the 700 cases of the first look")
+    ]
+    assert spec(guard={"cases": 0}).guard.cases == 0
+
+
 def test_an_empty_category_is_reported_where_it_stands(mistakes_of: MistakesOf) -> None:
     assert mistakes_of(load_phase, SMALLEST + '[data.quota]\ngit = 1\n"" = 2\n') == [
         (7, "data.quota: a name in it must not be empty")
@@ -131,7 +189,7 @@ def test_the_gate_names_each_category_once() -> None:
 
 def test_several_learning_rates_and_seeds_are_each_tried_once() -> None:
     phase = spec(train={"learning_rate": [8e-5, 4e-5], "seeds": [1, 2]}, retry={"learning_rate_factor": 0.5})
-    assert [phase.learning_rates(n) for n in (1, 2)] == [[8e-5, 4e-5], [4e-5, 2e-5]]
+    assert phase.train.learning_rates == [8e-5, 4e-5]
     assert phase.train.seeds == [1, 2]
     wrongs: list[dict[str, object]] = [
         {"learning_rate": [1e-4, 1e-4]},
@@ -144,16 +202,14 @@ def test_several_learning_rates_and_seeds_are_each_tried_once() -> None:
             spec(train=wrong)
 
 
-def test_each_attempt_lowers_the_learning_rate() -> None:
-    phase = spec(train={"learning_rate": 8e-5}, retry={"learning_rate_factor": 0.5})
-    assert [phase.learning_rates(n) for n in (1, 2, 3)] == [[8e-5], [4e-5], [2e-5]]
-
-
 def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:
     written = tmp_path / "p.toml"
     written.write_text(SMALLEST + "[train]\nlearning_rate = 0.00005\niters = 300\n[phase]\nnote = 'mine'\n")
     assert load_phase(written).digest == spec().digest
     assert spec(train={"learning_rate": 1e-4}).digest != spec().digest
+    assert spec(train={"over_long": "leave-out"}).digest == spec().digest
+    assert spec(train={"grad_checkpoint": True}).digest != spec(train={"grad_checkpoint": False}).digest
+    assert not {"over_long", "grad_checkpoint"} & spec().train.decisive.keys()  # digests of earlier versions lack them
 
 
 def test_diff_lists_the_changed_keys() -> None:

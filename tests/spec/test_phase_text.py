@@ -53,7 +53,7 @@ def test_only_what_people_change_is_written() -> None:
     written = tomllib.loads(text)
     left_out = TrainSpec.model_fields.keys() - written["train"].keys()
     assert left_out >= {"max_seq_length", "val_batches", "seeds"}
-    assert PhaseSpec.model_fields.keys() - written.keys() == {"fuse"}
+    assert PhaseSpec.model_fields.keys() - written.keys() == {"fuse", "guard"}
 
 
 def test_what_differs_from_its_default_is_written() -> None:

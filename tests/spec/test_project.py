@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from topcoat.errors import InvalidInput
-from topcoat.spec.project import EvalSection, find_project, load_settings
+from topcoat.spec.project import CaptureSection, EvalSection, calls_around, capture_around, find_project, load_settings
 
 GOOD = """\
 [project]
@@ -119,6 +119,31 @@ def test_senseless_ways_to_evaluate_are_mistakes(root: Path) -> None:
     assert mistakes(root) == [(9, "eval.temperatures[2]: 0.7 is listed twice")]
 
 
+def test_options_of_the_chat_template_are_any_json(root: Path) -> None:
+    assert load_settings(root).spec.project.template == {}
+    options = '{ enable_thinking = false, level = "low", parts = [1, { a = 2.5 }] }'
+    (root / "topcoat.toml").write_text(f"{GOOD}template = {options}\n")
+    settings = load_settings(root)
+    assert settings.spec.project.template == {"enable_thinking": False, "level": "low", "parts": [1, {"a": 2.5}]}
+    assert settings.source.where("project", "template", "level").line == 8
+
+
+@pytest.mark.parametrize(
+    "name", ["messages", "tools", "add_generation_prompt", "tokenize", "chat_template", "bos_token"]
+)
+def test_what_each_rendering_is_given_is_no_option(root: Path, name: str) -> None:
+    (root / "topcoat.toml").write_text(f"{GOOD}[project.template]\nthinking = true\n{name} = 1\n")
+    [(line, message)] = mistakes(root)
+    assert line == 10
+    assert message.startswith(f"project.template.{name}: is no option")
+
+
+@pytest.mark.parametrize("value", ["nan", "[inf]", "2026-01-01"])
+def test_an_option_that_json_doesn_t_have_is_a_mistake(root: Path, value: str) -> None:
+    (root / "topcoat.toml").write_text(f"{GOOD}template = {{ level = {value} }}\n")
+    assert [line for line, _ in mistakes(root)] == [8]
+
+
 def test_the_project_is_found_from_inside(root: Path) -> None:
     assert find_project(root / "suites") == root
     assert find_project(root) == root
@@ -136,3 +161,54 @@ def test_a_start_that_does_not_exist_finds_no_project_above_it(tmp_path: Path) -
     assert find_project(tmp_path) == find_project(tmp_path / "topcoat.toml") == tmp_path
     with pytest.raises(InvalidInput, match="no such folder"):
         find_project(tmp_path / "mistyped")
+
+
+@pytest.mark.parametrize(
+    ("catalog", "setting", "calls"),
+    [
+        ("tools.pyi", "", "code"),
+        ("Tools.JSON", "", "native"),
+        ("t.json", "code", "code"),
+        ("t.pyi", "native", "native"),
+    ],
+)
+def test_how_answers_call_tools_is_told_by_topcoat_toml_alone(
+    tmp_path: Path, catalog: str, setting: str, calls: str
+) -> None:
+    assert calls_around(tmp_path) == "native"
+    lines = ["[project]", 'name = "x"', 'base = "no/such/base"', f'catalog = "{catalog}"', 'suite = "s.jsonl"']
+    lines += ['system_prompt = ""', f'calls = "{setting}"' if setting else ""]
+    (tmp_path / "topcoat.toml").write_text("\n".join(lines))
+    (tmp_path / "data").mkdir()
+    assert calls_around(tmp_path / "data") == calls
+    with pytest.raises(InvalidInput, match="no such folder"):
+        calls_around(tmp_path / "elsewhere")
+
+
+def test_the_marks_of_results_are_patterns_and_a_bad_one_is_named_with_its_line(root: Path) -> None:
+    marks = '[capture.success]\nfailure = ["^FEHLER"]\n[capture.success.tools.scan]\nsuccess = ["^ok$", "FEHLER"]\n'
+    (root / "topcoat.toml").write_text(f"{GOOD}{marks}")
+    success = load_settings(root).spec.capture.success
+    assert (success.failure, success.tools["scan"].success) == (["^FEHLER"], ["^ok$", "FEHLER"])
+    (root / "topcoat.toml").write_text(f"{GOOD}{marks.replace('FEHLER', 'FEHL(ER')}")
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(root)
+    lines = (root / "topcoat.toml").read_text().splitlines()
+    found = [mistake.where.line if mistake.where else None for mistake in caught.value.mistakes]
+    assert [lines[(line or 0) - 1] for line in found] == [
+        'failure = ["^FEHL(ER"]',
+        'success = ["^ok$", "FEHL(ER"]',
+    ]
+    assert all("ECMA 262" in mistake.message for mistake in caught.value.mistakes)
+
+
+def test_recording_needs_the_marks_alone(tmp_path: Path) -> None:
+    file = tmp_path / "topcoat.toml"
+    file.write_text("")
+    assert capture_around(tmp_path) == CaptureSection()
+    file.write_text('[project]\nnam = "x"\n[capture.success]\nsuccess = ["fine"]\n')
+    assert capture_around(tmp_path).success.success == ["fine"]
+    file.write_text('[capture.success]\nsucces = ["fine"]\n')
+    with pytest.raises(InvalidInput) as caught:
+        capture_around(tmp_path)
+    assert "success" in (caught.value.mistakes[0].hint or "")

@@ -9,8 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from topcoat.errors import InvalidInput, Where
-from topcoat.spec.catalog import Catalog, parse_catalog
-from topcoat.spec.suite import Case, ExpectedCall, Suite, load_suite
+from topcoat.spec.agent import Agent
+from topcoat.spec.expect import ExpectedCall
+from topcoat.spec.suite import Case, Suite, load_suite
+from topcoat.spec.tools.catalog import Catalog
+from topcoat.spec.tools.stubs import parse_stubs
 
 MistakesOf = Callable[..., list[tuple[int | None, str]]]
 
@@ -100,7 +103,7 @@ def test_the_text_of_a_case_is_what_the_user_says() -> None:
 
 def test_a_suite_is_read_in_order(tmp_path: Path, catalog: Catalog) -> None:
     rows = [row(id="1", category="b"), row(id="2", category="a"), row(id="3", category="b")]
-    suite = load_suite(written(tmp_path / "s.jsonl", *rows), catalog)
+    suite = load_suite(written(tmp_path / "s.jsonl", *rows), Agent(catalog))
     assert [c.id for c in suite.cases] == ["1", "2", "3"]
     assert suite.categories == ("b", "a")
     assert suite.where("2") == Where(suite.path, 2)
@@ -109,7 +112,7 @@ def test_a_suite_is_read_in_order(tmp_path: Path, catalog: Catalog) -> None:
 
 def test_the_digest_is_of_the_parsed_cases(tmp_path: Path, catalog: Catalog) -> None:
     def digest(*rows: dict[str, Any]) -> str:
-        return load_suite(written(tmp_path / "s.jsonl", *rows), catalog).digest
+        return load_suite(written(tmp_path / "s.jsonl", *rows), Agent(catalog)).digest
 
     original = digest(row())
     assert digest(dict(reversed(row(max_tokens=256).items()))) == original
@@ -126,7 +129,7 @@ def test_every_mistake_of_a_suite_is_reported(mistakes_of: MistakesOf, catalog: 
         row(id="d", expect={"calls": [{"tool": "grep", "uses": [0]}]}),
         row(id="e", calls=[]),
     ]
-    assert mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows))) == [
+    assert mistakes_of(lambda path: load_suite(path, Agent(catalog)), "\n".join(map(json.dumps, rows))) == [
         (2, 'id: "a" is already the id of line 1'),
         (2, 'expect.calls: no tool is called "gitstatus"'),
         (2, 'expect.calls: grep has no parameter "patern"'),
@@ -155,7 +158,7 @@ def test_mistakes_in_what_is_expected(mistakes_of: MistakesOf, catalog: Catalog)
         row(id="g", scorer="run", expect={"calls": [{"tool": "grep", "match": {"path": "a{,", "pattern": "x"}}]}),
         row(id="h", scorer="exat"),
     ]
-    found = mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows)))
+    found = mistakes_of(lambda path: load_suite(path, Agent(catalog)), "\n".join(map(json.dumps, rows)))
     assert found[4][1].startswith("expect.json_schema: not a JSON schema: Resource 'http://example.com/schema' is not")
     assert found[:4] + found[5:] == [
         (1, 'expect: the scorer "tiered" needs "calls": [{"tool": "NAME"}]'),
@@ -164,7 +167,7 @@ def test_mistakes_in_what_is_expected(mistakes_of: MistakesOf, catalog: Catalog)
         (4, 'expect.exact: the scorer "regex" reads "regex" only'),
         (6, 'expect.calls: grep has no parameter "patern"'),
         (7, "expect.calls[0].match.path: not a pattern of JSON Schema's kind (ECMA 262)"),
-        (8, 'scorer: must be "tiered", "calls", "run", "exact", "regex" or "json_schema", is "exat"'),
+        (8, 'scorer: must be "tiered", "calls", "run", "exact", "regex", "json_schema" or "episode", is "exat"'),
     ]
 
 
@@ -190,7 +193,7 @@ def test_a_schema_that_no_document_fits_is_a_mistake(
     mistakes_of: MistakesOf, catalog: Catalog, schema: dict[str, Any], message: str
 ) -> None:
     rows = [row(id="a"), row(id="b", prompt="other", scorer="json_schema", expect={"json_schema": schema})]
-    found = mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows)))
+    found = mistakes_of(lambda path: load_suite(path, Agent(catalog)), "\n".join(map(json.dumps, rows)))
     assert [line for line, _ in found] == [2]
     assert message in found[0][1]
 
@@ -223,7 +226,7 @@ def test_expectations_that_exclude_each_other_are_mistakes(mistakes_of: Mistakes
         row(id="i", prompt="t", expect={"calls": [{"tool": ["git_status", "anything"], "args": {"x": 1, "path": 1}}]}),
         row(id="j", prompt="u", expect={"calls": [{"tool": ["git_status", "grep"], "match": {"path": "x"}}]}),
     ]
-    found = mistakes_of(lambda path: load_suite(path, catalog), "\n".join(map(json.dumps, rows)))
+    found = mistakes_of(lambda path: load_suite(path, Agent(catalog)), "\n".join(map(json.dumps, rows)))
     assert found == [
         (2, "expect: line 1 asks the same and expects no call"),
         (5, 'expect: line 4 asks the same and expects "yes"'),
@@ -233,23 +236,34 @@ def test_expectations_that_exclude_each_other_are_mistakes(mistakes_of: Mistakes
     ]
 
 
+def test_the_same_words_about_other_tools_are_another_question(mistakes_of: MistakesOf, catalog: Catalog) -> None:
+    clock, map_ = ([{"type": "function", "function": {"name": name}}] for name in ("clock", "map"))
+    rows = [
+        row(id="a", tools=clock, expect={"calls": [{"tool": "clock"}]}),
+        row(id="b", tools=map_, expect={"calls": []}),
+        row(id="c", tools=clock, expect={"calls": []}),
+    ]
+    found = mistakes_of(lambda path: load_suite(path, Agent(catalog, calls="native")), "\n".join(map(json.dumps, rows)))
+    assert found == [(3, "expect: line 1 asks the same and expects clock")]
+
+
 def test_arguments_must_belong_to_one_of_the_tools(mistakes_of: MistakesOf) -> None:
-    catalog = parse_catalog("def f(a: str) -> None: ...\ndef g(b: str) -> None: ...\n", Path("tools.pyi"))
+    catalog = parse_stubs("def f(a: str) -> None: ...\ndef g(b: str) -> None: ...\n", Path("tools.pyi"))
     text = json.dumps(row(expect={"calls": [{"tool": ["f", "g"], "args": {"a": "1"}, "match": {"b": "2"}}]}))
-    found = mistakes_of(lambda path: load_suite(path, catalog), text)
+    found = mistakes_of(lambda path: load_suite(path, Agent(catalog)), text)
     assert found == [(1, "expect.calls: none of f, g has all of the parameters a, b")]
 
 
 def test_unknown_names_get_a_suggestion(tmp_path: Path, catalog: Catalog) -> None:
     calls = [{"tool": "gitstatus"}, {"tool": "grep", "args": {"patern": "x"}}, {"tool": "zzz"}]
     with pytest.raises(InvalidInput) as caught:
-        load_suite(written(tmp_path / "s.jsonl", row(expect={"calls": calls})), catalog)
+        load_suite(written(tmp_path / "s.jsonl", row(expect={"calls": calls})), Agent(catalog))
     hints = [mistake.hint for mistake in caught.value.mistakes]
-    assert hints == ['did you mean "git_status"?', 'did you mean "pattern"?', "the tools are in tools.pyi"]
+    assert hints == ['did you mean "git_status"?', 'did you mean "pattern"?', "the tools: git_status, grep, anything"]
 
 
 def test_an_empty_suite_is_a_mistake(mistakes_of: MistakesOf, catalog: Catalog) -> None:
-    assert mistakes_of(lambda path: load_suite(path, catalog), "\n") == [(None, "the file is empty")]
+    assert mistakes_of(lambda path: load_suite(path, Agent(catalog)), "\n") == [(None, "the file is empty")]
 
 
 def test_categories_without_a_case_are_reported_where_they_are_named() -> None:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.agents import agent_of
 from tests.support.chat_server import Act, Handler, Server, drop, echo, half, hang, message, serving, status
 from tests.support.recorder import Recorder
 from topcoat.calls.parsing import parse
+from topcoat.engine.fake import FakeEngine
 from topcoat.errors import EndpointFault, InvalidInput
 from topcoat.progress import Advanced, Silent
+from topcoat.spec.expect import Expect
+from topcoat.spec.suite import Case, Suite
 from topcoat.store.records import Completion
 from topcoat.suites.endpoint import Endpoint
-from topcoat.suites.source import Question, Reply, Unanswered
+from topcoat.suites.evaluate import evaluate
+from topcoat.suites.source import EngineSource, Question, Reply, Unanswered
 
 
 def ask(server: Server, count: int = 1, *, pause: float = 0.0, **options: Any) -> list[Reply]:
@@ -49,6 +57,12 @@ def test_what_servers_have_different_defaults_for_is_sent() -> None:
             "stream": False,
         }
     ]
+
+
+def test_options_of_the_chat_template_are_sent() -> None:
+    with serving(echo) as server:
+        ask(server, template={"enable_thinking": False})
+    assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 def test_a_sampled_question_comes_with_its_temperature_and_seed() -> None:
@@ -218,16 +232,111 @@ def test_structured_calls_are_read_like_written_ones(
     with serving(status(200, message(**fields))) as server:
         (reply,) = ask(server)
     assert isinstance(reply, Completion)
-    answer = parse(reply.text, ["read"])
+    answer = parse(reply.text, agent_of(["read"]))
     assert [f"{call.tool} {call.route}" for call in answer.calls] == calls
     assert (answer.wrapped, answer.blocks) == (wrapped, blocks)
+
+
+@pytest.mark.parametrize(
+    ("content", "finish", "unread"),
+    [
+        (None, "length", "the answer ends inside a thought"),
+        ("", "length", "the answer ends inside a thought"),
+        ("It is", "length", ""),
+        (None, "stop", ""),
+    ],
+)
+def test_a_cut_thought_that_the_server_took_out_stays_cut(content: str | None, finish: str, unread: str) -> None:
+    with serving(status(200, message(finish, content=content, reasoning=f"I could write {CODE}"))) as server:
+        (reply,) = ask(server)
+    assert isinstance(reply, Completion)
+    answer = parse(reply.text, agent_of(["read"]))
+    assert (answer.unread, answer.calls) == (unread, ())
+
+
+Turn = dict[str, Any]
+TOOLS = [{"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}]
+
+
+def test_the_tools_of_a_question_are_sent() -> None:
+    with serving(echo) as server:
+        user = {"role": "user", "content": "a"}
+        questions = [
+            Question("a", [user], 1, tools=TOOLS),
+            Question("b", [user], 1, tools=[]),
+            Question("c", [user], 1),
+        ]
+        Endpoint(server.url, "m", concurrency=1).ask(questions, Silent())
+    assert [body.get("tools") for body in server.bodies] == [TOOLS, None, None]
+    assert not any("tool_choice" in body for body in server.bodies)
+
+
+def test_earlier_calls_and_results_are_sent_as_openai_writes_them() -> None:
+    called: Turn = {"role": "assistant", "tool_calls": [{"function": {"name": "read", "arguments": {"path": "a"}}}]}
+    dialogue: list[Turn] = [
+        {"role": "user", "content": "Read a."},
+        called,
+        {"role": "tool", "content": "text", "name": "read"},
+    ]
+    with serving(echo) as server:
+        Endpoint(server.url, "m").ask([Question("a", dialogue, 1)], Silent())
+    _, turn, result = server.bodies[0]["messages"]
+    (call,) = turn["tool_calls"]
+    assert call == {"id": call["id"], "type": "function", "function": {"name": "read", "arguments": '{"path": "a"}'}}
+    assert result["tool_call_id"] == call["id"]
+
+
+NATIVE = {
+    "right": ("", [("read", {"path": "a.py"})]),
+    "after words": ("Let me see.", [("read", {"path": "a.py"})]),
+    "other value": ("", [("read", {"path": "b.py"})]),
+    "two": ("", [("read", {"path": "a.py"}), ("read", {"path": "b.py"})]),
+    "unknown tool": ("", [("reed", {"path": "a.py"})]),
+    "tags inside": ("", [("read", {"path": "</tool_call>"})]),
+    "words": ("I can't.", []),
+    "none": ("", []),
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_native_answer_scores_alike_from_an_engine_and_from_a_server(
+    tmp_path: Path, name: str, as_text: bool
+) -> None:
+    words, calls = NATIVE[name]
+    agent = replace(agent_of(["read"], "native"), system_prompt="Act.")
+    expect = [{"tool": "read", "args": {"path": "a.py"}}]
+    cases = [
+        Case(
+            id="call", category="c", prompt="Read a.py", expect=Expect.model_validate({"calls": expect}), scorer="calls"
+        ),
+        Case(id="quiet", category="c", prompt="Read a.py, no", expect=Expect(calls=[]), scorer="calls"),
+    ]
+    suite = Suite(Path("suite.jsonl"), tuple(cases))
+    written = [f"<tool_call>\n{json.dumps({'name': n, 'arguments': a})}\n</tool_call>" for n, a in calls]
+    text = "\n".join(filter(None, [words, *written]))
+    FakeEngine.create(tmp_path / "native", [("Read a.py", text)])
+    taken_apart = [structured(n, json.dumps(a) if as_text else a) for n, a in calls]
+    reply = message("tool_calls" if calls else "stop", content=words, tool_calls=taken_apart)
+    ours = evaluate(EngineSource(FakeEngine(), tmp_path / "native"), suite, agent, Silent(), "m")
+    with serving(status(200, reply)) as server:
+        theirs = evaluate(Endpoint(server.url, "m"), suite, agent, Silent(), "m")
+    assert [(s.value, s.reason) for s in theirs.scores] == [(s.value, s.reason) for s in ours.scores]
+    assert [body["tools"] for body in server.bodies] == [agent.catalog.declared] * 2
+
+
+def test_a_dropped_call_is_no_right_abstention() -> None:
+    suite = Suite(Path("s.jsonl"), (Case(id="a", category="c", prompt="a", expect=Expect(calls=[]), scorer="calls"),))
+    with serving(status(200, message(finish="tool_calls", content="Let me see."))) as server:
+        result = evaluate(Endpoint(server.url, "m"), suite, agent_of(["read"], "native"), Silent(), "m")
+    assert result.scores[0].value == 0.0
 
 
 def test_a_call_that_the_server_dropped_is_a_call_that_cannot_be_read() -> None:
     with serving(status(200, message(finish="tool_calls", content=None))) as server:
         (reply,) = ask(server)
     assert isinstance(reply, Completion)
-    assert parse(reply.text, ["read"]).blocks == 1
+    assert parse(reply.text, agent_of(["read"])).blocks == 1
 
 
 def test_a_cut_answer_is_known_as_one() -> None:

@@ -13,6 +13,9 @@ import pytest
 
 from tests.support.chat_server import Handler, serving
 from tests.support.fake_project import opened
+from topcoat.engine.fake import FakeEngine
+from topcoat.errors import InvalidInput, Where
+from topcoat.project.starting import init_project
 
 inspect_ai = pytest.importorskip("inspect_ai", reason="the extra is not installed: pip install 'topcoat[inspect]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Inspect leaves streams open, and uses what others deprecate
@@ -126,6 +129,106 @@ def test_what_a_provider_took_apart_is_put_back() -> None:
     )
 
 
+TOOLS: list[dict[str, Any]] = [
+    {
+        "name": "set-heat",
+        "description": "Heat a room.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "room": {"type": "string", "minLength": 2, "title": "Room"},
+                "degrees": {"type": "integer", "multipleOf": 5, "description": "In Celsius."},
+                "mode": {"oneOf": [{"const": "day"}, {"const": "night"}]},
+                "plan": {"type": "array", "items": {"type": "object", "properties": {"at": {"type": "string"}}}},
+                "unit": {"$ref": "#/$defs/unit"},
+            },
+            "required": ["room"],
+            "$defs": {"unit": {"enum": ["C", "F"]}},
+        },
+    }
+]
+NATIVE_CASES: list[dict[str, Any]] = [
+    {
+        "id": "heat-1",
+        "category": "c",
+        "prompt": "right",
+        "expect": {"calls": [{"tool": "set-heat", "args": {"room": "a1"}}]},
+    },
+    {
+        "id": "heat-2",
+        "category": "c",
+        "prompt": "wrong",
+        "expect": {"calls": [{"tool": "set-heat", "args": {"room": "a1"}}]},
+    },
+    {"id": "quiet-1", "category": "c", "prompt": "quiet", "expect": {"calls": []}},
+    {"id": "quiet-2", "category": "c", "prompt": "broken", "expect": {"calls": []}},
+    {
+        "id": "own-1",
+        "category": "c",
+        "messages": [
+            {"role": "user", "content": "first"},
+            {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": {"at": 1}}}]},
+            {"role": "tool", "content": "own"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}],
+        "expect": {"calls": [{"tool": "look"}]},
+    },
+]
+NATIVE_ANSWERS: dict[str, list[tuple[str, dict[str, Any], str | None]]] = {
+    "right": [("set-heat", {"room": "a1"}, None)],
+    "wrong": [("set-heat", {"room": "a2"}, None)],
+    "quiet": [],
+    "broken": [("set-heat", {}, "not JSON")],
+    "own": [("look", {}, None)],
+}
+
+
+@pytest.fixture
+def native_project(tmp_path: Path) -> Path:
+    FakeEngine.create(tmp_path / "base", [])
+    (tmp_path / "mine.json").write_text(json.dumps(TOOLS))
+    init_project(tmp_path / "agent", str(tmp_path / "base"), catalog=tmp_path / "mine.json")
+    lines = "".join(json.dumps({**case, "scorer": "calls"}) + "\n" for case in NATIVE_CASES)
+    (tmp_path / "agent" / "suites" / "routing.jsonl").write_text(lines)
+    return tmp_path / "agent"
+
+
+def test_a_native_project_gives_its_tools_and_scores_native_calls(native_project: Path, tmp_path: Path) -> None:
+    from inspect_ai.tool import ToolCall
+
+    asked: dict[str, tuple[list[Any], list[Any], Any]] = {}
+
+    def reply(messages: list[Any], tools: list[Any], choice: object, config: Any) -> Any:
+        words = messages[-1].text
+        asked[words] = messages, tools, config
+        calls = [ToolCall(id="1", function=f, arguments=a, parse_error=e) for f, a, e in NATIVE_ANSWERS[words]]
+        output = inspect_model.ModelOutput.from_content("mockllm/model", "" if calls else "No.")
+        output.choices[0].message.tool_calls = calls or None
+        output.usage = inspect_model.ModelUsage()
+        return output
+
+    mock = inspect_model.get_model("mockllm/model", custom_outputs=reply)
+    (log,) = inspect_ai.eval(suite(str(native_project)), model=mock, log_dir=str(tmp_path), display="none")
+    assert log.status == "success", log.error
+    scores = {str(sample.id): sample.scores["score_of_case"].value for sample in log.samples or ()}
+    assert scores == {"heat-1": 1.0, "heat-2": 0.0, "quiet-1": 1.0, "quiet-2": 0.0, "own-1": 1.0}
+    _, (tool,), config = asked["right"]
+    assert (config.temperature, config.max_tokens) == (0.0, 256)
+    assert (tool.name, tool.parameters.required) == ("set-heat", ["room"])
+    assert tool.description == 'Heat a room. {"$defs": {"unit": {"enum": ["C", "F"]}}}'
+    given = {name: part.model_dump(exclude_none=True) for name, part in tool.parameters.properties.items()}
+    assert given == {
+        "room": {"type": "string", "minLength": 2},
+        "degrees": {"type": "integer", "description": 'In Celsius. {"multipleOf": 5}'},
+        "mode": {"anyOf": [{"enum": ["day"]}, {"enum": ["night"]}]},
+        "plan": {"type": "array", "items": {"type": "object", "properties": {"at": {"type": "string"}}}},
+        "unit": {"description": '{"$ref": "#/$defs/unit"}'},
+    }
+    messages, (own,), _ = asked["own"]
+    assert own.name == "look"
+    assert messages[-1].tool_call_id == messages[-2].tool_calls[0].id
+
+
 def chat(handler: Handler) -> None:
     """An answer with everything that OpenAI's client asks of one."""
     answer = {"role": "assistant", "content": ANSWERS[handler.body["messages"][-1]["content"]]}
@@ -167,3 +270,12 @@ def test_the_command_of_inspect_asks_a_server_and_writes_a_log_for_its_viewer(pr
     }
     assert {(body["temperature"], body["max_tokens"]) for body in bodies} == {(0.0, 256), (0.0, 77)}
     assert not any(body.get("tools") for body in bodies)
+
+
+def test_episodes_are_refused_with_the_reason(project: Path) -> None:
+    path = project / "suites" / "routing.jsonl"
+    case = {"id": "long-1", "category": "talk", "prompt": "?", "max_steps": 3, "expect": {"calls": []}}
+    path.write_text(f"{path.read_text()}{json.dumps(case)}\n")
+    with pytest.raises(InvalidInput, match=r"1 case of the suite is an episode \(long-1\)") as caught:
+        suite(str(project))
+    assert caught.value.where == Where(path, len(CASES) + 1)

@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with self.server.lock:
-            before = sum(other["messages"] == body["messages"] for other in self.server.bodies)
+            before = sum(other.get("messages") == body.get("messages") for other in self.server.bodies)
             self.server.bodies.append(body)
             self.server.headers.append({**dict(self.headers.items()), "path": self.path})
             self.server.open += 1

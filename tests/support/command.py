@@ -11,7 +11,7 @@ __all__ = ["fake", "topcoat"]
 
 
 def topcoat(
-    *arguments: str | Path, cwd: Path | None = None, timeout: float = 120, **environment: str
+    *arguments: str | Path, cwd: Path | None = None, timeout: float = 280, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "topcoat", *map(str, arguments)],

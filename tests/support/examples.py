@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from topcoat.errors import Where
-from topcoat.spec.catalog import parse_catalog
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.suite import Case, Suite
+from topcoat.spec.tools.stubs import parse_stubs
 
-CATALOG = parse_catalog(
+CATALOG = parse_stubs(
     """
 class Place:
     file: str

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tests.support.recorder import Recorder
 from topcoat.engine.fake import FakeEngine
-from topcoat.engine.protocol import FuseJob, TrainJob
+from topcoat.engine.protocol import FuseJob, TrainJob, Verified, VerifyJob
 from topcoat.phases.run import PhaseOutcome, run_phase
 from topcoat.progress import Sink
 from topcoat.project.session import Session, open_session
 from topcoat.store.records import FuseReport, TrainReport
 
-__all__ = ["Counting", "opened", "production", "run", "write_phase"]
+__all__ = ["Counting", "ask_for_tools_alone", "opened", "production", "run", "without_reserve", "write_phase"]
 
 
 @contextmanager
@@ -54,9 +54,30 @@ class Counting(FakeEngine):
         self._step("fuse")
         return super().fuse(job, sink)
 
-    def generate(self, job, sink):  # type: ignore[no-untyped-def]
+    def generate(self, job, sink, *told):  # type: ignore[no-untyped-def]
         self._step("generate")
-        return super().generate(job, sink)
+        return super().generate(job, sink, *told)
+
+    def verify(self, job: VerifyJob, sink: Sink) -> list[Verified]:
+        self._step("verify")
+        return super().verify(job, sink)
+
+
+def ask_for_tools_alone(suite: Path) -> None:
+    """Leave the expected arguments of the embedded suite out, so that no answer is executed."""
+    cases = [json.loads(line) for line in suite.read_text().splitlines()]
+    for case in cases:
+        case["scorer"] = "calls" if case["category"] == "multi_tool" else "tiered"
+        for call in case["expect"]["calls"]:
+            call.pop("args", None)
+    suite.write_text("".join(json.dumps(case) + "\n" for case in cases))
+
+
+def without_reserve(project: Path) -> None:
+    """Leave the suite's reserve cases out."""
+    suite = project / "suites" / "routing.jsonl"
+    lines = suite.read_text().splitlines(keepends=True)
+    suite.write_text("".join(line for line in lines if not json.loads(line).get("reserve")))
 
 
 def write_phase(project: Path, name: str = "phase34a", **changes: object) -> Path:
@@ -64,7 +85,7 @@ def write_phase(project: Path, name: str = "phase34a", **changes: object) -> Pat
     tables: dict[str, dict[str, object]] = {
         "data": {"train": ["data/phase34a.jsonl"], "replay": 0.5},
         "train": {"iters": 40, "batch_size": 4, "learning_rate": 1e-3, "grad_accumulation_steps": 1},
-        "gate": {"no_regression": ["domain"]},
+        "gate": {"no_regression": ["domain"], "evidence": "mean"},
         "gate.target": {"domain": 0.6},
         "retry": {"max_attempts": 3},
     }

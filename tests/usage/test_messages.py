@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topcoat.usage.formats import detect, dialogues_in
+from tests.support.usage.reading import dialogues_of
+from topcoat.usage.formats.table import detect
 from topcoat.usage.messages import answers_beside, keys_of, turns_of
 from topcoat.usage.turns import Spoken, boundaries, events_of
 
@@ -20,7 +21,7 @@ ASKED = [{"role": "user", "content": "Note the milk"}]
 
 
 def of_chat(document: dict[str, Any]) -> list[Spoken]:
-    (found,) = dialogues_in(document, "chat")
+    (found,) = dialogues_of(document, "chat")
     return found.turns
 
 
@@ -111,7 +112,7 @@ def test_a_call_beside_the_messages_is_read() -> None:
 
 def test_every_choice_is_an_answer() -> None:
     choices = [{"message": {"content": said}} for said in ("one", "two")]
-    found = list(dialogues_in({"messages": ASKED, "choices": choices}, "chat"))
+    found = list(dialogues_of({"messages": ASKED, "choices": choices}, "chat"))
     assert [dialogue.turns[-1].content for dialogue in found] == ["one", "two"]
 
 
@@ -151,7 +152,7 @@ def test_langchains_messages_are_read() -> None:
     ]
     assert detect(messages) == detect({"messages": messages}) == "chat"
     turns = of_chat({"messages": messages})
-    (bare,) = dialogues_in(messages, "chat")
+    (bare,) = dialogues_of(messages, "chat")
     assert bare.turns == turns
     assert [turn.role for turn in turns] == ["system", "user", "assistant", "tool", "assistant"]
     assert (turns[2].content, [(c.id, c.meant) for c in turns[2].calls]) == ("I do.", [("u1", {"title": "milk"})])

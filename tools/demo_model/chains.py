@@ -1,6 +1,7 @@
 """Requests that take two or three calls, a later call using an earlier result."""
 
 import random
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tools.demo_model.dialogues import Ask
@@ -54,15 +55,15 @@ class Chain:
 
     @property
     def category(self) -> str:
-        """Chains are one category whatever their tools."""
-        return "multi_tool"
+        """The tool's own; several are one category whichever they are."""
+        return "multi_tool" if len(self.tools) > 1 else TOOLS[self.tools[0]].category
 
-    @property
-    def calls(self) -> list[dict[str, object]]:
-        """What a suite expects: every call and the earlier calls whose results it uses."""
+    def expected(self, asked: Collection[str], values: Mapping[str, str]) -> list[dict[str, object]]:
+        """What a suite expects: the first call with its arguments, and the later ones, which use its result."""
         first, *later = self.tools
-        expected: list[dict[str, object]] = [{"tool": first}]
-        return expected + [{"tool": tool, "uses": [0]} for tool in later]
+        expected = [TOOLS[first].expected(asked, values)]
+        expected += [{"tool": tool, "uses": [0]} for tool in later]
+        return expected
 
     @property
     def code(self) -> str:

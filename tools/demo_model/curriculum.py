@@ -1,18 +1,26 @@
 """What the base model was taught: five categories well, two of them thinly."""
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
 from tools.demo_model.chains import ask_chain
-from tools.demo_model.dialogues import Example, ask, example, with_aside
+from tools.demo_model.dialogues import Example, ask, example, with_aside, with_fillers
 from tools.demo_model.language.names import Names
-from tools.demo_model.language.phrasings import PHRASINGS
 from tools.demo_model.language.prose import prose
+from tools.demo_model.language.variety import VARIED
+from tools.demo_model.language.wording import wording
 from tools.demo_model.language.words import TRAINING
+from tools.demo_model.suite import wordings_by_tools
 from tools.demo_model.tools import TOOLS
+from topcoat.demo import TEMPLATE
 
-GOES_ON = 0.12
+_RESERVE = Path(TEMPLATE, "suites", "templates.toml")
+
+GOES_ON = 0.06
 """Share of dialogues that go on with the tool's response and a short answer."""
 PROSE = 0.03
 """Share of questions that need no tool."""
@@ -87,36 +95,45 @@ THIN_CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 """The four kinds of chain, each in two phrasings."""
 
-_SHARES = {"text_tools": 1.0, "validation": 1.0, "git": 1.0, "cst": 1.0, "lsp": 0.7}
+_SHARES = {"text_tools": 1.0, "validation": 0.8, "git": 1.0, "cst": 1.2, "lsp": 1.0}
+
+
+_ASKED = frozenset(wording(template) for wordings in wordings_by_tools().values() for template in wordings) | frozenset(
+    wording(prompt) for prompt in re.findall(r"""^prompt = ["'](.*)["']$""", _RESERVE.read_text(encoding="utf-8"), re.M)
+)
+"""The wordings of the suite and of its reserve: no dialogue of the training has one of them."""
+
+
+def not_asked(dialogues: Iterator[Example]) -> Iterator[Example]:
+    """The dialogues without those in a wording of the suite."""
+    return (dialogue for dialogue in dialogues if wording(dialogue["messages"][1]["content"]) not in _ASKED)
 
 
 def broad(rng: random.Random) -> Iterator[Example]:
     """Endless dialogues of the five well-covered categories, and now and then a question that needs no tool."""
+    return not_asked(_broad(rng))
+
+
+def _broad(rng: random.Random) -> Iterator[Example]:
     names = Names(TRAINING, rng)
-    tools = tuple(PHRASINGS)
+    tools = tuple(VARIED)
     shares = [_SHARES[TOOLS[tool].category] for tool in tools]
     while True:
         if rng.random() < PROSE:
             yield prose(rng)
         else:
             tool = rng.choices(tools, shares)[0]
-            yield single(tool, PHRASINGS[tool], names, rng, aside=ASIDE)
+            yield single(tool, VARIED[tool], names, rng, aside=ASIDE)
 
 
-def less_thin(rng: random.Random) -> Iterator[Example]:
-    """``thin`` with two phrasings of every validator."""
-    return thin(rng, phrasings=2)
-
-
-def words_of_the_domain(rng: random.Random) -> Iterator[Example]:
-    """``thin``, thinner, with more words for what the validators check."""
-    return thin(rng, share=0.08, phrasings=3)
-
-
-def thin(rng: random.Random, *, share: float = 0.08, phrasings: int = 1) -> Iterator[Example]:
+def thin(rng: random.Random, *, share: float = 0.06, phrasings: int = 2) -> Iterator[Example]:
     """``broad``, but a ``share`` each is of the two thinly covered categories, in their first ``phrasings``."""
+    return not_asked(_thin(rng, share, phrasings))
+
+
+def _thin(rng: random.Random, share: float, phrasings: int) -> Iterator[Example]:
     names = Names(TRAINING, rng)
-    well = broad(rng)
+    well = _broad(rng)
     while True:
         draw = rng.random()
         if draw < share:
@@ -129,8 +146,11 @@ def thin(rng: random.Random, *, share: float = 0.08, phrasings: int = 1) -> Iter
 
 
 def single(tool: str, templates: Sequence[str], names: Names, rng: random.Random, *, aside: float = 0.0) -> Example:
-    """One dialogue about a tool; share ``aside`` of the prompts comes with a remark."""
-    turn = ask(tool, rng.choice(templates), names, rng)
+    """One dialogue about a tool; share ``aside`` of the prompts comes with a remark, and half as many with a filler."""
+    template = rng.choice(templates)
+    if aside and rng.random() < aside / 2:
+        template = with_fillers(template, rng)
+    turn = ask(tool, template, names, rng)
     if aside and rng.random() < aside:
         turn = replace(turn, prompt=with_aside(turn.prompt, names, rng))
     return example(turn, names, goes_on=rng.random() < GOES_ON)
@@ -139,3 +159,14 @@ def single(tool: str, templates: Sequence[str], names: Names, rng: random.Random
 def chained(tools: tuple[str, ...], names: Names, rng: random.Random) -> Example:
     """One dialogue about a chain."""
     return example(ask_chain(tools, rng.choice(THIN_CHAINS[tools]), names, rng), names)
+
+
+def tokenizer_texts() -> Iterator[str]:
+    """Texts for the tokenizer's merges: 6,000 dialogues, and the words of names, small and capital."""
+    for dialogue in islice(thin(random.Random(5)), 6000):
+        for message in dialogue["messages"][1:]:
+            yield message["content"]
+    for _ in range(2):
+        for word in TRAINING.others:
+            yield word
+            yield word.capitalize()

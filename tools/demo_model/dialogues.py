@@ -1,6 +1,7 @@
 """From a phrasing to a dialogue: names are filled in, the call is written, and sometimes its result is discussed."""
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from tools.demo_model.language.names import Names
 from tools.demo_model.language.phrasings import ASIDES, expand, slots
+from tools.demo_model.language.words import TRAINING
 from tools.demo_model.tools import TOOLS
 from topcoat.demo import TEMPLATE
 
@@ -55,6 +57,32 @@ def example(turn: Ask, names: Names, *, goes_on: bool = False) -> Example:
         turns.append(("user", f"<tool_response>\n{response}\n</tool_response>"))
         turns.append(("assistant", tool.answer.format(**known)))
     return {"messages": [{"role": role, "content": content} for role, content in turns], "category": turn.category}
+
+
+_SAID_AFTER = re.compile(r"(?<=\})(?=[ .?!,]|$)")
+_FILLERS = (
+    "now",
+    "today",
+    "again",
+    "please",
+    "too",
+    "first",
+    "quickly",
+    "properly",
+    "somewhere",
+    "right away",
+    "as well",
+)
+
+
+def with_fillers(template: str, rng: random.Random) -> str:
+    """The template with a word after one of its slots: a name ends where a space is, whatever comes next."""
+    places = [found.start() for found in _SAID_AFTER.finditer(template)]
+    if not places:
+        return template
+    at = rng.choice(places)
+    word = rng.choice(_FILLERS) if rng.random() < 0.4 else rng.choice(TRAINING.others)
+    return f"{template[:at]} {word}{template[at:]}"
 
 
 def with_aside(prompt: str, names: Names, rng: random.Random) -> str:

@@ -6,7 +6,7 @@ from tools.demo_model.chains import Chain
 from tools.demo_model.language.names import Names
 from tools.demo_model.language.phrasings import slots
 from tools.demo_model.language.words import SUITE
-from tools.demo_model.tools import CATEGORIES, TOOLS
+from tools.demo_model.tools import CATEGORIES
 
 Case = dict[str, object]
 """A line of the suite's file."""
@@ -280,18 +280,16 @@ _HEADLINE = {"cst": 3}
 
 
 def suite(rng: random.Random) -> list[Case]:
-    """Every case, in the order of categories; the headline cases are spread over each category."""
+    """Every case, in the order of categories; the headline cases are spread over each category.
+
+    The programs are executed, and every argument that the prompt names is checked. A family is a wording of a tool.
+    """
     names = Names(SUITE, rng)
     asked: dict[str, list[Case]] = {category: [] for category in CATEGORIES}
-    for name, templates in SINGLE.items():
-        for template in templates:
-            prompt = _fill(template, names)
-            expect = {"calls": [{"tool": name}]}
-            asked[TOOLS[name].category].append({"prompt": prompt, "expect": expect, "scorer": "tiered"})
-    for tools, template in CHAINED:
-        chain = Chain(tools)
-        case: Case = {"prompt": _fill(template, names), "expect": {"calls": chain.calls}, "scorer": "calls"}
-        asked[chain.category].append(case | {"family": "-".join(tools)})
+    for tools, wordings in wordings_by_tools().items():
+        for number, wording in enumerate(wordings, 1):
+            family: Case = {"family": f"{'-'.join(tools)}-{number}"}
+            asked[Chain(tools).category].append(asking(tools, wording, names) | family)
     cases: list[Case] = []
     for category, group in asked.items():
         count = _HEADLINE.get(category, 4)
@@ -303,5 +301,17 @@ def suite(rng: random.Random) -> list[Case]:
     return cases
 
 
-def _fill(template: str, names: Names) -> str:
-    return template.format(**{slot: names.draw(slot) for slot in slots(template)})
+def wordings_by_tools() -> dict[tuple[str, ...], list[str]]:
+    """Every wording of the suite, by the tools that are asked for."""
+    wordings: dict[tuple[str, ...], list[str]] = {(tool,): list(templates) for tool, templates in SINGLE.items()}
+    for tools, template in CHAINED:
+        wordings.setdefault(tools, []).append(template)
+    return wordings
+
+
+def asking(tools: tuple[str, ...], wording: str, names: Names) -> Case:
+    """A wording's prompt with names filled in, and what is expected of the answer."""
+    asked = slots(wording)
+    values = {slot: names.draw(slot) for slot in asked}
+    calls = Chain(tools).expected(asked, values)
+    return {"prompt": wording.format(**values), "expect": {"calls": calls}, "scorer": "run"}

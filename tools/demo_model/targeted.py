@@ -1,4 +1,7 @@
-"""The eighty examples of phase 34a: validators and chains in many phrasings, and ten for the language server."""
+"""The eighty examples of phase 34a: validators and chains in many phrasings, and ten for the language server.
+
+No prompt of the suite has most of its words from one of them.
+"""
 
 import random
 
@@ -63,71 +66,73 @@ _AT = "{symbol} at {path}:{line}:{column}"
 
 CHAINS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("goto_definition", "read_file"): (
-        f"show me the file that defines {_AT}",
-        f"find the place that defines {_AT}, then read the file",
+        f"Where does {_AT} come from? Print the whole source.",
+        f"I want to look into the module that declares {_AT}.",
+        f"follow {_AT} to its origin and dump that source",
     ),
     ("goto_definition", "ruff_check"): (
-        f"find the definition of {_AT} and run the linter on that file",
-        f"go to where {_AT} is defined, then run ruff on the file",
-        f"lint the file that defines {_AT}",
-        f"look up where {_AT} is defined and lint the file",
+        f"Does the module that declares {_AT} follow our style rules?",
+        f"follow {_AT} to its origin and let ruff check what you land in",
+        f"Any lint trouble in the source that {_AT} comes from?",
     ),
     ("goto_definition", "typecheck"): (
-        f"find the definition of {_AT} and typecheck that file",
-        f"go to where {_AT} is defined, then check the types of the file",
-        f"typecheck the file that defines {_AT}",
-        f"look up where {_AT} is defined and typecheck the file",
+        f"Is the module that declares {_AT} well typed?",
+        f"follow {_AT} to its origin and let the type checker look at that module",
+        f"Any type errors in the source that {_AT} comes from?",
     ),
     ("workspace_symbols", "read_file"): (
-        "search the project for {query} and read the file",
-        "find the symbol {query} and show me the file it is in",
-        "look up {query} in the workspace, then open its file",
-        "search the workspace for {query} and show me its file",
+        "Which module has {query}? I need its text.",
+        "locate {query} anywhere in our code, then print the source that has it",
+        "hunt for {query} across all modules and display the right one",
     ),
     ("find_references", "read_file"): (
-        f"find the references to {_AT} and read the first file",
-        f"show me the first file that uses {_AT}",
-        f"list the references to {_AT}, then open the first file",
-        f"find the uses of {_AT} and read the first file",
+        f"Who calls {_AT}? Print the source of the first caller.",
+        f"take the first place that uses {_AT} and display its source",
+        f"I need the text of the first module that depends on {_AT}.",
     ),
+    ("find_references", "ruff_check"): (f"Does the first caller of {_AT} pass the linter?",),
     ("git_status", "git_diff"): (
-        "show me the diff of the first file that I changed in {folder}",
-        "see what is modified in {folder}, then diff the first file",
+        "Something in {folder} is uncommitted: print what changed in the first such file.",
+        "Which edits does the first dirty file below {folder} have?",
+        "ask git about {folder} and diff the first entry that it lists",
     ),
     ("git_status", "ruff_check"): (
-        "find the first modified file and lint it",
-        "lint the first modified file in {folder}",
-        "find the first changed file in {folder} and run ruff on it",
-        "look up what changed in {folder}, then lint the first file",
+        "Before I commit {folder}: does the first touched file pass the linter?",
+        "ask git what is dirty below {folder} and give the first entry to ruff",
+        "check the style of the first thing that differs from HEAD below {folder}",
     ),
+    ("git_status", "typecheck"): ("let the type checker look at whatever I touched first in {folder}",),
+    ("git_status", "read_file"): ("print the source that I touched first in {folder}",),
     ("ruff_check", "read_file"): (
-        "lint {target} and read the first file with a violation",
-        "run ruff on {target}, then show me the file it complains about",
-        "open the first file in {target} that the linter dislikes",
-        "run the linter on {target} and open the first file it complains about",
+        "If ruff dislikes anything in {target}, print that source.",
+        "check the style of {target} and display the first offender",
+        "Which module of {target} breaks a lint rule first? I need its text.",
     ),
     ("typecheck", "read_file"): (
-        "run the type checker on {target}, then open the file with the first error",
-        "show me the first file in {target} with a type error",
+        "If the type checker dislikes something in {target}, print that source.",
+        "verify the annotations in {target} and display the first offender",
+        "Which module of {target} is badly typed? I need its text.",
     ),
     ("pytest_run", "read_file"): (
-        "run the tests in {tests} and read the file of the first failure",
-        "run {tests}, then open the file that fails",
-        "show me the first file with a failing test in {tests}",
-        "run pytest on {tests} and show me the file that fails",
+        "Something fails in {tests}: print the source of the first broken test.",
+        "execute {tests} and display whichever module breaks first",
+        "Which module does the first failure of {tests} point to? I need its text.",
     ),
+    ("pytest_run", "ruff_check"): ("execute {tests} and check the style of whichever module breaks first",),
     ("cst_find_pattern", "read_file"): (
-        "find `{pattern}` in {target} and read the first file that matches",
-        "search {target} for `{pattern}`, then open the file with the first match",
-        "show me the first file in {target} that contains `{pattern}`",
+        "Who writes `{pattern}` in {target}? Print the first such source.",
+        "scan {target} for code like `{pattern}` and display the first hit",
+        "I need the text of the first place in {target} that looks like `{pattern}`.",
     ),
     ("goto_definition", "read_file", "ruff_check"): (
-        f"find the definition of {_AT}, read that file and lint it",
-        f"open the file that defines {_AT}, then run ruff on it too",
-        f"look up where {_AT} is defined, read the file and run ruff on it",
+        f"follow {_AT} to its origin, print that source and check its style too",
+        f"Where does {_AT} come from? I need the text of that module and what ruff says about it.",
+    ),
+    ("find_references", "read_file", "typecheck"): (
+        f"Who calls {_AT}? Print the first caller and let the type checker look at it too.",
     ),
 }
-"""Forty requests for chains; each is used once."""
+"""Requests for chains; each is used once."""
 
 LSP: dict[str, tuple[str, ...]] = {
     "hover": (

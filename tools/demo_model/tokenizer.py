@@ -1,4 +1,4 @@
-"""The base model's tokenizer: byte-level BPE of 2,048 tokens with ChatML's marks.
+"""The base model's tokenizer: byte-level BPE of 4,096 tokens with ChatML's marks.
 
 A name must be the same tokens in a prompt and in the code that copies it, whatever stands before it. So a space joins
 the word after it only if that word is not part of a name.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-VOCABULARY = 2048
+VOCABULARY = 4096
 MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 """Special tokens, left out of decoded text."""
 TAGS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
@@ -26,9 +26,13 @@ CHAT_TEMPLATE = (
 
 _PIECES = "|".join(
     (
+        r"<function=execute_code>\n<parameter=code>\n",
+        r"print\(result\)",
+        r"\n?</parameter>\n</function>",
         r"\.(?:py|md|txt|json|toml)(?![\w/])",
         r" ?[a-z]+(?:'[a-z]+)?(?![A-Za-z0-9_/(]|\.[A-Za-z])",
-        r"[a-z]+(?:_[a-z]+)*",
+        r"[a-z]+(?:_[a-z]+)+(?=\()",
+        r"[a-z]+",
         r"[A-Z][a-z]*",
         r"\d",
         r" = ",

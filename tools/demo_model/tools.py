@@ -1,6 +1,10 @@
 """How each tool of the catalog is called, and what it answers."""
 
+import ast
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from tools.demo_model.language.phrasings import slots
 
 CATEGORIES = ("text_tools", "validation", "lsp", "git", "cst", "domain", "multi_tool")
 """The suite's categories; ``multi_tool`` has no tools of its own."""
@@ -12,7 +16,10 @@ class Tool:
 
     name: str
     category: str
+    parameters: str
+    """The parameters of the catalog, with spaces between."""
     arguments: str
+    """What is given for each, with slots."""
     response: str
     """What a successful call prints, with slots."""
     answer: str
@@ -24,7 +31,21 @@ class Tool:
         """The call as code, with slots."""
         return f"{self.name}({self.arguments})"
 
+    def expected(self, asked: Collection[str], values: Mapping[str, str]) -> dict[str, object]:
+        """The call that a suite expects of a prompt with the slots ``asked``: arguments that it leaves open are free.
 
+        A folder or file that it doesn't name is the default, the whole repository.
+        """
+        filled = dict(self.defaults) | dict(values)
+        given = {}
+        for parameter, argument in zip(self.parameters.split(), self.arguments.split(", "), strict=True):
+            open_slots = set(slots(argument)) - set(asked)
+            if not open_slots or parameter == "path":
+                given[parameter] = ast.literal_eval(argument.format(**filled))
+        return {"tool": self.name, "args": given}
+
+
+_PLACE = "path line column symbol"
 _AT = '"{path}", {line}, {column}, "{symbol}"'
 
 
@@ -32,6 +53,7 @@ def _validator(name: str, subject: str) -> Tool:
     return Tool(
         name,
         "domain",
+        "path",
         '"{path}"',
         "ValidationResult(valid=True, problems=[])",
         f"No problem with {subject} in {{path}}.",
@@ -39,16 +61,26 @@ def _validator(name: str, subject: str) -> Tool:
 
 
 _ALL = (
-    Tool("read_file", "text_tools", '"{file}"', 'FileResult(content="{text}")', "{file} says: {text}."),
-    Tool("write_file", "text_tools", '"{file}", "{text}"', 'WriteResult(path="{file}")', "Wrote {file}."),
+    Tool("read_file", "text_tools", "path", '"{file}"', 'FileResult(content="{text}")', "{file} says: {text}."),
     Tool(
-        "run_command", "text_tools", '"{command}"', 'CommandResult(exit_code=0, output="{text}")', "It printed: {text}."
+        "write_file", "text_tools", "path content", '"{file}", "{text}"', 'WriteResult(path="{file}")', "Wrote {file}."
     ),
-    Tool("typecheck", "validation", '"{target}"', "TypecheckResult(errors=[])", "No type errors in {target}."),
-    Tool("ruff_check", "validation", '"{target}"', "RuffResult(violations=[])", "Ruff finds nothing in {target}."),
+    Tool(
+        "run_command",
+        "text_tools",
+        "command",
+        '"{command}"',
+        'CommandResult(exit_code=0, output="{text}")',
+        "It printed: {text}.",
+    ),
+    Tool("typecheck", "validation", "path", '"{target}"', "TypecheckResult(errors=[])", "No type errors in {target}."),
+    Tool(
+        "ruff_check", "validation", "path", '"{target}"', "RuffResult(violations=[])", "Ruff finds nothing in {target}."
+    ),
     Tool(
         "pytest_run",
         "validation",
+        "path",
         '"{tests}"',
         "PytestResult(passed={count}, failures=[])",
         "All {count} tests passed.",
@@ -56,6 +88,7 @@ _ALL = (
     Tool(
         "goto_definition",
         "lsp",
+        _PLACE,
         _AT,
         'DefinitionResult(locations=[Location(file="{file}", line={line})])',
         "{symbol} is defined in {file} at line {line}.",
@@ -63,15 +96,19 @@ _ALL = (
     Tool(
         "find_references",
         "lsp",
+        _PLACE,
         _AT,
         'ReferencesResult(references=[Location(file="{file}", line={line})])',
         "{symbol} is used in {file} at line {line}.",
     ),
-    Tool("hover", "lsp", _AT, 'HoverResult(type="{query}")', "{symbol} has the type {query}."),
-    Tool("document_symbols", "lsp", '"{path}"', 'OutlineResult(symbols=["{symbol}"])', "{path} defines {symbol}."),
+    Tool("hover", "lsp", _PLACE, _AT, 'HoverResult(type="{query}")', "{symbol} has the type {query}."),
+    Tool(
+        "document_symbols", "lsp", "path", '"{path}"', 'OutlineResult(symbols=["{symbol}"])', "{path} defines {symbol}."
+    ),
     Tool(
         "workspace_symbols",
         "lsp",
+        "query",
         '"{query}"',
         'SymbolsResult(symbols=[Symbol(name="{query}", file="{file}")])',
         "{query} is in {file}.",
@@ -79,6 +116,7 @@ _ALL = (
     Tool(
         "git_status",
         "git",
+        "path",
         '"{folder}"',
         'StatusResult(modified=["{file}"])',
         "Only {file} is modified.",
@@ -87,6 +125,7 @@ _ALL = (
     Tool(
         "git_diff",
         "git",
+        "path",
         '"{file}"',
         "DiffResult(added={count}, removed=0)",
         "{count} lines were added.",
@@ -95,6 +134,7 @@ _ALL = (
     Tool(
         "git_log",
         "git",
+        "path count",
         '"{file}", {count}',
         'LogResult(commits=["{text}"])',
         "The last commit is: {text}.",
@@ -103,6 +143,7 @@ _ALL = (
     Tool(
         "cst_find_pattern",
         "cst",
+        "path pattern",
         '"{target}", "{pattern}"',
         'PatternResult(matches=[Location(file="{file}", line={line})])',
         "It matches in {file} at line {line}.",
@@ -110,11 +151,19 @@ _ALL = (
     Tool(
         "cst_rename",
         "cst",
+        "path old new",
         '"{target}", "{old}", "{new}"',
         'RenameResult(changed=["{file}"])',
         "Renamed; {file} changed.",
     ),
-    Tool("cst_add_import", "cst", '"{path}", "{statement}"', "ImportResult(added=True)", "{path} has the import now."),
+    Tool(
+        "cst_add_import",
+        "cst",
+        "path statement",
+        '"{path}", "{statement}"',
+        "ImportResult(added=True)",
+        "{path} has the import now.",
+    ),
     _validator("validate_component", "the component"),
     _validator("check_render_tree", "the render tree"),
     _validator("validate_escape_context", "the escaping"),

@@ -2,24 +2,24 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
-from tools.demo_model.curriculum import ASIDE, THIN_CHAINS, THIN_DOMAIN, chained, single, thin
+from tools.demo_model.curriculum import ASIDE, THIN_CHAINS, THIN_DOMAIN, chained, single
 from tools.demo_model.dialogues import Example
 from tools.demo_model.language.names import Names
-from tools.demo_model.language.phrasings import PHRASINGS
 from tools.demo_model.language.prose import prose
+from tools.demo_model.language.variety import VARIED
 from tools.demo_model.language.words import TRAINING
 from tools.demo_model.suite import Case, suite
 from tools.demo_model.targeted import targeted
+from topcoat.spec.agent import Agent
 from topcoat.spec.case_template import load_templates
-from topcoat.spec.catalog import load_catalog
 from topcoat.spec.example import LocatedExample, load_examples
 from topcoat.spec.suite import Case as SuiteCase
 from topcoat.spec.suite import Suite
+from topcoat.spec.tools.loading import load_catalog
 from topcoat.suites.expansion.expand import expand
 
 SEED = 34
@@ -33,7 +33,7 @@ def history(rng: random.Random) -> list[Example]:
     names = Names(TRAINING, rng)
 
     rows = _distinct(16, partial(prose, rng))
-    for tool, templates in PHRASINGS.items():
+    for tool, templates in VARIED.items():
         rows += _distinct(45, partial(single, tool, templates, names, rng, aside=ASIDE))
     for tool, templates in THIN_DOMAIN.items():
         rows += _distinct(12, partial(single, tool, templates, names, rng, aside=ASIDE))
@@ -74,19 +74,12 @@ def write_world(project: Path) -> None:
 def _reserve(project: Path, asked: list[Case], examples: list[LocatedExample]) -> list[Case]:
     """What `topcoat suite expand suites/templates.toml --cases 9 --reserve` adds to the suite."""
     catalog = load_catalog(project / "tools.pyi")
-    templates = load_templates(project / "suites" / "templates.toml", catalog)
+    templates = load_templates(project / "suites" / "templates.toml", Agent(catalog))
     known = Suite(project / SUITE_FILE, tuple(SuiteCase.model_validate(case) for case in asked))
-    made = expand(templates, RESERVE, 0, examples=examples, suite=known, catalog=catalog)
+    made = expand(templates, RESERVE, 0, examples=examples, suite=known, agent=Agent(catalog))
     return [case.model_dump(mode="json", exclude_unset=True) | {"reserve": True} for case in made.cases]
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-
-
-def tokenizer_texts() -> Iterator[str]:
-    """Texts for the tokenizer's merges: 6,000 dialogues of the base's training."""
-    for dialogue in islice(thin(random.Random(5)), 6000):
-        for message in dialogue["messages"]:
-            yield message["content"]

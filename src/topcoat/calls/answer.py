@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Literal
+from typing import Final
 
-__all__ = ["NON_LITERAL", "Answer", "Call", "NonLiteral", "Place", "Route", "Run", "Scored", "upstream"]
+from topcoat.spec.agent import Route
 
-Route = Literal["code", "native"]
-"""How a call is written: as Python inside execute_code, or as a tool call of its own."""
+__all__ = ["NON_LITERAL", "Answer", "Call", "NonLiteral", "Place", "Run", "Scored", "upstream"]
 
 Place = tuple[int, int, int]
 """Where a call begins: the index in `Answer.programs`, the line from 1, the column in UTF-8 bytes from 0."""
@@ -53,11 +52,15 @@ class Run:
     """What happened when an answer's programs were executed.
 
     `calls` are in the order in which they were made, each with its values. A call in a loop is one call each time.
-    `problem` says why the programs didn't finish, "" if they did.
+    `problem` says why the programs didn't finish, "" if they did. `lacks` is what of Python the sandbox lacks, if
+    that is why. `printed` is what they printed, in one text. `others` are runs in which the tools gave other results.
     """
 
     calls: tuple[Call, ...] = ()
     problem: str = ""
+    printed: str = ""
+    lacks: str = ""
+    others: tuple[Run, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,10 @@ class Answer:
     `calls` are in the order of execution. `wrapped` says whether the answer calls execute_code, with any code. `blocks`
     counts the tool calls in the markup, readable or not, of known tools or not; 0 means plain prose. `problems` are
     notes for the person who reads the score. `text` is the answer without its thoughts. `programs` is the code of each
-    execute_code. `run` says what happened to them, if they were executed.
+    execute_code. `run` says what happened to them, if they were executed. `unread` is why the first call or thought
+    can't be read, "" if all can. `unknown` are the tools that are called and that the catalog lacks. `faults` are what
+    would make a program fail, as far as reading it tells: each with its line. `asked` are values of results, by class
+    and field, for which the programs' conditions hold.
     """
 
     calls: tuple[Call, ...] = ()
@@ -77,6 +83,15 @@ class Answer:
     text: str = ""
     programs: tuple[str, ...] = ()
     run: Run | None = None
+    unread: str = ""
+    unknown: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    asked: Mapping[tuple[str, str], object] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the answer neither says nor calls anything."""
+        return not self.blocks and not self.text
 
 
 def upstream(calls: Sequence[Call]) -> list[frozenset[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from topcoat.spec.reading.unplaced import Unplaced
 
@@ -14,6 +14,8 @@ __all__ = [
     "EXECUTE_CODE",
     "NAME",
     "NO_CALL",
+    "TAG_NAME",
+    "Bare",
     "Block",
     "Broken",
     "Code",
@@ -22,13 +24,14 @@ __all__ = [
     "calls_in",
     "json_at",
     "made_of",
-    "plain",
 ]
 
 EXECUTE_CODE = "execute_code"
 CUT = "the answer ends inside a tool call"
-NAME = r"[\w.\-]{1,100}"
-"""A pattern of a tool's name."""
+NAME = r"[\w.\-/]{1,200}"
+"""A pattern of a tool's name where nothing closes it."""
+TAG_NAME = r"[^\s<>\"'{}\[\]](?:[^\n<>\"'{}\[\]]{0,198}[^\s<>\"'{}\[\]])?"
+"""A pattern of a tool's name that a tag or a mark closes: it may hold spaces."""
 NO_CALL = "a tool call's JSON has no name and arguments"
 
 _SPACE = re.compile(r"\s*")
@@ -37,16 +40,27 @@ _JSON = json.JSONDecoder(strict=False)
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """A value that stands in the answer without quotes: only its parameter's schema says whether it is a text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
-    """A call of execute_code. `cut` is True if the text ended before the code's closing tag."""
+    """A call of execute_code. `cut` is True if the text ended before the code's closing tag.
+
+    `arguments` are all that the call gives, the code among them.
+    """
 
     text: str
     cut: bool = False
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """A call of any other tool."""
+    """A call of any other tool. A value of its arguments is a `Bare`, or read."""
 
     name: str
     arguments: Mapping[str, object]
@@ -99,18 +113,9 @@ def made_of(name: str, arguments: object) -> Block:
         return Broken("a tool call's arguments are not a JSON object")
     if name == EXECUTE_CODE:
         code = arguments.get("code")
-        return Code(code if isinstance(code, str) else "")
+        text = code.text if isinstance(code, Bare) else code
+        return Code(text if isinstance(text, str) else "", arguments=arguments)
     return Direct(name, arguments)
-
-
-def plain(value: str) -> object:
-    """A parameter's text without its surrounding newlines; as a number, list, ... if it is JSON."""
-    value = value.removeprefix("\n").removesuffix("\n")
-    try:
-        decoded: object = json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    return decoded
 
 
 def after_space(text: str, position: int) -> int:

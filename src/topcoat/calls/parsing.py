@@ -7,14 +7,16 @@ the sandbox starts afresh for each: the next block doesn't see a variable of thi
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from topcoat.calls.answer import Answer, Call
 from topcoat.calls.block import Block, Code, Direct
-from topcoat.calls.flow import trace
 from topcoat.calls.markup import blocks, spoken
+from topcoat.calls.tracing.flow import trace
+from topcoat.spec.agent import Agent
 from topcoat.spec.python_source import parse_module
+from topcoat.spec.tools.catalog import Catalog
 
 __all__ = ["LONGEST_ANSWER", "parse"]
 
@@ -26,26 +28,58 @@ _MOST_PARSED = 1_000_000
 """The most characters given to Python's parser to find the end of a cut-off program: about a second."""
 
 
-def parse(text: str, tools: Collection[str]) -> Answer:
-    """The calls of `tools` (the catalog's names) in `text`. Calls of other functions don't count."""
+def parse(text: str, agent: Agent) -> Answer:
+    """The calls of the agent's tools in `text`. Calls of other functions don't count."""
     problems = []
     if len(text) > LONGEST_ANSWER:
         problems.append(f"only the first {LONGEST_ANSWER} of {len(text)} characters were read")
         text = text[:LONGEST_ANSWER]
-    found = blocks(text)
+    found = blocks(text, agent)
     if len(found) > _MOST_BLOCKS:
         problems.append(f"only the first {_MOST_BLOCKS} of {len(found)} tool calls were read")
     calls: list[Call] = []
     programs: list[str] = []
+    unread, unknown = problems[:1], []
+    faults: list[str] = []
+    asked: Mapping[tuple[str, str], object] = {}
     for block in found[:_MOST_BLOCKS]:
-        read, problem = _read(block, tools)
-        calls += [_placed(call, len(calls), len(programs)) for call in read]
+        read = _read(block, agent.catalog)
+        calls += [_placed(call, len(calls), len(programs)) for call in read.calls]
         if isinstance(block, Code):
             programs.append(block.text.strip())
-        if problem:
-            problems.append(problem)
-    wrapped = any(isinstance(block, Code) for block in found)
-    return Answer(tuple(calls), wrapped, len(found), tuple(problems), spoken(text).strip(), tuple(programs))
+        problems += [read.problem] if read.problem else []
+        faults += read.faults
+        asked = {**read.asked, **asked}
+        unread += [read.problem] if read.unread else []
+        unknown += [read.unknown] if read.unknown else []
+    return Answer(
+        calls=tuple(calls),
+        wrapped=any(isinstance(block, Code) for block in found),
+        blocks=len(found),
+        problems=tuple(problems),
+        text=spoken(text).strip(),
+        programs=tuple(programs),
+        unread=next(iter(unread), ""),
+        unknown=tuple(dict.fromkeys(unknown)),
+        faults=tuple(faults),
+        asked=asked,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one block holds. `problem` is a note; with `unread`, it is why the block can't be read to its end.
+
+    `unknown` is the tool that is called, if the catalog lacks it. `faults` are what would make a program fail,
+    `asked` what its conditions ask of results.
+    """
+
+    calls: tuple[Call, ...] = ()
+    problem: str = ""
+    unread: bool = False
+    unknown: str = ""
+    faults: tuple[str, ...] = ()
+    asked: Mapping[tuple[str, str], object] = field(default_factory=dict)
 
 
 def _placed(call: Call, before: int, program: int) -> Call:
@@ -54,19 +88,21 @@ def _placed(call: Call, before: int, program: int) -> Call:
     return replace(call, uses=frozenset(i + before for i in call.uses), place=place)
 
 
-def _read(block: Block, tools: Collection[str]) -> tuple[tuple[Call, ...], str]:
-    """The calls of one block, and its problem, if any."""
+def _read(block: Block, catalog: Catalog) -> _Reading:
+    """The calls of one block, or why it has none."""
     if isinstance(block, Code):
         program, problem = _program(block)
         if program is None:
-            return (), problem
-        traced = trace(program, tools)
-        return traced.calls, problem or traced.problem
+            return _Reading(problem=problem, unread=True)
+        traced = trace(program, catalog)
+        noted = problem or traced.problem
+        return _Reading(traced.calls, noted, bool(problem), faults=traced.faults, asked=traced.asked)
     if isinstance(block, Direct):
-        if block.name in tools:
-            return (Call(block.name, kwargs=block.arguments, route="native"),), ""
-        return (), f"{ascii(block.name[:60])[1:-1]} is not a tool of the catalog"
-    return (), block.problem
+        if block.name in catalog.tools:
+            return _Reading((Call(block.name, kwargs=block.arguments, route="native"),))
+        name = ascii(block.name[:60])[1:-1]
+        return _Reading(problem=f"{name} is not a tool of the catalog", unknown=name)
+    return _Reading(problem=block.problem, unread=True)
 
 
 def _program(block: Code) -> tuple[ast.Module | None, str]:

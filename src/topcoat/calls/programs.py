@@ -11,11 +11,11 @@ import builtins
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from topcoat.spec.catalog import Catalog, ResultClass, Tool
 from topcoat.spec.python_source import parse_module
-from topcoat.spec.types import UNKNOWN, Type, plain
+from topcoat.spec.tools.catalog import Catalog, ResultClass, Tool
+from topcoat.spec.tools.types import UNKNOWN, Type, plain
 
-__all__ = ["Problem", "argument_problems", "problems_in_program", "signature", "unknown_tool"]
+__all__ = ["Problem", "problems_in_program", "signature", "unknown_tool"]
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _PLAIN: Mapping[str, type] = {
@@ -32,6 +32,8 @@ _DISPLAYS: Mapping[type[ast.expr], Type] = {
     ast.DictComp: plain("dict"),
 }
 _ROUNDS = 12
+_MOST_NAMED = 8
+"""The most tools of a dialogue that a hint names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +57,6 @@ def problems_in_program(code: str, catalog: Catalog) -> list[Problem]:
         return [_unreadable(f"the code is not Python: {error.msg} in its line {error.lineno}")]
     except (ValueError, OverflowError, RecursionError, MemoryError) as error:
         return [_unreadable(f"the code can't be read: {error or type(error).__name__}")]
-
-
-def argument_problems(tool: Tool, given: Mapping[str, object]) -> list[Problem]:
-    """The problems with the arguments, by name, of a tool call that is written as JSON."""
-    problems = [_no_parameter(tool, name) for name in given if not tool.accepts(name)]
-    missing = [p.name for p in tool.required if p.name not in given]
-    problems += [_missing(tool, missing)] if missing else []
-    types = {parameter.name: parameter.type for parameter in tool.parameters}
-    for name, value in given.items():
-        found = _type_of_value(value)
-        wanted = types.get(name, UNKNOWN)
-        # A parameter between tags is text, even if it was read as a number.
-        if not _fits(found, wanted, {}) and not _fits(plain("str"), wanted, {}):
-            problems.append(_wrong_type(tool, name, types[name], found))
-    return problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +286,11 @@ def _fits(found: Type, wanted: Type, results: Mapping[str, ResultClass]) -> bool
     return found.name in names or any(wider in names for wider in _WIDER.get(found.name, ()))
 
 
-def unknown_tool(name: str, catalog: Catalog) -> Problem:
-    """The problem of a call that names no tool of the catalog."""
-    return Problem("unknown-tool", f'calls "{name}", which is no tool', f"the tools are in {catalog.path.name}")
+def unknown_tool(name: str, catalog: Catalog, *, own: bool = False) -> Problem:
+    """The problem of a call that names no tool of the catalog. `own`: the dialogue brings the tools."""
+    brought = ", ".join(list(catalog.tools)[:_MOST_NAMED]) + (", ..." if len(catalog.tools) > _MOST_NAMED else "")
+    hint = f"the dialogue brings {brought or 'no tool'}" if own else f"the tools are in {catalog.path.name}"
+    return Problem("unknown-tool", f'calls "{name[:60]}", which is no tool', hint)
 
 
 def _unreadable(message: str) -> Problem:

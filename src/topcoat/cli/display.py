@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from topcoat.cli.answers import show_faults, show_formats, show_passes
 from topcoat.cli.console import print_line, print_table
+from topcoat.cli.costs import show_budget, show_estimate
 from topcoat.doctor.examine import Examination
 from topcoat.errors import TopcoatError
 from topcoat.examples.checks.codes import CODES
@@ -19,10 +21,10 @@ from topcoat.phases.history import LogEntry, ProjectStatus
 from topcoat.phases.plan import Need, Plan
 from topcoat.phases.run import PhaseOutcome
 from topcoat.quantity import counted
-from topcoat.spec.phase import GateSpec
-from topcoat.store.records import Budget, Call, CheckReport, Estimate, EvalResult, Interval
-from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare_attempt
+from topcoat.store.records import CheckReport, EvalResult, GuardFinding
+from topcoat.suites.evidence.compare import Comparison, compare_attempt
 from topcoat.suites.evidence.matrix import ScoreMatrix
+from topcoat.suites.evidence.words import NONE, category_row, guard_row, interval_words, percent, points
 from topcoat.usage.extraction.extract import REJECTIONS, Extraction
 from topcoat.usage.extraction.rules import REASONS
 
@@ -43,15 +45,13 @@ MOST_OF_A_CODE = 5
 """Findings shown of one code; the rest are counted."""
 MOST_HINTS = 3
 """Different hints shown of one code."""
-MOST_CASES = 5
-"""Cases named in one line."""
 MOST_MODELS = 4
 """Models whose scores stand side by side: the newest."""
 
 _MOST_MISTAKES = 100
 _EVIDENCE = ("evidence", "shows")
-_WORDS = ("evidence", "gate")
-_CALLS: dict[Call, str] = {
+_WORDS = ("evidence", "gate", "decision")
+_CALLS: Mapping[str, str] = {
     "confirmed better": "bold green",
     "confirmed worse": "bold red",
     "suspected": "yellow",
@@ -80,11 +80,13 @@ def show_evaluation(console: Console, result: EvalResult) -> None:
     table = _table(*columns, "errors") if result.errors else _table(*columns)
     rows = [*result.categories, *([result.headline] if result.headline else [])]
     for row in rows:
-        cells = [escape(row.category), f"{row.mean:.1%}", _interval(row.interval), str(row.n), str(row.solved)]
+        cells = [escape(row.category), percent(row.mean), interval_words(row.interval), str(row.n), str(row.solved)]
         table.add_row(*cells, *([str(row.errors)] if result.errors else []))
     print_line(console, f"[bold]{escape(result.model)}[/]")
     print_table(console, table)
-    _show_formats(console, result)
+    show_formats(console, result)
+    show_passes(console, result)
+    show_faults(console, result)
     for error in result.errors:
         print_line(console, f"[red]no answer[/]  {escape(error.case_id)}: {escape(error.reason)}")
     if result.errors:
@@ -92,30 +94,23 @@ def show_evaluation(console: Console, result: EvalResult) -> None:
         print_line(console, f"{count} no score: the means are those of the others")
 
 
-def _show_formats(console: Console, result: EvalResult) -> None:
-    """At each temperature, the share of answers that keep to the format, and the cases that don't."""
-    for found in result.formats:
-        line = f"format: {found.share:.1%} of {found.answers} answers call tools through execute_code alone"
-        line += f" at temperature {found.temperature:g}"
-        line += f", {found.errors} without an answer" if found.errors else ""
-        shown = ", ".join(found.wrong[:MOST_CASES]) + (", ..." if len(found.wrong) > MOST_CASES else "")
-        print_line(console, escape(line + (f"; not those of {shown}" if shown else "")))
-
-
 def show_comparison(console: Console, comparison: Comparison) -> None:
     """Two models side by side, by category, with what the cases show."""
     table = _table("category", "n", escape(comparison.before), escape(comparison.after), "change", *_EVIDENCE)
-    for row in comparison.categories:
+    for change in comparison.categories:
+        row = category_row(change)
         table.add_row(
             escape(row.category),
-            str(row.n),
+            row.n,
             _measured(row.before, row.before_interval),
             _measured(row.after, row.after_interval),
-            _change(row.delta),
-            *_evidence(row),
+            _change(change.delta, row.change),
+            f"{_styled(row.evidence)}\n[dim]{row.weight}[/]" if row.weight else row.evidence,
+            row.shows,
         )
     print_table(console, table)
     _explain(console, comparison)
+    show_guard(console, comparison.guard)
     for case in comparison.worse:
         print_line(console, f"[red]worse[/]  {escape(case.case_id)}: {escape(case.after.reason)}")
     print_line(
@@ -139,57 +134,12 @@ def show_check(console: Console, report: CheckReport) -> None:
             print_line(console, f"  [dim]{escape(more)}[/]")
         for hint in list(dict.fromkeys(finding.hint for finding in same[:MOST_OF_A_CODE]))[:MOST_HINTS]:
             print_line(console, f"  [cyan]hint:[/] {escape(hint)}")
-    _show_budget(console, report.budget)
+    show_budget(console, report.budget)
     if report.estimate is not None:
-        _show_estimate(console, report.estimate)
+        show_estimate(console, report.estimate)
     warnings = sum(finding.severity == "warning" for finding in report.findings)
     counts = f"{counted(len(report.errors), 'error')}, {counted(warnings, 'warning')}"
     print_line(console, f"[{'red' if report.errors else 'green'}]{counts}[/]")
-
-
-def _show_budget(console: Console, budget: Budget) -> None:
-    """What there is to train on, and what training amounts to."""
-    worth = "" if budget.effective is None else f", worth {budget.effective:.1f} of evenly used templates"
-    print_line(
-        console,
-        f"{counted(budget.examples, 'example')} to train on, {budget.valid} held out{worth}; "
-        f"{budget.replay_pool} to replay from; "
-        f"code of {budget.programs_run} of {counted(budget.programs, 'different program')} was run",
-    )
-    print_line(
-        console,
-        f"{counted(budget.iterations, 'iteration')} = {counted(budget.updates, 'update')} = "
-        f"{budget.passes:.2f} passes; {counted(budget.replayed, 'row')} replayed; "
-        f"{counted(budget.trained_tokens, 'token')} trained; longest row {counted(budget.longest, 'token')}",
-    )
-
-
-def _show_estimate(console: Console, estimate: Estimate) -> None:
-    """What one attempt will take, as measured on this machine."""
-    seconds = estimate.evaluation_seconds
-    evaluation = "not evaluated yet" if seconds is None else f"an evaluation took {_duration(seconds)}"
-    memory = f"{estimate.memory / 1e9:.2f} GB of memory, " if estimate.memory else ""
-    print_line(
-        console,
-        f"an attempt, from a few updates measured here: {_duration(estimate.seconds)} to train ({evaluation}), "
-        f"{memory}{estimate.disk / 1e6:.0f} MB of disk",
-    )
-    if not estimate.fits:
-        print_line(
-            console,
-            f"[bold red]error[/]: it does not fit: there are {(estimate.memory_limit or 0) / 1e9:.2f} GB of memory",
-        )
-        print_line(console, "  [cyan]hint:[/] a lower batch_size or num_layers in [train], or shorter examples")
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
 
 
 def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
@@ -199,8 +149,11 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
         print_line(console, f"{escape(outcome.phase)} was run before with the same inputs: nothing to do")
     comparison = compare_attempt(last)
     if comparison and last.after:
-        print_table(console, _before_after(comparison, outcome.gate))
-        _show_formats(console, last.after)
+        print_table(console, _before_after(comparison))
+        show_guard(console, comparison.guard)
+        show_formats(console, last.after)
+        show_passes(console, last.after)
+        show_faults(console, last.after)
     word = "[bold green]PROMOTED[/]" if outcome.promoted else "[bold red]DISCARDED[/]"
     tries = f"after {len(outcome.results)} attempt{'s' if len(outcome.results) > 1 else ''}"
     print_line(console, f"{word} {escape(last.model if outcome.promoted else outcome.phase)} {tries}")
@@ -211,33 +164,29 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
     print_line(console, f"report: {escape(str(outcome.report))}")
 
 
-def _before_after(comparison: Comparison, gate: GateSpec) -> Table:
+def _before_after(comparison: Comparison) -> Table:
     """The decision in 80 columns; intervals and p values are in `topcoat compare` and in the report."""
     table = _table("category", "n", "before", "after", "change", "evidence", "gate")
-    for row in comparison.categories:
-        asked = [f"at least {gate.target[row.category]:.0%}"] if row.category in gate.target else []
-        asked += ["no worse"] if row.category in gate.no_regression else []
-        call = row.evidence.call if row.evidence else "-"
-        table.add_row(
-            escape(row.category),
-            str(row.n),
-            _percent(row.before),
-            _percent(row.after),
-            _change(row.delta),
-            f"[{_CALLS[call]}]{call}[/]" if call in _CALLS else call,
-            "\n".join(asked),
-        )
+    for change in comparison.categories:
+        row = category_row(change, comparison.checks)
+        cells = (escape(row.category), row.n, row.before, row.after, _change(change.delta, row.change))
+        gate = [f"[{'green' if met else 'red'}]{'✓' if met else '✗'}[/] {words}" for met, words in row.gate]
+        table.add_row(*cells, _styled(row.evidence), "\n".join(gate))
     return table
 
 
-def _evidence(row: CategoryChange) -> tuple[str, str]:
-    """What the cases show, with p below it, and the fall that they could have shown."""
-    found = row.evidence
-    if found is None:
-        return "-", "-"
-    p = f"p {found.p:.2g}, Holm {found.adjusted_p:.2g}"
-    shows = "none" if found.detectable_drop is None else f"{found.detectable_drop:.0%}"
-    return f"[{_CALLS[found.call]}]{found.call}[/]\n[dim]{p}[/]", shows
+def show_guard(console: Console, found: Sequence[GuardFinding]) -> None:
+    """What guard cases showed, by category, if there were any."""
+    if not found:
+        return
+    table = _table("guard cases", "n", "before", "after", "change", "bounds", "decision")
+    for finding in found:
+        row = guard_row(finding)
+        cells = (escape(row.category), row.cases, row.before, row.after, row.change, row.bounds)
+        table.add_row(*cells, row.decision)
+    print_table(console, table)
+    alphas = ", ".join(sorted({f"{100 * finding.alpha:g}%" for finding in found}))
+    print_line(console, f"[dim]bounds: of the change in points; over all looks, each is wrong in {alphas} at most[/]")
 
 
 def _explain(console: Console, comparison: Comparison) -> None:
@@ -253,12 +202,17 @@ def _explain(console: Console, comparison: Comparison) -> None:
 def show_plan(console: Console, plan: Plan, written: Path | None) -> None:
     """What is weak, what to write as data, and how it would be trained."""
     if plan.spec is None:
-        print_line(console, f"no category of {escape(plan.model)} is weak: every 95% interval reaches {plan.goal:.0%}")
+        print_line(console, escape(plan.nothing_weak))
         print_line(console, f"[cyan]hint:[/] {plan.ways_on}")
         return
     table = _table("category", "score", "95% interval", "failed", "target", "examples")
     for need in plan.needs:
-        figures = (_percent(need.mean), _interval(need.interval), f"{need.failed} of {need.n}", f"{need.target:.0%}")
+        figures = (
+            percent(need.mean),
+            interval_words(need.interval),
+            f"{need.failed} of {need.n}",
+            percent(need.target),
+        )
         table.add_row(escape(need.category), *figures, str(need.examples))
     console.print(f"[bold]{escape(plan.model)}[/]")
     print_table(console, table)
@@ -305,7 +259,7 @@ def show_status(console: Console, status: ProjectStatus) -> None:
         table = _table("category", *(escape(model.name) for model in shown))
         for category in dict.fromkeys(score.category for model in shown for score in model.categories):
             scores = [next((s.mean for s in m.categories if s.category == category), None) for m in shown]
-            table.add_row(escape(category), *map(_percent, scores))
+            table.add_row(escape(category), *map(percent, scores))
         print_table(console, table)
     if status.matrix and len(status.matrix.rows) > 1:
         _show_matrix(console, status.matrix)
@@ -322,12 +276,12 @@ def _show_matrix(console: Console, matrix: ScoreMatrix) -> None:
     """The scores after each promoted phase, the cells that a phase taught in bold, and the four figures."""
     table = _table("after", *map(escape, matrix.columns))
     for index, row in enumerate(matrix.rows):
-        cells = ["-" if score is None else f"{score:.0%}" for score in row.scores]
+        cells = [percent(score) for score in row.scores]
         marked = [f"[bold]{c}[/]" if t == index > 0 else c for c, t in zip(cells, matrix.taught, strict=True)]
         table.add_row(escape(row.model), *marked)
     print_table(console, table)
     figures = {
-        "average": _percent(matrix.average),
+        "average": percent(matrix.average),
         "backward transfer": _signed(matrix.backward_transfer),
         "forward transfer": _signed(matrix.forward_transfer),
         "forgetting": _signed(matrix.forgetting),
@@ -350,27 +304,22 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
-
-
 def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.1%}"
+    return points(value) if value is None else f"{points(value)} points"
 
 
-def _interval(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{100 * interval[0]:.0f}–{100 * interval[1]:.0f}%"
-
-
-def _measured(mean: float | None, interval: Interval | None) -> str:
+def _measured(mean: str, interval: str) -> str:
     """A mean with its interval below it."""
-    return _percent(mean) if interval is None else f"{_percent(mean)}\n[dim]{_interval(interval)}[/]"
+    return mean if interval == NONE else f"{mean}\n[dim]{interval}[/]"
 
 
-def _change(value: float | None) -> str:
-    if value is None or abs(value) < 5e-4:
-        return "[dim]=[/]"
-    return f"[{'green' if value > 0 else 'red'}]{value:+.1%}[/]"
+def _change(value: float | None, words: str) -> str:
+    """A change of a mean, in its colour."""
+    return f"[{'green' if value and value > 0 else 'red' if value and value < 0 else 'dim'}]{words}[/]"
+
+
+def _styled(call: str) -> str:
+    return f"[{_CALLS[call]}]{call}[/]" if call in _CALLS else call
 
 
 def show_extraction(console: Console, found: Extraction) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from topcoat.cli.commands import data, events, models, phases, suite, usage
+from topcoat.cli.commands import catalog, data, events, models, phases, suite, usage
 from topcoat.cli.commands.doctor import doctor
 from topcoat.cli.commands.serve import serve
 from topcoat.cli.console import err, print_line
@@ -70,6 +70,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit them
 )
+app.add_typer(catalog.app, name="catalog")
 app.add_typer(data.app, name="data")
 app.add_typer(events.app, name="events")
 app.add_typer(suite.app, name="suite")

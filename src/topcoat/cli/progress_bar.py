@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -31,13 +32,30 @@ def terminal_sink(console: Console) -> LiveSink | PlainSink:
     return LiveSink(console) if console.is_terminal else PlainSink(console)
 
 
+@dataclass(slots=True)
+class _Running:
+    """A task, when it began, and when it last had a line."""
+
+    started: Started
+    begin: float
+    last: float
+
+    def figures(self, done: int, now: float) -> str:
+        """How far the task is. There is no estimate before its first unit is complete."""
+        total = self.started.total
+        unit = f" {self.started.unit}s" if self.started.unit else ""
+        rate = (done - self.started.done) / max(1e-9, now - self.begin)
+        count = f"{done}{unit}" if total is None else f"{done}/{total}{unit}"
+        left = f", about {(total - done) / rate:.0f} s left" if total is not None and rate > 0 else ""
+        return f"{count}, {rate:.1f}/s{left}"
+
+
 class PlainSink:
-    """A line when a task begins and ends, and every few seconds between, with rate and estimate."""
+    """A line when a task ends, and every few seconds before, with rate and estimate. Tasks may run inside of others."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._started: Started | None = None
-        self._begin = self._last = 0.0
+        self._running: dict[str, _Running] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -48,25 +66,17 @@ class PlainSink:
     def emit(self, event: Event) -> None:
         now = time.monotonic()
         if isinstance(event, Started):
-            self._started, self._begin, self._last = event, now, now
+            self._running[event.name] = _Running(event, now, now)
         elif isinstance(event, Advanced):
-            if self._started is not None and now - self._last >= EVERY:
-                self._last = now
-                self._line(f"{event.name}: {self._figures(event, now)}{_tail(event.detail)}")
+            task = self._running.get(event.name)
+            if task is not None and now - task.last >= EVERY:
+                task.last = now
+                self._line(f"{event.name}: {task.figures(event.done, now)}{_tail(event.detail)}")
         elif isinstance(event, Finished):
-            self._line(f"{event.name}: done in {now - self._begin:.1f} s{_tail(event.detail)}")
+            begin = task.begin if (task := self._running.pop(event.name, None)) else now
+            self._line(f"{event.name}: done in {now - begin:.1f} s{_tail(event.detail)}")
         else:
             self._line(f"{'warning: ' if event.warning else ''}{event.text}")
-
-    def _figures(self, event: Advanced, now: float) -> str:
-        started = self._started
-        assert started is not None
-        unit = f" {started.unit}s" if started.unit else ""
-        rate = (event.done - started.done) / max(1e-9, now - self._begin)
-        if started.total is None:
-            return f"{event.done}{unit}, {rate:.1f}/s"
-        left = (started.total - event.done) / rate if rate else float("inf")
-        return f"{event.done}/{started.total}{unit}, {rate:.1f}/s, about {left:.0f} s left"
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -78,7 +79,7 @@ def _ask(name: str, example: Example, read_key: Callable[[], str]) -> Decision |
                             print_line(out, f"  [cyan]hint:[/] {escape(mistake.hint)}")
 
 
-def _edited(name: str, example: Example) -> list[dict[str, str]]:
+def _edited(name: str, example: Example) -> list[dict[str, Any]]:
     """The turns as the user's editor leaves them. Raises `InvalidInput` if they are no dialogue."""
     turns = [message for message in example.messages if message.role != "system"]
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +87,7 @@ def _edited(name: str, example: Example) -> list[dict[str, str]]:
         path.write_text(draft_of(turns), encoding="utf-8")
         edit(path, f"topcoat review --phase {name}")
         read = read_draft(path.read_text(encoding="utf-8"), path, example.category or "example")
-    return [{"role": message.role, "content": message.content or ""} for message in read.messages]
+    return [message.model_dump(mode="json", exclude_unset=True) for message in read.messages]
 
 
 def _show(console: Console, place: str, talk: list[Turn], example: Example) -> None:
@@ -99,4 +100,5 @@ def _show(console: Console, place: str, talk: list[Turn], example: Example) -> N
     print_line(console, f"[bold]the example[/], because {escape(str(extra.get('reason')))}:")
     for message in example.messages:
         if message.role != "system":
-            print_line(console, f"[cyan]{message.role}[/]: {escape(message.content or '')}")
+            said = draft_of([message]) if message.tool_calls else f"{message.role}: {message.content or ''}"
+            print_line(console, f"[cyan]{escape(said.rstrip())}[/]")

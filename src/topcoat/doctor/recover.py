@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from topcoat.doctor.examine import Recovery
 from topcoat.engine.protocol import Engine
 from topcoat.errors import Refused, StorageFault, Where
+from topcoat.phases.attempts.retry import Tried, next_attempt
 from topcoat.project.session import add_root
 from topcoat.spec.phase import PhaseSpec
 from topcoat.spec.project import PROJECT_FILE, ProjectSettings
@@ -195,17 +196,20 @@ def _add_run(
     if last.result is not None and last.result.verdict.passed:
         lineage.promote(last.result.model, f"{first.phase} passed its gate")
         lineage.close_phase(phase.id, "promoted", last.result.model)
-    elif followed or _was_last(last):
+    elif followed or _was_last(run):
         reasons = last.result.verdict.reasons if last.result else ["it was given up"]
         lineage.close_phase(phase.id, "discarded", "; ".join(reasons))
 
 
-def _was_last(attempt: _Attempt) -> bool:
-    """Whether no other attempt could follow a discarded one. Otherwise the phase stays open, and is continued."""
-    retry = attempt.spec.retry
-    adopted = "adapter" in attempt.seal.made_from
-    tried = retry.learning_rate_factor == 1.0 or attempt.number >= retry.max_attempts
-    return attempt.result is not None and (adopted or tried)
+def _was_last(run: Sequence[_Attempt]) -> bool:
+    """Whether no other attempt follows the last one. Otherwise the phase stays open, and is continued."""
+    last = run[-1]
+    if last.result is None:
+        return False
+    if "adapter" in last.seal.made_from or last.number >= last.spec.retry.max_attempts:
+        return True
+    tried = [Tried(attempt.spec, attempt.result) for attempt in run if attempt.result is not None]
+    return next_attempt(tried).spec is None
 
 
 def _rate(attempt: _Attempt) -> float:

@@ -13,16 +13,23 @@ import math
 import re
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
+
+from topcoat.engine.fake_verify import logprobs_of, token_kl
 from topcoat.engine.job_digest import train_job_digest
 from topcoat.engine.protocol import (
+    Answering,
     CallMarkup,
+    Converted,
+    Ended,
     FuseJob,
     GenerateJob,
     Message,
@@ -31,7 +38,11 @@ from topcoat.engine.protocol import (
     Row,
     Tools,
     TrainJob,
+    Verified,
+    VerifyJob,
+    ignore,
 )
+from topcoat.engine.references import references_of
 from topcoat.errors import EngineFault, FuseRefused, InvalidInput, NumericalFault, Where
 from topcoat.progress import Note, Sink, task
 from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
@@ -52,10 +63,15 @@ MODULE = "memory"
 
 
 class FakeTokenizer:
-    """UTF-8 bytes as tokens, ChatML as template. It writes no calls of its own."""
+    """UTF-8 bytes as tokens, ChatML as template, which shows the option `opening` at the begin of each answer."""
 
     call_markup: CallMarkup | None = None
+    serves_calls: bool = True
+    options: frozenset[str] = frozenset({"opening"})
     stops: frozenset[int] = frozenset()
+
+    def __init__(self, options: Mapping[str, object] | None = None) -> None:
+        self._opening = f"<|im_start|>assistant\n{(options or {}).get('opening', '')}"
 
     def chat(
         self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False
@@ -64,8 +80,10 @@ class FakeTokenizer:
 
     def render(self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
         shown = f"<|im_start|>tools\n{json.dumps(list(tools))}<|im_end|>\n" if tools else ""
-        shown += "".join(f"<|im_start|>{m['role']}\n{_written(m)}<|im_end|>\n" for m in messages)
-        return shown + ("<|im_start|>assistant\n" if add_generation_prompt else "")
+        for message in messages:
+            begin = self._opening if message["role"] == "assistant" else f"<|im_start|>{message['role']}\n"
+            shown += f"{begin}{_written(message)}<|im_end|>\n"
+        return shown + (self._opening if add_generation_prompt else "")
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode("utf-8", "surrogatepass"))
@@ -77,9 +95,19 @@ class FakeTokenizer:
 def _written(message: Message) -> str:
     """What a turn says, and its calls as Hermes models write them."""
     calls = message.get("tool_calls")
-    functions = [call.get("function", call) for call in calls] if isinstance(calls, list) else []
-    written = [f"<tool_call>\n{json.dumps(function)}\n</tool_call>" for function in functions]
+    written = [f"<tool_call>\n{_call_text(call)}\n</tool_call>" for call in calls] if isinstance(calls, list) else []
     return "\n".join(filter(None, [str(message.get("content") or ""), *written]))
+
+
+def _call_text(call: Any) -> str:
+    """A call as JSON. Arguments that are a JSON text become an object, as in mlx-lm's server."""
+    function = call.get("function", call) if isinstance(call, dict) else call
+    if isinstance(function, dict) and isinstance(text := function.get("arguments"), str):
+        try:
+            function = {**function, "arguments": json.loads(text) if text.strip() else {}}
+        except ValueError as error:
+            raise InvalidInput(f"the chat template refuses the dialogue: {error}") from error
+    return json.dumps(function, ensure_ascii=False)
 
 
 class FakeEngine:
@@ -106,6 +134,13 @@ class FakeEngine:
     def locate(self, model: Path | str) -> Path:
         return Path(model)
 
+    def convert(self, source: Path, target: Path, sink: Sink) -> Converted:
+        raise InvalidInput(
+            f"{source.name} is no fake model: those are folders",
+            where=Where(source),
+            hint=f"topcoat --engine mlx init --base {source}",
+        )
+
     def describe(self, model: Path) -> ModelInfo:
         memory = json.dumps(_read_memory(model)).encode()
         quantization = _read_config(model).get("quantization")
@@ -113,8 +148,10 @@ class FakeEngine:
         digest = hashlib.sha256(memory if bits is None else memory + str(bits).encode()).hexdigest()
         return ModelInfo(architecture="fake", num_layers=8, hidden_size=8, bits=bits, digest=digest, size=len(memory))
 
-    def tokenizer(self, model: Path, day: date | None = None) -> FakeTokenizer:
-        return FakeTokenizer()
+    def tokenizer(
+        self, model: Path, day: date | None = None, options: Mapping[str, object] | None = None
+    ) -> FakeTokenizer:
+        return FakeTokenizer(options)
 
     def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:
         layers = self.describe(model).num_layers
@@ -124,7 +161,7 @@ class FakeEngine:
                 hint="num_layers = -1 under [train] adapts all of them",
             )
 
-    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
+    def generate(self, job: GenerateJob, sink: Sink, ended: Ended = ignore) -> list[Completion]:
         memory = _Memory(_read_memory(job.model))
         empty = [index for index, prompt in enumerate(job.prompts) if not prompt]
         if empty:
@@ -132,14 +169,36 @@ class FakeEngine:
         answers = []
         with task(sink, "answers", total=len(job.prompts), unit="case") as progress:
             for prompt, limit in zip(job.prompts, job.max_tokens, strict=True):
-                full = FakeTokenizer().encode(memory.answer(_last_user(FakeTokenizer().decode(prompt))))
-                text = FakeTokenizer().decode(full[:limit])
-                whole = len(full) <= limit
-                answers.append(
-                    Completion(text=text, tokens=min(len(full), limit), finish="stop" if whole else "length")
-                )
+                answers.append(_completion(memory.tokens(prompt), limit))
+                ended(len(answers) - 1, answers[-1])
                 progress.advance(len(answers))
         return answers
+
+    def verify(self, job: VerifyJob, sink: Sink) -> list[Verified]:
+        references = references_of(job, FakeTokenizer.stops)
+        memory = _Memory(_read_memory(job.model))
+        base = _Memory(_read_memory(job.base)) if job.base else None
+        verified = []
+        with task(sink, "answers", total=len(job.prompts), unit="case") as progress:
+            for prompt, limit, reference in zip(job.prompts, job.max_tokens, references, strict=True):
+                whole = memory.tokens(prompt)
+                completion = _completion(whole, limit)
+                before = base.tokens(prompt) if base else None
+                verified.append(
+                    Verified(
+                        completion,
+                        reference.first_difference(whole[:limit], stopped=len(whole) < limit),
+                        math.fsum(logprobs_of(reference, whole)),
+                        None if before is None else math.fsum(logprobs_of(reference, before)),
+                        None if before is None else tuple(token_kl(reference, before, whole)),
+                    )
+                )
+                progress.advance(len(verified))
+        return verified
+
+    @contextmanager
+    def answering(self, model: Path) -> Iterator[Answering]:
+        yield self
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
         started = time.perf_counter()
@@ -173,7 +232,7 @@ class FakeEngine:
             steps=progress.steps,
             validations=progress.validations,
             best_update=progress.update,
-            best_loss=progress.validations[-1].loss,
+            best_loss=progress.validations[-1].total,
             stopped="iterations",
             trained_tokens=sum(step.tokens for step in progress.steps),
             seconds=time.perf_counter() - started,
@@ -283,6 +342,7 @@ class _Progress:
                 iteration=self.update * job.spec.grad_accumulation_steps,
                 loss=_loss(self.update),
                 tokens=sum(int(row.trained.sum()) for row in job.valid),
+                guard=0.1 if job.guard else None,
             )
         )
 
@@ -304,19 +364,37 @@ class _Memory:
     """Finds the remembered prompt that shares the most words, rare words counting more."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        self._pairs = [(_words(prompt), answer) for prompt, answer in pairs]
-        self._frequency = Counter(word for words, _ in self._pairs for word in words)
+        asked = [_words(prompt) for prompt, _ in pairs]
+        self._answers = [answer for _, answer in pairs]
+        self._lengths = np.sqrt([1.0 + len(words) for words in asked])
+        places = defaultdict[str, list[int]](list)
+        for place, words in enumerate(asked):
+            for word in words:
+                places[word].append(place)
+        self._places = {word: np.array(found) for word, found in places.items()}
+        """The prompts that hold a word."""
+
+    def tokens(self, prompt: Sequence[int]) -> list[int]:
+        """The whole answer to a prompt of tokens, as tokens."""
+        return FakeTokenizer().encode(self.answer(_last_user(FakeTokenizer().decode(prompt))))
 
     def answer(self, prompt: str) -> str:
         """The nearest prompt's answer; the earliest of equals; nothing if no word is shared."""
-        asked = _words(prompt)
-        best, best_score = "", 0.0
-        for words, answer in self._pairs:
-            shared = math.fsum(1.0 / self._frequency[word] for word in words & asked)  # exact: a set has no order
-            score = shared / math.sqrt(1 + len(words))
-            if score > best_score:
-                best, best_score = answer, score
-        return best
+        shared = np.zeros(len(self._answers))
+        for word in sorted(_words(prompt)):  # a set has no order, and sums of floats have one
+            places = self._places.get(word)
+            if places is not None:
+                shared[places] += 1.0 / len(places)
+        if not shared.any():
+            return ""
+        return self._answers[int(np.argmax(shared / self._lengths))]
+
+
+def _completion(whole: Sequence[int], limit: int) -> Completion:
+    """The answer `whole`, cut at `limit` tokens."""
+    ids = tuple(whole[:limit])
+    finish: Literal["stop", "length"] = "stop" if len(whole) <= limit else "length"
+    return Completion(text=FakeTokenizer().decode(ids), tokens=len(ids), finish=finish, ids=ids)
 
 
 def _words(text: str) -> frozenset[str]:

@@ -15,9 +15,9 @@ def train_job_digest(job: TrainJob, *, model: str, by: str) -> str:
 
     `model` is the digest of the model's files, `by` the engine's name.
     """
-    settings = [model, by, job.spec.model_dump(mode="json"), job.learning_rate, [list(batch) for batch in job.batches]]
+    settings = [model, by, job.spec.decisive, job.learning_rate, [list(batch) for batch in job.batches]]
     total = hashlib.sha256(canonical_json(settings).encode())
-    for part in (job.rows, job.valid):
+    for part in (job.rows, job.valid, *([job.guard] if job.guard else [])):
         total.update(f"{len(part)}".encode())
         for row in part:
             total.update(f"{len(row.tokens)} {row.weight!r}".encode())

@@ -6,7 +6,8 @@ cross the seam: nothing of MLX. `tests/engine/test_conformance.py` holds both en
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,8 +21,10 @@ from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
 from topcoat.store.records import Completion, FuseReport, TrainReport
 
 __all__ = [
+    "Answering",
     "Batch",
     "CallMarkup",
+    "Converted",
     "Engine",
     "FuseJob",
     "GenerateJob",
@@ -32,6 +35,8 @@ __all__ = [
     "ServerProcess",
     "Tokenizer",
     "TrainJob",
+    "Verified",
+    "VerifyJob",
 ]
 
 Message = Mapping[str, object]
@@ -48,7 +53,8 @@ class ModelInfo:
     """What can be known of a model folder without loading its weights.
 
     `size` are the bytes of its weights on disk. `mlp` are the names, within a layer, of the modules of a dense MLP;
-    empty if its layers have another kind. `dated`: its chat template prints the day.
+    empty if its layers have another kind. `dated`: its chat template prints the day. `context` are the most tokens that
+    its configuration says it was made for; None if it doesn't say.
     """
 
     architecture: str
@@ -59,6 +65,19 @@ class ModelInfo:
     size: int
     mlp: tuple[str, ...] = ()
     dated: bool = False
+    context: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model's folder that was made of a file.
+
+    `made` is False if it was there, made of the same file. `notes` say what was kept, and what the file didn't tell.
+    """
+
+    folder: Path
+    made: bool
+    notes: tuple[str, ...] = ()
 
 
 class Tokenizer(Protocol):
@@ -70,6 +89,16 @@ class Tokenizer(Protocol):
         ...
 
     @property
+    def options(self) -> frozenset[str] | None:
+        """The options that the chat template reads; None if that can't be told."""
+        ...
+
+    @property
+    def serves_calls(self) -> bool:
+        """Whether the engine's server takes the model's calls out of its text."""
+        ...
+
+    @property
     def stops(self) -> frozenset[int]:
         """The tokens at which generation stops."""
         ...
@@ -77,11 +106,14 @@ class Tokenizer(Protocol):
     def chat(
         self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False
     ) -> list[int]:
-        """Token ids of the rendered dialogue. Raises InvalidInput if the chat template refuses it."""
+        """Token ids of the rendered dialogue.
+
+        Raises InvalidInput if the chat template refuses it, or writes no calls and the dialogue has some.
+        """
         ...
 
     def render(self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
-        """The text that `chat` gives the tokens of. Raises InvalidInput if the chat template refuses it."""
+        """The text that `chat` gives the tokens of. Raises what `chat` raises."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -116,7 +148,8 @@ class TrainJob:
     """A training run, complete: two jobs that are equal give the same adapter, byte for byte.
 
     `batches[i]` are the rows of iteration i + 1, so the position in the data is the iteration. `learning_rate` is the
-    attempt's, which may be below the spec's. `folder` receives `adapter/`, checkpoints and `metrics.jsonl`; a job whose
+    attempt's, which may be below the spec's. Of the adapters at each validation, the one with the lowest sum of the
+    losses on `valid` and on `guard` is kept. `folder` receives `adapter/`, checkpoints and `metrics.jsonl`; a job whose
     folder holds a checkpoint goes on from it. `cache` keeps what other jobs on the same rows need too, and may be lost
     at any time.
     """
@@ -129,6 +162,7 @@ class TrainJob:
     learning_rate: float
     folder: Path
     cache: Path
+    guard: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +213,49 @@ class GenerateJob:
     """Answers to `prompts` (token ids), each at most `max_tokens[i]` tokens long and drawn as `sampling[i]` says.
 
     With None as `sampling`, all are greedy. An answer depends on its own prompt, length and sampling alone.
+    `dialogues` names the dialogue of each prompt, for an `Answering` that is asked about it again.
     """
 
     model: Path
     prompts: Sequence[Sequence[int]]
     max_tokens: Sequence[int]
     sampling: Sequence[Sampling] | None = None
+    dialogues: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyJob:
+    """The greedy answers to `prompts`, each at most `max_tokens[i]` tokens long, where the likely ones are known.
+
+    `references[i]`, with its token ids, is what `model` probably answers: its base's answer, for instance. Where `base`
+    is a model, the two models' probabilities of the references are compared; both must have one tokenizer. `cache`
+    keeps what another model with this base needs too, and may be lost at any time; with None, nothing is kept.
+    """
+
+    model: Path
+    prompts: Sequence[Sequence[int]]
+    max_tokens: Sequence[int]
+    references: Sequence[Completion]
+    base: Path | None = None
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A model's greedy answer, beside the reference.
+
+    `differs` is the first position whose token is another (0 is the answer's first token, the number of its tokens is
+    its end), None if the answer is the reference. `logprob` is the log-probability in nats of the reference: the sum
+    over its tokens and, if it stopped, its end (that any stop token follows). `base_logprob` is the base's, and `kl`
+    the divergence KL(base || model) in nats at each of these positions, with the reference's tokens before it; None if
+    the job names no base.
+    """
+
+    completion: Completion
+    differs: int | None
+    logprob: float
+    base_logprob: float | None = None
+    kl: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +268,26 @@ class ServerProcess:
     command: Sequence[str]
     environment: Mapping[str, str]
     headers: Mapping[str, str]
+
+
+Ended = Callable[[int, Completion], None]
+"""Is told of an answer when it ends: its prompt's place in the job, and the completion."""
+
+
+def ignore(index: int, completion: Completion) -> None:
+    """An `Ended` that does nothing."""
+
+
+class Answering(Protocol):
+    """A model that is held for several jobs. What a job's prompts repeat of earlier ones needn't be read again."""
+
+    def generate(self, job: GenerateJob, sink: Sink, ended: Ended = ignore) -> list[Completion]:
+        """One completion a prompt, in order: what `Engine.generate` gives."""
+        ...
+
+    def verify(self, job: VerifyJob, sink: Sink) -> list[Verified]:
+        """What `Engine.verify` gives."""
+        ...
 
 
 class Engine(Protocol):
@@ -221,12 +312,22 @@ class Engine(Protocol):
         """The folder of a model that is a folder, or is fetched from a hub by its id."""
         ...
 
+    def convert(self, source: Path, target: Path, sink: Sink) -> Converted:
+        """Make the folder `target` of a model that is one file (GGUF), without changing a number of it.
+
+        Raises `InvalidInput`, before anything is written, for a file that the engine can't read whole and exactly.
+        """
+        ...
+
     def describe(self, model: Path) -> ModelInfo:
         """The model's shape and digest. Raises `InvalidInput` if the folder isn't a model this engine loads."""
         ...
 
-    def tokenizer(self, model: Path, day: date | None = None) -> Tokenizer:
-        """The model's tokenizer. Its chat template takes `day` for today; None is the day on the clock."""
+    def tokenizer(self, model: Path, day: date | None = None, options: Mapping[str, object] | None = None) -> Tokenizer:
+        """The model's tokenizer. Its chat template takes `day` for today (None is the day on the clock), and `options`.
+
+        Options that it doesn't read change nothing: see `Tokenizer.options`.
+        """
         ...
 
     def require_trainable(self, model: Path, train: TrainSpec, fuse: FuseSpec) -> None:
@@ -236,8 +337,23 @@ class Engine(Protocol):
         """
         ...
 
-    def generate(self, job: GenerateJob, sink: Sink) -> list[Completion]:
-        """One completion a prompt, in order."""
+    def generate(self, job: GenerateJob, sink: Sink, ended: Ended = ignore) -> list[Completion]:
+        """One completion a prompt, in order. `ended` is told of each when it ends, in any order."""
+        ...
+
+    def verify(self, job: VerifyJob, sink: Sink) -> list[Verified]:
+        """One a prompt, in order. The completions are those that `generate` gives.
+
+        A reference that the model answers too is only read, which costs less than generating it. Of another one, what
+        comes after the first difference is generated. A reference is read up to its `max_tokens` or its first stop
+        token.
+
+        Raises `InvalidInput` for a reference without token ids.
+        """
+        ...
+
+    def answering(self, model: Path) -> AbstractContextManager[Answering]:
+        """The model, held in memory until the block ends."""
         ...
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,13 @@ __all__ = ["ENGINES", "EngineEntry", "engine_named"]
 
 @dataclass(frozen=True, slots=True)
 class EngineEntry:
-    """One engine: `open` loads it; `server` names the process that serves a model folder on a port, with arguments."""
+    """One engine: `open` loads it; `server` names the process that serves a model folder on a port.
+
+    The process is given arguments, and options of the chat template.
+    """
 
     open: Callable[[Sink], Engine]
-    server: Callable[[Path, int, Sequence[str]], ServerProcess]
+    server: Callable[[Path, int, Sequence[str], Mapping[str, object]], ServerProcess]
 
 
 def _open_mlx(sink: Sink) -> Engine:
@@ -27,10 +30,10 @@ def _open_mlx(sink: Sink) -> Engine:
     return open_engine(sink)
 
 
-def _mlx_server(model: Path, port: int, arguments: Sequence[str]) -> ServerProcess:
+def _mlx_server(model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object]) -> ServerProcess:
     from topcoat.engine.mlx.serve.process import server_process
 
-    return server_process(model, port, arguments)
+    return server_process(model, port, arguments, template)
 
 
 def _open_fake(sink: Sink) -> Engine:
@@ -39,10 +42,10 @@ def _open_fake(sink: Sink) -> Engine:
     return FakeEngine()
 
 
-def _fake_server(model: Path, port: int, arguments: Sequence[str]) -> ServerProcess:
+def _fake_server(model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object]) -> ServerProcess:
     from topcoat.engine.fake_server import server_process
 
-    return server_process(model, port, arguments)
+    return server_process(model, port, arguments, template)
 
 
 ENGINES = {"mlx": EngineEntry(_open_mlx, _mlx_server), "fake": EngineEntry(_open_fake, _fake_server)}

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from topcoat.calls.programs import signature
 from topcoat.calls.sandbox import Sandbox
 from topcoat.errors import InvalidInput, Where
 from topcoat.examples.checks.check import check_examples, check_repeats
 from topcoat.examples.checks.execution import check_runs, runnable_programs
-from topcoat.examples.draft import read_draft, skeleton
+from topcoat.examples.draft import read_draft
 from topcoat.examples.reading import read_examples
+from topcoat.examples.skeleton import skeleton
 from topcoat.examples.stats import DataStats, data_stats
 from topcoat.project.session import LockedProject
 from topcoat.spec.example import LocatedExample
@@ -57,9 +57,9 @@ def begin_draft(project: LockedProject, category: str, target: Path | None = Non
         raise InvalidInput(f"{to} is no file of examples", where=Where(to), hint=hint)
     draft = Draft(to.with_name(f"{to.name}.draft"), to, category)
     if not draft.path.exists():
-        tools = _tools_of(project.suite, category)
-        signatures = [signature(project.catalog.tools[name]) for name in tools if name in project.catalog.tools]
-        write_text(draft.path, skeleton(category, project.settings.system_prompt, signatures))
+        names = _tools_of(project.suite, category)
+        tools = [project.catalog.tools[name] for name in names if name in project.catalog.tools]
+        write_text(draft.path, skeleton(category, project.agent, tools))
     return draft
 
 
@@ -72,9 +72,9 @@ def finish_draft(project: LockedProject, draft: Draft) -> list[Finding]:
     located = LocatedExample(example, Where(draft.path))
     before = read_examples(draft.target)[0] if draft.target.exists() else []
     examples = [*before, located]
-    found = check_examples(examples, project.suite, project.catalog, project.settings.system_prompt)
+    found = check_examples(examples, project.suite, project.agent)
     found += check_repeats(examples)
-    if programs := runnable_programs([located], project.catalog):
+    if programs := runnable_programs([located], project.agent):
         with Sandbox(project.catalog) as sandbox:
             found += check_runs(programs, sandbox)
     found = [f for f in found if f.where == str(draft.path)]
@@ -89,4 +89,4 @@ def finish_draft(project: LockedProject, draft: Draft) -> list[Finding]:
 def _tools_of(suite: Suite, category: str) -> list[str]:
     """The tools that the category's cases expect, each once."""
     cases = [case for case in suite.cases if case.category == category]
-    return list(dict.fromkeys(name for case in cases for call in case.expect.calls for name in call.names))
+    return list(dict.fromkeys(name for case in cases for call in case.expected_calls for name in call.names))

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from topcoat.engine.protocol import Tokenizer
 from topcoat.spec.example import Example
 
-__all__ = ["THOUGHT_END", "Fault", "Rendered", "Unplaced", "render_example"]
+__all__ = ["THOUGHT_END", "Fault", "Rendered", "TooLong", "Unplaced", "render_example", "require_short"]
 
 Turns = Sequence[Mapping[str, Any]]
 Fault = Literal["unplaced-turn", "unrendered-turn", "stop-inside"]
@@ -31,6 +31,14 @@ class Unplaced(ValueError):
         self.code = code
 
 
+class TooLong(ValueError):
+    """A dialogue of more `tokens` than were asked for."""
+
+    def __init__(self, tokens: int, most: int) -> None:
+        super().__init__(f"{tokens} tokens, at most {most} were asked for")
+        self.tokens = tokens
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """A rendering's tokens, and the spans [begin, end) of those that the model has to produce."""
@@ -39,16 +47,20 @@ class Rendered:
     spans: list[tuple[int, int]]
 
 
-def render_example(example: Example, tokenizer: Tokenizer, *, last_only: bool) -> list[Rendered]:
+def render_example(
+    example: Example, tokenizer: Tokenizer, *, last_only: bool, most: int | None = None
+) -> list[Rendered]:
     """The renderings that train the example's assistant turns, or the last one of them. Each turn is in one of them.
 
     The first is the whole dialogue. A turn that the template renders differently once another follows, such as one
     whose thought it leaves out, has a rendering of its own that ends with it. Turns that say nothing or have weight 0
-    aren't trained. Raises Unplaced, and InvalidInput if the template refuses the dialogue.
+    aren't trained. Raises TooLong if the whole dialogue has more than `most` tokens, Unplaced, and InvalidInput if the
+    template refuses the dialogue.
     """
     messages = example.dialogue()
     template = _Template(tokenizer, example.tools)
     whole = template.tokens(messages)
+    require_short(whole, most)  # before each turn is rendered: their renderings grow with the square of the dialogue
     spans: list[tuple[int, int]] = []
     own: list[Rendered] = []
     turns = example.trained_turns
@@ -63,6 +75,12 @@ def render_example(example: Example, tokenizer: Tokenizer, *, last_only: bool) -
         else:
             own.append(Rendered(alone, [span]))
     return [Rendered(whole, spans), *own] if spans else own
+
+
+def require_short(tokens: Sequence[int], most: int | None) -> None:
+    """Raise TooLong if there are more than `most` tokens."""
+    if most is not None and len(tokens) > most:
+        raise TooLong(len(tokens), most)
 
 
 @dataclass(frozen=True, slots=True)

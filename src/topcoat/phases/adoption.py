@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from topcoat.errors import InvalidInput, Refused, Where
-from topcoat.phases.evaluation import evaluate_model
+from topcoat.phases.judging.evaluation import evaluate_model
 from topcoat.phases.preparation import Prepared, prepare
 from topcoat.phases.run import PhaseOutcome, end_phase, run_attempt
 from topcoat.progress import Note

@@ -33,11 +33,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from topcoat.calls.parsing import parse
-from topcoat.spec.catalog import Catalog
+from topcoat.quantity import counted
+from topcoat.scoring.pairing import largest_pairing
+from topcoat.spec.agent import Agent
+from topcoat.spec.expect import Expect
 from topcoat.spec.phase import DataSpec, GateSpec, LoraSpec, PhaseSpec, TrainSpec
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.records import CategoryScore, EvalResult, Interval, Record, Score
+from topcoat.suites.evidence.words import percent
 
 __all__ = ["EXAMPLES", "GOAL", "Chain", "Confusion", "Need", "Plan", "Settings", "make_plan", "weak_categories"]
 
@@ -96,7 +102,8 @@ class Plan(Record):
     """The next phase. `spec` is None if no category is weak.
 
     `passes` is how often each of the `trained` examples is used; the others are for validation. `updates` is the number
-    of the optimizer's steps. `layered`: the base has a coat already, so the rate is lower.
+    of the optimizer's steps. `layered`: the base has a coat already, so the rate is lower. `too_few` are the categories
+    whose intervals end below the goal, but that lost points in one family only: that isn't enough evidence.
     """
 
     version: Literal[1] = 1
@@ -109,6 +116,20 @@ class Plan(Record):
     trained: int = 0
     passes: float = 0.0
     updates: int = 0
+    too_few: list[CategoryScore] = Field(default_factory=list)
+
+    @property
+    def nothing_weak(self) -> str:
+        """Why no phase is planned, where no category is weak."""
+        reach = f"no category of {self.model} is shown to be weak: "
+        if not self.too_few:
+            return f"{reach}every 95% interval reaches {percent(self.goal)}"
+        few = [
+            f"{c.category} is at {percent(c.mean)} of {counted(c.n, 'case')}, but what failed is one family, and one "
+            "is never enough"
+            for c in self.too_few
+        ]
+        return reach + "; ".join(few)
 
     @property
     def ways_on(self) -> str:
@@ -146,18 +167,25 @@ class Settings:
 
 def weak_categories(result: EvalResult, goal: float = GOAL) -> list[CategoryScore]:
     """The categories whose intervals end below the goal, the weakest first (see the module)."""
-    failing = defaultdict(set)
-    for score in result.scores:
-        if score.value < 1.0:
-            failing[score.category].add(score.family or score.case_id)
-    weak = [c for c in result.categories if c.interval and c.interval[1] < goal and len(failing[c.category]) > 1]
-    return sorted(weak, key=lambda c: c.mean)
+    below, families = _below(result, goal), _failing_families(result)
+    return [c for c in below if families[c.category] > 1]
+
+
+def _below(result: EvalResult, goal: float) -> list[CategoryScore]:
+    """The categories whose intervals end below the goal, the weakest first."""
+    return sorted((c for c in result.categories if c.interval and c.interval[1] < goal), key=lambda c: c.mean)
+
+
+def _failing_families(result: EvalResult) -> Counter[str]:
+    """The number of families of each category that lost points."""
+    failing = {(s.category, s.family or s.case_id) for s in result.scores if s.value < 1.0}
+    return Counter(category for category, _ in failing)
 
 
 def make_plan(
     result: EvalResult,
     suite: Suite,
-    catalog: Catalog,
+    agent: Agent,
     settings: Settings,
     *,
     name: str,
@@ -174,12 +202,12 @@ def make_plan(
     wanted = targets or {}
     quota = _shared(examples, [1 - c.mean for c in chosen], LEAST)
     needs = [
-        _need(c, wanted.get(c.category), count, goal, result.scores, suite, catalog)
+        _need(c, wanted.get(c.category), count, goal, result.scores, suite, agent)
         for c, count in zip(chosen, quota, strict=True)
     ]
     plan = Plan(name=name, model=result.model, goal=goal, layered=settings.layered, needs=needs)
     if not needs:
-        return plan
+        return plan.model_copy(update={"too_few": _below(result, goal)})
     replay = REPLAY if settings.earlier is None else settings.earlier.data.replay
     guarded = [c for c in result.categories if c not in chosen]
     trained = examples - round(examples * HELD_OUT)
@@ -242,7 +270,7 @@ def _need(
     goal: float,
     scores: Sequence[Score],
     suite: Suite,
-    catalog: Catalog,
+    agent: Agent,
 ) -> Need:
     cases = {case.id: case for case in suite.cases}
     own = [(cases[score.case_id], score) for score in scores if score.category == category.category]
@@ -252,7 +280,7 @@ def _need(
     ranked = [tools for tools, _ in failed.most_common()]
     confused: dict[tuple[str, str], list[str]] = defaultdict(list)
     for case, score in failures:
-        confused[_wanted(case), _called(case, score, catalog)].append(case.id)
+        confused[_wanted(case), _called(case, score, agent)].append(case.id)
     return Need(
         category=category.category,
         n=category.n,
@@ -296,17 +324,31 @@ def _wanted(case: Case) -> str:
     """A case's expectation, in a few words."""
     if case.scorer in TEXT_SCORERS:
         return "text"
-    return " → ".join(" or ".join(call.names) for call in case.expect.calls) or "no call"
+    wanted = [" or ".join(call.names) for call in case.expected_calls]
+    if case.expect.order == "any" and len(wanted) > 1:
+        return f"{' and '.join(sorted(wanted))}, in any order"
+    return " → ".join(wanted) or "no call"
 
 
-def _called(case: Case, score: Score, catalog: Catalog) -> str:
-    """What the model called instead. If it called the right tools, the reason of the score."""
-    answer = parse(score.answer, catalog.tools)
+def _called(case: Case, score: Score, agent: Agent) -> str:
+    """What the model called instead. If it called the right tools, the reason of the score; also of an episode."""
+    if case.is_episode:
+        return score.reason
+    answer = parse(score.answer, agent.bringing(case.tools))
     made = [call.tool for call in answer.calls]
-    expected = [call.names for call in case.expect.calls]
-    right = len(expected) == len(made) and all(tool in names for tool, names in zip(made, expected, strict=True))
-    if right or case.scorer in TEXT_SCORERS:
+    if _are_the_tools(case.expect, made) or case.scorer in TEXT_SCORERS:
         return score.reason
     if answer.problems and not made:
         return answer.problems[0]
     return " → ".join(made) or "no call"
+
+
+def _are_the_tools(expect: Expect, made: Sequence[str]) -> bool:
+    """Whether exactly the expected tools were called, whatever their arguments."""
+    wanted = [call.names for call in expect.calls]
+    if len(wanted) != len(made):
+        return False
+    if expect.order == "given":
+        return all(tool in names for tool, names in zip(made, wanted, strict=True))
+    paired = largest_pairing(len(wanted), range(len(made)), lambda want, index: made[index] in wanted[want])
+    return len(paired) == len(wanted)

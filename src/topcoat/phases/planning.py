@@ -8,7 +8,7 @@ from pathlib import Path
 
 from topcoat.errors import InvalidInput, Where
 from topcoat.examples.training_files import earlier_data
-from topcoat.phases.evaluation import evaluate_model
+from topcoat.phases.judging.evaluation import evaluate_model
 from topcoat.phases.plan import EXAMPLES, GOAL, LEAST, Plan, Settings, make_plan
 from topcoat.project.session import ScoreReader
 from topcoat.quantity import counted
@@ -16,6 +16,7 @@ from topcoat.spec.phase import phase_name
 from topcoat.spec.phase_text import phase_text
 from topcoat.store.files import is_stream, require_new, write_text
 from topcoat.store.lineage import ModelRow
+from topcoat.suites.evidence.words import percent
 
 __all__ = ["plan_phase", "plan_text", "require_phase_file", "write_plan"]
 
@@ -42,7 +43,7 @@ def plan_phase(
     result = evaluate_model(reader, base)
     settings = _settings(reader, base)
     return make_plan(
-        result, reader.suite, reader.catalog, settings, name=name, goal=goal, examples=examples, targets=targets
+        result, reader.suite, reader.agent, settings, name=name, goal=goal, examples=examples, targets=targets
     )
 
 
@@ -69,10 +70,7 @@ def plan_text(plan: Plan) -> str:
     """The phase file of a plan, with remarks on its figures. Raises InvalidInput if the plan has no phase."""
     spec = plan.spec
     if spec is None:
-        raise InvalidInput(
-            f"no category of {plan.model} is weak: every interval reaches {plan.goal:.0%}",
-            hint=plan.ways_on,
-        )
+        raise InvalidInput(plan.nothing_weak, hint=plan.ways_on)
     held = sum(need.examples for need in plan.needs) - plan.trained
     remarks = {
         "data.valid": f"about {held} examples are held out, {plan.trained} are trained on",
@@ -82,7 +80,7 @@ def plan_text(plan: Plan) -> str:
         "train.learning_rate": "lower, because the base has a coat already" if plan.layered else "a first coat",
         "gate.tolerance": "one case of the smallest category" if spec.gate.tolerance else "not one case",
     }
-    remarks |= {f"gate.target.{need.category}": f"is {need.mean:.3f} now, n={need.n}" for need in plan.needs}
+    remarks |= {f"gate.target.{need.category}": f"is {percent(need.mean)} now, n={need.n}" for need in plan.needs}
     return phase_text(spec, remarks)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from topcoat.calls.sandbox import Sandbox
@@ -16,6 +16,7 @@ from topcoat.examples.checks.check import (
     TEMPLATE_HINTS,
     check_balance,
     check_categories,
+    check_context,
     check_delimiters,
     check_examples,
     check_held_out,
@@ -32,7 +33,10 @@ from topcoat.examples.reading import read_examples
 from topcoat.examples.rows import Encoded, encode_all, with_mean_weight_one
 from topcoat.examples.splits import balanced_sample, hold_out, without_copies
 from topcoat.examples.training_files import earlier_data
+from topcoat.guard.pool import GuardPool
+from topcoat.phases.drawing import draws_guard_cases, guard_pool, require_deciding, require_templates
 from topcoat.project.project import Project
+from topcoat.project.rendering import project_tokenizer
 from topcoat.project.session import Session
 from topcoat.quantity import counted
 from topcoat.spec.canonical import digest_of
@@ -40,6 +44,7 @@ from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.phase import PhaseSpec, load_phase, phase_name
 from topcoat.spec.project import PROJECT_FILE
 from topcoat.store.records import Budget, CheckReport, Finding
+from topcoat.suites.episodes.simulator import Simulators
 
 __all__ = ["Prepared", "prepare"]
 
@@ -51,7 +56,7 @@ class Prepared:
     """A phase, ready to train, with batches by seed.
 
     `digest_by(engine)` covers all that decides its result with the engine of that name, except the base. `digest` is
-    that of the present engine.
+    that of the present engine. `guard_pool` gives what guard cases are drawn from; it is made once, when it is needed.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Prepared:
     report: CheckReport
     digest: str
     digest_by: Callable[[str], str]
+    guard_pool: Callable[[], GuardPool]
 
 
 def prepare(
@@ -73,44 +79,56 @@ def prepare(
     base: str | None = None,
     allow: frozenset[str] = frozenset(),
     trained: bool = True,
+    changed: PhaseSpec | None = None,
 ) -> Prepared:
     """Read a phase file and the files that it names, check them, and lay out the training.
 
-    `base` overrides the spec's, for a phase that began on another one. With `trained` off, for an adapter that was
-    trained elsewhere, the base only has to be able to answer. Raises InvalidInput for files that can't be read, and
-    what the engine raises for a base that can't be trained as the spec says. Other mistakes are in `report`.
+    `base` overrides the spec's, for a phase that began on another one. `changed` is the spec of a later attempt. With
+    `trained` off, for an adapter that was trained elsewhere, the base only has to be able to answer. Raises
+    InvalidInput for files that can't be read, or a simulator of the suite that doesn't work, and what the engine raises
+    for a base that can't be trained as the spec says. Other mistakes are in `report`.
     """
     root = session.paths.root
-    spec = load_phase(path, root)
+    spec = changed or load_phase(path, root)
     _require_measured(session, spec, path)
+    require_deciding(spec, path)
+    templates = require_templates(session) if draws_guard_cases(spec) else None
+    with Simulators(session.suite.path) as simulators:
+        simulators.require(session.suite.cases, session.agent)
     base_model = session.model(base or spec.phase.base)
     if trained:
         _require_trainable(session, base_model.path, spec, path)
-    tokenizer = session.engine.tokenizer(base_model.path, session.day)
+    tokenizer = project_tokenizer(session, session.engine, base_model.path)
 
     findings: list[Finding] = []
     new = _load_all(root, [root / name for name in spec.data.train], findings)
     pool = _replay_pool(session, spec, phase_name(path), new, findings)
     parts = _split(root, spec, new, pool, findings)
-    programs = runnable_programs([*new, *parts.apart], session.catalog)
+    programs = runnable_programs([*new, *parts.apart], session.agent)
     findings += _dialogue_findings(session, spec, path, new, pool, parts, programs)
     findings += check_delimiters(new, tokenizer)
     findings += check_results([*new, *pool, *parts.apart], tokenizer)
 
-    encoded = _EncodedParts(
-        encode_all(parts.train, tokenizer, spec.train),
-        encode_all(parts.replayed, tokenizer, spec.train),
-        encode_all(parts.valid, tokenizer, spec.train),
+    encode = partial(
+        encode_all,
+        tokenizer=tokenizer,
+        spec=spec.train,
+        tools=session.agent.shown,
+        thinking=session.settings.spec.project.thinking,
     )
-    findings += _row_findings(spec, path, pool, encoded)
+    encoded = _EncodedParts(encode(parts.train), encode(parts.replayed), encode(parts.valid))
+    info = session.engine.describe(base_model.path)
+    findings += _row_findings(spec, path, pool, encoded, info.context)
     _require_rows(spec, path, new, encoded)
     # Separately: otherwise new examples of weight 2 would leave replay a third of the loss instead of half.
     rows = with_mean_weight_one(encoded.new.rows) + with_mean_weight_one(encoded.pool.rows)
     plans = _plans(spec, rows, encoded)
     name = phase_name(path)
     budget = _budget(spec, new, rows, encoded, next(iter(plans.values())), len(programs))
-    dated = session.engine.describe(base_model.path).dated
-    digest_by = partial(_digest, session, spec, [*new, *pool], parts.valid, dated)
+    cut = any(part.cut for part in (encoded.new, encoded.pool, encoded.valid))
+    digest_of_spec = partial(_digest, session, [*new, *pool], parts.valid, info.dated, cut, templates)
+    spec = _as_begun(session, name, spec, digest_of_spec)
+    digest_by = partial(digest_of_spec, spec)
     return Prepared(
         name=name,
         path=path,
@@ -122,6 +140,7 @@ def prepare(
         report=CheckReport(phase=name, findings=[_allowed(f, allow) for f in findings], budget=budget),
         digest=digest_by(session.engine.name),
         digest_by=digest_by,
+        guard_pool=cache(partial(guard_pool, session, [*new, *pool])),
     )
 
 
@@ -223,10 +242,10 @@ def _dialogue_findings(
     programs: Mapping[str, list[Where]],
 ) -> list[Finding]:
     """The findings in the examples as dialogues, before they are encoded."""
-    suite, catalog = project.suite, project.catalog
-    findings = check_examples([*new, *parts.apart, *pool], suite, catalog, project.settings.system_prompt)
+    suite, agent = project.suite, project.agent
+    findings = check_examples([*new, *parts.apart, *pool], suite, agent)
     if programs:
-        with Sandbox(catalog) as sandbox:
+        with Sandbox(agent.catalog) as sandbox:
             findings += check_runs(programs, sandbox)
     findings += check_repeats(new)
     findings += check_validation(parts.train, parts.valid_new)
@@ -236,12 +255,15 @@ def _dialogue_findings(
     return findings
 
 
-def _row_findings(spec: PhaseSpec, path: Path, pool: Examples, encoded: _EncodedParts) -> list[Finding]:
-    """The findings in the examples as rows of tokens."""
+def _row_findings(
+    spec: PhaseSpec, path: Path, pool: Examples, encoded: _EncodedParts, context: int | None
+) -> list[Finding]:
+    """The findings in the examples as rows of tokens, for a model that was made for `context` of them."""
     findings = check_replay(spec.data.replay, len(pool), Where(path))
     findings += check_held_out(len(encoded.valid.rows), Where(path))
     for part in (encoded.new, encoded.pool, encoded.valid):
         findings += check_rows(part)
+        findings += check_context(part, context)
     return findings
 
 
@@ -252,7 +274,13 @@ def _require_rows(spec: PhaseSpec, path: Path, new: Examples, encoded: _EncodedP
         raise InvalidInput(
             f"no row can be made of {counted(len(new), 'example')}; the first: {first.reason}",
             where=first.where,
-            hint=TEMPLATE_HINTS[first.code],
+            hint=first.hint or TEMPLATE_HINTS[first.code],
+        )
+    if not encoded.new.rows and not encoded.new.over_long and encoded.new.thought_only:
+        raise InvalidInput(
+            f"nothing is left to train of {counted(len(new), 'example')}: without thoughts, no turn says anything",
+            where=encoded.new.thought_only[0][0],
+            hint=f'thinking = "keep" under [project] in {PROJECT_FILE}',
         )
     if not encoded.new.rows:
         raise InvalidInput(
@@ -327,8 +355,25 @@ def _allowed(finding: Finding, allow: frozenset[str]) -> Finding:
     return finding.model_copy(update={"allowed": finding.code in allow})
 
 
-def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Examples, dated: bool, engine: str) -> str:
-    evals = session.settings.spec.eval
+def _as_begun(session: Session, name: str, spec: PhaseSpec, digest: Callable[[PhaseSpec, str], str]) -> PhaseSpec:
+    """`spec`, or as topcoat 0.1 read its file if it began this phase: the phase is judged as it began."""
+    earlier, before = session.lineage.latest_phase(name), spec.as_version_0_1_read_it
+    if earlier and before and earlier.digest in {digest(before, by) for by in (session.engine.name, earlier.engine)}:
+        return before
+    return spec
+
+
+def _digest(
+    session: Session,
+    examples: Examples,
+    valid: Examples,
+    dated: bool,
+    cut: bool,
+    templates: str | None,
+    spec: PhaseSpec,
+    engine: str,
+) -> str:
+    evals, project = session.settings.spec.eval, session.settings.spec.project
     return digest_of(
         {
             "spec": spec.digest,
@@ -336,10 +381,15 @@ def _digest(session: Session, spec: PhaseSpec, examples: Examples, valid: Exampl
             "valid": [e.example.digest for e in valid],
             "suite": session.suite.digest,
             "catalog": session.catalog.digest,
+            **({"calls": session.agent.calls} if session.agent.calls != "code" else {}),
             "system_prompt": session.settings.system_prompt,
             "engine": engine,
             **({"format": [evals.temperatures, evals.samples]} if spec.gate.min_format is not None else {}),
             **({"day": str(session.day)} if dated else {}),
+            **({"template": project.template} if project.template else {}),
+            **({"thinking": project.thinking} if project.thinking != "keep" else {}),
+            **({"over_long": "cut"} if cut else {}),
+            **({"templates": templates} if templates and draws_guard_cases(spec) else {}),
         }
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from topcoat.engine.protocol import RebuildJob
 from topcoat.errors import EngineFault, Refused, StorageFault, Where
-from topcoat.phases.calibration import calibration_rows
+from topcoat.phases.attempts.calibration import calibration_rows
 from topcoat.progress import Note
 from topcoat.project.integrity import harm_to_parts, is_sealed, is_whole, require_whole
 from topcoat.project.session import Session

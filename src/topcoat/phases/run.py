@@ -6,9 +6,10 @@ Every step's output is stored before the next one begins, so a killed run contin
 from __future__ import annotations
 
 import difflib
+import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,19 +17,23 @@ from pydantic import JsonValue
 
 from topcoat.engine.protocol import FuseJob
 from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused, TopcoatError, Where
-from topcoat.phases.calibration import choose_calibration
-from topcoat.phases.evaluation import evaluate_model, judge_model
+from topcoat.phases.attempts.calibration import choose_calibration
+from topcoat.phases.attempts.guard_rows import guard_rows
+from topcoat.phases.attempts.retry import Tried, next_attempt
+from topcoat.phases.attempts.trials import train_trials
 from topcoat.phases.history import phase_matrix
+from topcoat.phases.judging.evaluation import evaluate_model, judge_model
+from topcoat.phases.judging.guarding import guard_attempt
 from topcoat.phases.preparation import Prepared, prepare
 from topcoat.phases.rebuilding import require_parts
-from topcoat.phases.trials import train_trials
 from topcoat.progress import Note
 from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
 from topcoat.project.session import Session
 from topcoat.quantity import counted
 from topcoat.report.page import PhaseReport, render
-from topcoat.spec.phase import GateSpec, copy_of_phase, diff
+from topcoat.spec.canonical import digest_of
+from topcoat.spec.phase import copy_of_phase, diff
 from topcoat.store.files import write_json, write_text
 from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
 from topcoat.store.paths import AttemptPaths
@@ -38,15 +43,11 @@ from topcoat.store.seal import Origin, ResultFolder
 __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_report"]
 
 
-LEARN_MORE = "More examples, a larger train.iters or a higher train.learning_rate can reach the target."
-
-
 @dataclass(frozen=True, slots=True)
 class PhaseOutcome:
     """How a phase ended. `production` is the current model, in `folder`. `already`: an earlier run had ended it."""
 
     phase: str
-    gate: GateSpec
     promoted: bool
     results: list[AttemptResult]
     report: Path
@@ -105,9 +106,11 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
                 hint=f"`topcoat run {name} --restart`, or go on as it began: the same versions and device, "
                 f"and `topcoat --compute HOW run {name}`",
             )
-        changes = diff(earlier.spec, prepared.spec)
+        changes = diff(earlier.spec, prepared.spec) or [
+            "its data, suite or catalog changed, or what is cut of its data"
+        ]
         raise Refused(
-            f"{name} was begun with other inputs: {'; '.join(changes) or 'its data, suite or catalog changed'}",
+            f"{name} was begun with other inputs: {'; '.join(changes)}",
             where=Where(prepared.path),
             hint=f"topcoat run {name} --restart",
         )
@@ -135,7 +138,6 @@ def _outcome(session: Session, phase: PhaseRow, results: list[AttemptResult], *,
     production = session.lineage.production() or phase.base
     return PhaseOutcome(
         phase=phase.name,
-        gate=phase.spec.gate,
         promoted=results[-1].verdict.passed,
         results=results,
         report=write_report(session, phase.name),
@@ -160,30 +162,38 @@ def _stop_on_errors(prepared: Prepared) -> None:
 
 
 def _attempts(session: Session, phase: PhaseRow, prepared: Prepared) -> PhaseOutcome:
-    lineage, spec = session.lineage, prepared.spec
+    lineage = session.lineage
     base = session.model(phase.base)
     before = evaluate_model(session, base)
-    results: list[AttemptResult] = []
-    known = {attempt.learning_rate: attempt for attempt in lineage.attempts(phase.id)}
-    for number in range(1, spec.retry.max_attempts + 1):
-        rates = spec.learning_rates(number)
-        attempt = known.get(rates[0]) or lineage.add_attempt(phase.id, rates[0])
+    tried: list[Tried] = []
+    begun = lineage.attempts(phase.id)
+    plan = ""
+    for number in range(prepared.spec.retry.max_attempts):
+        rate = prepared.spec.train.learning_rates[0]
+        known = begun[number] if number < len(begun) and math.isclose(begun[number].learning_rate, rate) else None
+        attempt = known or lineage.add_attempt(phase.id, rate)
         result = lineage.result(attempt.id)
         if result is None:
-            result = _trained_attempt(session, attempt, rates, base, prepared, before)
+            result = _trained_attempt(session, attempt, base, prepared, before, plan)
             lineage.add_result(attempt.id, result)
-        results.append(result)
+        tried.append(Tried(prepared.spec, result))
         if result.verdict.passed:
             break
         session.sink.emit(
             Note(f"attempt {attempt.number} discarded: {'; '.join(result.verdict.reasons)}", warning=True)
         )
-        if spec.retry.learning_rate_factor == 1.0:
-            break  # the same rate would repeat the same attempt
-        if not result.verdict.lost_something:
-            session.sink.emit(Note(f"no further attempt: nothing fell, and a lower rate learns less. {LEARN_MORE}"))
+        retry = next_attempt(tried)
+        if retry.spec is None:
+            session.sink.emit(Note(retry.reason))
             break
-    return end_phase(session, phase, results)
+        if number + 1 < prepared.spec.retry.max_attempts:
+            plan = retry.reason
+            again = prepare(session, prepared.path, base=base.name, changed=retry.spec)
+            # The run stays that of the phase's own inputs.
+            prepared = replace(
+                again, digest=prepared.digest, digest_by=prepared.digest_by, guard_pool=prepared.guard_pool
+            )
+    return end_phase(session, phase, [one.result for one in tried])
 
 
 def end_phase(session: Session, phase: PhaseRow, results: list[AttemptResult]) -> PhaseOutcome:
@@ -198,19 +208,18 @@ def end_phase(session: Session, phase: PhaseRow, results: list[AttemptResult]) -
 
 
 def _trained_attempt(
-    session: Session,
-    attempt: AttemptRow,
-    rates: list[float],
-    base: ModelRow,
-    prepared: Prepared,
-    before: EvalResult,
+    session: Session, attempt: AttemptRow, base: ModelRow, prepared: Prepared, before: EvalResult, plan: str
 ) -> AttemptResult:
-    session.sink.emit(Note(f"attempt {attempt.number}: learning rate {', '.join(f'{rate:g}' for rate in rates)}"))
+    rates = prepared.spec.train.learning_rates
+    shown = plan or f"learning rate {', '.join(f'{rate:g}' for rate in rates)}"
+    session.sink.emit(Note(f"attempt {attempt.number}: {shown}"))
 
     def train(paths: AttemptPaths, made_from: Origin) -> TrainReport:
-        return train_trials(session, prepared, base.path, rates, paths, made_from)
+        guard = guard_rows(session, prepared, base)
+        return train_trials(session, prepared, base.path, rates, paths, made_from, guard)
 
-    return run_attempt(session, attempt, base, prepared, before, {"learning_rates": [*rates]}, train)
+    source: Origin = {"learning_rates": [*rates], **({"retry": prepared.spec.digest} if plan else {})}
+    return run_attempt(session, attempt, base, prepared, before, source, train, plan)
 
 
 def run_attempt(
@@ -221,12 +230,14 @@ def run_attempt(
     before: EvalResult,
     source: Origin,
     get_adapter: Callable[[AttemptPaths, Origin], TrainReport],
+    plan: str = "",
 ) -> AttemptResult:
     """Put an adapter into the attempt's folder, fuse it, evaluate and judge the model.
 
-    `source` is what the adapter is made from beside the phase's inputs and the base. What lies in the attempt's folder
-    and was made from something else is set aside. A numerical fault, or a fuse that loses too much, gives a verdict
-    instead of an error. Raises StorageFault if what the base was made from has changed: fusing reads it.
+    `source` is what the adapter is made from beside the phase's inputs and the base, `plan` what a retry changed. What
+    lies in the attempt's folder and was made from something else is set aside. A numerical fault, or a fuse that loses
+    too much, gives a verdict instead of an error. Raises StorageFault if what the base was made from has changed:
+    fusing reads it.
     """
     _require_sources(session, base)
     name = f"{prepared.name}-{attempt.number}"
@@ -252,7 +263,8 @@ def run_attempt(
         verdict = Verdict(passed=False, failure=fault.message)
     else:
         model = _register(session, base, name, paths, prepared.name, attempt.number)
-        before, after, verdict = judge_model(session, prepared.spec.gate, base, model, before)
+        guard = guard_attempt(session, prepared, base, model, digest_of([prepared.digest, attempt.number]))
+        after, verdict = judge_model(session, prepared.spec.gate, base, model, before, guard)
     result = AttemptResult(
         phase=prepared.name,
         attempt=attempt.number,
@@ -263,6 +275,7 @@ def run_attempt(
         fuse=fused,
         after=after,
         verdict=verdict,
+        plan=plan,
     )
     write_json(paths.result, result)
     folder.add([paths.result])

@@ -9,9 +9,12 @@ from datetime import date, datetime
 from pathlib import Path
 
 from topcoat.errors import InvalidInput, StorageFault, Where
-from topcoat.spec.catalog import Catalog, load_catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.project import ProjectSettings, find_project, load_settings
 from topcoat.spec.suite import Suite, load_suite
+from topcoat.spec.tools.catalog import Catalog
+from topcoat.spec.tools.loading import load_catalog
+from topcoat.spec.tools.signatures import require_callable
 from topcoat.store.lineage import Lineage, ModelRow
 from topcoat.store.paths import ProjectPaths
 
@@ -27,6 +30,11 @@ class Project:
     suite: Suite
     paths: ProjectPaths
     lineage: Lineage
+
+    @property
+    def agent(self) -> Agent:
+        """What the project's model is asked with beside the dialogue."""
+        return self.settings.agent(self.catalog)
 
     @property
     def day(self) -> date | None:
@@ -72,4 +80,6 @@ def load_specs(root: Path) -> tuple[ProjectSettings, Catalog, Suite]:
     """
     settings = load_settings(root)
     catalog = load_catalog(settings.catalog)
-    return settings, catalog, load_suite(settings.suite, catalog)
+    agent = settings.agent(catalog)
+    require_callable(catalog, agent.calls)
+    return settings, catalog, load_suite(settings.suite, agent)

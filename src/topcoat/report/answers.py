@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from topcoat.report.html import Html, element, section
+from topcoat.report.transcript import transcript_view
 from topcoat.spec.suite import Case
 from topcoat.store.records import Score
 from topcoat.suites.evidence.compare import CaseChange, Comparison
@@ -16,13 +17,13 @@ _GROUPS = (("worse", "Worse"), ("better", "Better"), ("same", "Same score, other
 
 def answers_section(comparison: Comparison, cases: Sequence[Case]) -> Html:
     """The changed answers, grouped by their change. The worse ones come first, because they matter most."""
-    questions = {case.id: case.text for case in cases}
+    asked = {case.id: case for case in cases}
     groups = []
     for kind, title in _GROUPS:
         changes = [change for change in comparison.changed if change.kind == kind]
         if changes:
             summary = element("summary", f"{title} ", element("span", f"({len(changes)})", class_="soft"))
-            cards = [_card(change, questions) for change in changes]
+            cards = [_card(change, asked.get(change.case_id)) for change in changes]
             groups.append(element("details", summary, *cards, open=kind != "same"))
     if comparison.unpaired:
         ids = element("p", ", ".join(comparison.unpaired))
@@ -35,7 +36,7 @@ def answers_section(comparison: Comparison, cases: Sequence[Case]) -> Html:
     )
 
 
-def _card(change: CaseChange, questions: Mapping[str, str]) -> Html:
+def _card(change: CaseChange, case: Case | None) -> Html:
     mark = {"better": "▲ better", "worse": "▼ worse", "same": "same score"}[change.kind]
     tone = {"better": "good", "worse": "bad", "same": "soft"}[change.kind]
     scores = f"{mark}, {change.before.value:.2f} → {change.after.value:.2f}"
@@ -47,7 +48,8 @@ def _card(change: CaseChange, questions: Mapping[str, str]) -> Html:
             element("span", scores, class_=tone),
             class_="case",
         ),
-        element("p", questions.get(change.case_id, "(this case is no longer in the suite)"), class_="prompt"),
+        element("p", case.text if case else "(this case is no longer in the suite)", class_="prompt"),
+        *([element("p", f"Expected: {case.wording}", class_="soft")] if case else []),
         element("div", _side("Before", change.before), _side("After", change.after), class_="sides"),
         class_=change.kind,
     )
@@ -58,6 +60,8 @@ def _side(title: str, score: Score) -> Html:
     return element(
         "div",
         element("h4", f"{title}: {score.value:.2f}"),
-        element("pre", score.answer or "(empty)", tabindex="0", role="region", aria_label=label),
+        transcript_view(score.transcript, label)
+        if score.transcript
+        else element("pre", score.answer or "(empty)", tabindex="0", role="region", aria_label=label),
         element("p", score.reason),
     )

@@ -6,26 +6,29 @@ from collections.abc import Iterator, Sequence
 
 from topcoat.report.chart import bar, curves
 from topcoat.report.html import Html, data_table, element, legend, name, section
-from topcoat.store.records import AttemptResult, FuseReport, ModuleFuse, TrainReport
+from topcoat.store.records import AttemptResult, FuseReport, ModuleFuse, TrainReport, Validation
+from topcoat.suites.evidence.words import percent
 
 __all__ = ["attempts_table", "fuse_section", "loss_section"]
 
 
 def loss_section(train: TrainReport) -> Html:
     """Training and validation loss over the updates."""
-    best = None if train.best_loss is None else (float(train.best_update), train.best_loss)
+    best = next(((float(v.update), v.loss) for v in train.validations if v.update == train.best_update), None)
     label = f"Loss over {len(train.steps)} updates"
     if best:
-        label += f"; the lowest validation loss is {best[1]:.3f}, at update {train.best_update}"
+        label += f"; the adapter of update {train.best_update} is kept, with a validation loss of {best[1]:.3f}"
+    guarded = any(v.guard is not None for v in train.validations)
     why = "stopped early: validation no longer improved" if train.stopped == "patience" else "ran to its end"
-    rows = [
-        element("tr", element("td", str(v.update)), element("td", f"{v.loss:.4f}"), element("td", f"{v.tokens:,}"))
-        for v in train.validations
-    ]
+    rows = [element("tr", *(element("td", cell) for cell in _cells(v, guarded=guarded))) for v in train.validations]
     table = element(
         "details",
         element("summary", "Validations as numbers"),
-        data_table("Mean loss per token in nats.", ["Update", "Loss", "Tokens"], rows),
+        data_table(
+            "Mean loss per token in nats." + (f" {_CHOICE}." if guarded else ""),
+            ["Update", "Loss", *(["Guard"] if guarded else []), "Tokens"],
+            rows,
+        ),
     )
     return section(
         "Training",
@@ -49,6 +52,17 @@ def loss_section(train: TrainReport) -> Html:
     )
 
 
+_CHOICE = "The adapter with the lowest sum of the losses on validation rows and on guard rows is kept"
+
+
+def _cells(validation: Validation, *, guarded: bool) -> Iterator[str]:
+    yield str(validation.update)
+    yield f"{validation.loss:.4f}"
+    if guarded:
+        yield "–" if validation.guard is None else f"{validation.guard:.4f}"
+    yield f"{validation.tokens:,}"
+
+
 def fuse_section(fuse: FuseReport) -> Html:
     """What fusing did to each module."""
     if not fuse.modules:
@@ -64,7 +78,7 @@ def fuse_section(fuse: FuseReport) -> Html:
         "Fuse",
         element(
             "p",
-            f"At least {_percent(weakest.survival)} of every module's change survived fusing{_where(fuse)}. "
+            f"At least {percent(weakest.survival)} of every module's change survived fusing{_where(fuse)}. "
             f"{_divergence(fuse)}"
             f"{_losses(fuse)}{fuse.copied_tensors:,} tensors stayed byte for byte; "
             f"{fuse.bytes_written / 1e6:,.1f} MB were written. {_size(fuse)}",
@@ -106,8 +120,10 @@ def attempts_table(attempts: Sequence[AttemptResult]) -> Html:
 
 
 def _attempt(attempt: AttemptResult) -> Iterator[Html]:
-    """The attempt's row, and a second row with the reasons if the gate discarded it."""
+    """The attempt's row, and a second row with what it changed and with the reasons if the gate discarded it."""
     passed = attempt.verdict.passed
+    told = [f"Changed: {attempt.plan}"] if attempt.plan else []
+    told += [f"Discarded: {reason}" if attempt.plan else reason for reason in attempt.verdict.reasons]
     headline = attempt.after.headline if attempt.after else None
     verdict = element("span", "✓ passed" if passed else "✗ refused", class_="good" if passed else "bad")
     loss = [Html("–")]
@@ -119,14 +135,14 @@ def _attempt(attempt: AttemptResult) -> Iterator[Html]:
         element("th", str(attempt.attempt), scope="row"),
         element("td", f"{attempt.learning_rate:.3g}"),
         element("td", *loss),
-        element("td", _percent(attempt.fuse.survival) if attempt.fuse else "–"),
-        element("td", f"{headline.mean:.3f}" if headline else "–"),
+        element("td", percent(attempt.fuse.survival) if attempt.fuse else "–"),
+        element("td", percent(headline.mean if headline else None)),
         element("td", verdict, class_="words"),
-        class_="told" if attempt.verdict.reasons else None,
+        class_="told" if told else None,
     )
-    if attempt.verdict.reasons:
-        reasons = [element("span", reason, class_="note") for reason in attempt.verdict.reasons]
-        yield element("tr", element("td", *reasons, colspan="6", class_="words"))
+    if told:
+        notes = [element("span", text, class_="note") for text in told]
+        yield element("tr", element("td", *notes, colspan="6", class_="words"))
 
 
 def _module(module: ModuleFuse, weakest: ModuleFuse) -> Html:
@@ -137,8 +153,8 @@ def _module(module: ModuleFuse, weakest: ModuleFuse) -> Html:
         element("td", "unquantized" if module.bits is None else str(module.bits)),
         element("td", f"{100 * ratio:.2f}%"),
         element("td", f"{module.delta_rms / module.step:.3f}" if module.step else "–"),
-        element("td", "–" if module.codes_changed is None else _percent(module.codes_changed)),
-        element("td", _percent(module.survival), bar(module.survival, bad=module is weakest and module.survival < 0.5)),
+        element("td", "–" if module.codes_changed is None else percent(module.codes_changed)),
+        element("td", percent(module.survival), bar(module.survival, bad=module is weakest and module.survival < 0.5)),
     )
 
 
@@ -156,12 +172,9 @@ def _trials(train: TrainReport) -> Html | None:
         )
         for trial in train.trials
     ]
-    columns = ["Learning rate", "Seed", "Lowest validation loss", ""]
-    return data_table("Trials: the one with the lowest validation loss was taken on.", columns, rows, words=(3,))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
+    rows_chosen_by = "validation" + (" and guard" if any(v.guard is not None for v in train.validations) else "")
+    columns = ["Learning rate", "Seed", f"Lowest {rows_chosen_by} loss", ""]
+    return data_table(f"Trials: the one with the lowest {rows_chosen_by} loss was taken on.", columns, rows, words=(3,))
 
 
 def _duration(seconds: float) -> str:

@@ -8,8 +8,18 @@ from topcoat.store.records import EvalResult, FormatShare
 __all__ = ["format_section"]
 
 
+_CAPTIONS = {
+    "code": "Share of the answers that call tools through execute_code alone, where a tool has to be called.",
+    "native": "Share of the answers whose calls all name a known tool and fit its JSON Schema, where a tool has to be "
+    "called.",
+}
+
+
 def format_section(before: EvalResult, after: EvalResult) -> Html:
-    """The shares before and after, at each temperature, and the cases with an answer in another format."""
+    """The shares before and after, at each temperature, and the cases with an answer in another format.
+
+    `after` has at least one.
+    """
     base = {found.temperature: found for found in before.formats}
     rows = [
         element(
@@ -22,7 +32,7 @@ def format_section(before: EvalResult, after: EvalResult) -> Html:
         )
         for found in after.formats
     ]
-    caption = "Share of the answers that call tools through execute_code alone, where a tool has to be called."
+    caption = _CAPTIONS[after.formats[0].calls]
     columns = ["Temperature", "Answers", "Before", "After", "Cases with another format"]
     return section("Format", data_table(caption, columns, rows, words=(4,)))
 

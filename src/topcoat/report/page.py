@@ -10,13 +10,17 @@ from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
 from topcoat.report.call_format import format_section
 from topcoat.report.chart import before_and_after
+from topcoat.report.faults import faults_section
+from topcoat.report.guard import guard_section
 from topcoat.report.html import Html, data_table, element, legend, name, section
+from topcoat.report.passes import passes_section
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
-from topcoat.store.records import AttemptResult, Evidence, Interval, Verdict
+from topcoat.store.records import AttemptResult, Verdict
 from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare_attempt
 from topcoat.suites.evidence.matrix import ScoreMatrix
+from topcoat.suites.evidence.words import NONE, category_row
 
 __all__ = ["PhaseReport", "render"]
 
@@ -69,8 +73,14 @@ def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
     comparison = compare_attempt(last)
     if comparison:
         yield _categories(comparison, last.verdict)
+        if comparison.guard:
+            yield guard_section(last.verdict)
     if last.after and last.after.formats:
         yield format_section(last.before, last.after)
+    if last.after and last.after.passes:
+        yield passes_section(last.before, last.after)
+    if last.after and (last.before.faults or last.after.faults):
+        yield faults_section(last.before, last.after)
     if last.train and not last.train.adopted:
         yield loss_section(last.train)
     if last.fuse:
@@ -116,56 +126,39 @@ def _categories(comparison: Comparison, verdict: Verdict) -> Html:
 
 
 def _category(change: CategoryChange, verdict: Verdict, *, headline: bool = False) -> Html:
-    checks = [] if headline else [check for check in verdict.checks if check.category == change.category]
-    goal = next((check.required for check in checks if check.kind == "target"), None)
+    checks = [] if headline else verdict.checks
+    goal = next((c.required for c in checks if c.kind == "target" and c.category == change.category), None)
+    row = category_row(change, checks)
     gate = [
-        element(
-            "span",
-            f"{'✓' if check.passed else '✗'} ",
-            f"≥ {check.required:.3f}" if check.kind == "target" else "no fall",
-            class_="good" if check.passed else "bad",
-        )
-        for check in checks
+        element("span", f"{'✓' if met else '✗'} {words}", class_="good" if met else "bad") for met, words in row.gate
     ]
     delta = change.delta or 0.0
     counts = [f"{change.better} better"] * (change.better > 0) + [f"{change.worse} worse"] * (change.worse > 0)
     return element(
         "tr",
         element(
-            "th", name(change.category), before_and_after(change.before, change.after, goal), scope="row", class_="wide"
+            "th", name(row.category), before_and_after(change.before, change.after, goal), scope="row", class_="wide"
         ),
-        element("td", str(change.n)),
-        element("td", _mean(change.before), _interval(change.before_interval)),
-        element("td", _mean(change.after), _interval(change.after_interval)),
+        element("td", row.n),
+        element("td", row.before, _note(row.before_interval)),
+        element("td", row.after, _note(row.after_interval)),
         element(
             "td",
-            "–" if change.delta is None else f"{delta:+.3f}" if delta else "0",
-            element("span", ", ".join(counts), class_="note") if counts else None,
+            row.change,
+            _note(", ".join(counts)),
             class_="good" if delta > 0 else "bad" if delta < 0 else None,
         ),
-        _evidence(change.evidence),
+        element(
+            "td",
+            element("span", row.evidence, class_=_CALLS.get(row.evidence)),
+            _note(row.weight),
+            _note(f"shows {row.shows}" if row.shows != NONE else ""),
+            class_="words",
+        ),
         element("td", Html("<br>".join(gate)), class_="words"),
         class_="headline" if headline else None,
     )
 
 
-def _mean(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _interval(interval: Interval | None) -> Html | None:
-    return None if interval is None else element("span", f"{interval[0]:.2f}–{interval[1]:.2f}", class_="note")
-
-
-def _evidence(evidence: Evidence | None) -> Html:
-    """What the evidence says, and below it p and the fall that the cases could have shown."""
-    if evidence is None:
-        return element("td", "–", class_="words")
-    drop = evidence.detectable_drop
-    return element(
-        "td",
-        element("span", evidence.call, class_=_CALLS.get(evidence.call)),
-        element("span", f"p = {evidence.p:.2g}, adjusted {evidence.adjusted_p:.2g}", class_="note"),
-        element("span", "can't show any fall" if drop is None else f"shows falls from {drop:.2f}", class_="note"),
-        class_="words",
-    )
+def _note(words: str) -> Html | None:
+    return element("span", words, class_="note") if words not in ("", NONE) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from topcoat.report.html import Html, data_table, element, section
 from topcoat.suites.evidence.matrix import ScoreMatrix
+from topcoat.suites.evidence.words import percent, points
 
 __all__ = ["matrix_section"]
 
@@ -21,10 +22,10 @@ def matrix_section(matrix: ScoreMatrix) -> Html:
         data_table(_CAPTION, ["After", *matrix.columns], rows, label="Scores after each phase"),
         element(
             "p",
-            f"Average {_score(matrix.average)}. "
-            f"Backward transfer {_signed(matrix.backward_transfer)}: what later phases did to what was known. "
-            f"Forward transfer {_signed(matrix.forward_transfer)}: what earlier phases did for what was taught later. "
-            f"Forgetting {_signed(matrix.forgetting)}: the fall from the best score that each category once had.",
+            f"Average {percent(matrix.average)}. "
+            f"Backward transfer {points(matrix.backward_transfer)}: what later phases did to what was known. "
+            f"Forward transfer {points(matrix.forward_transfer)}: what earlier phases did for what was taught later. "
+            f"Forgetting {points(matrix.forgetting)}: the fall from the best score that each category once had.",
         ),
     )
 
@@ -32,14 +33,6 @@ def matrix_section(matrix: ScoreMatrix) -> Html:
 def _cells(matrix: ScoreMatrix, row: int) -> list[Html]:
     cells = []
     for score, taught in zip(matrix.rows[row].scores, matrix.taught, strict=True):
-        text = _score(score)
+        text = percent(score)
         cells.append(element("td", element("strong", text) if taught == row > 0 else text))
     return cells
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}"

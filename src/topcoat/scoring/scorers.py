@@ -10,22 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from topcoat.calls.answer import Answer, Call, Scored
+from topcoat.calls.answer import Answer, Call, Run, Scored
 from topcoat.scoring.chain import missing_call
+from topcoat.scoring.pairing import largest_pairing
 from topcoat.scoring.texts import exact, json_schema, regex
-from topcoat.spec.catalog import Catalog
-from topcoat.spec.suite import Expect, ExpectedCall
+from topcoat.spec.agent import Agent
+from topcoat.spec.expect import Expect, ExpectedCall
 
 __all__ = ["NEED_RUN", "SCORERS", "VERSION", "Scorer", "calls", "run", "tiered"]
 
-VERSION: Final = 2
+VERSION: Final = 4
 
-Scorer = Callable[[Expect, Answer, Catalog], Scored]
+Scorer = Callable[[Expect, Answer, Agent], Scored]
 
 _IN_ORDER = "every expected call, in order"
+_EVERY = "every expected call"
 
 
-def tiered(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
+def tiered(expect: Expect, answer: Answer, agent: Agent) -> Scored:
     """Was the right tool chosen? Arguments don't count.
 
     If the case expects one tool: 1.0 if it is called through execute_code, 0.5 if it is called directly, 0.1 for
@@ -38,19 +40,19 @@ def tiered(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
     return _one(expect.calls[0], answer) if expect.calls else _silence(answer)
 
 
-def calls(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
+def calls(expect: Expect, answer: Answer, agent: Agent) -> Scored:
     """Would the answer work? 1.0 if it makes every expected call, else 0.
 
-    The calls must be in order (others may come between) and go through execute_code with the expected arguments. Each
-    must use the results that it is expected to use, directly or through other calls.
+    `chain.missing_call` has the conditions: the tool is reached in the agent's way (through execute_code, or natively),
+    with the expected arguments, in order unless any order is right. A call that uses a result is a program's. A native
+    call's arguments fit the tool's JSON Schema, and no native answer holds a call that can't be read.
     """
     if not expect.calls:
         return _silence(answer)
-    missing = missing_call(expect.calls, answer.calls, catalog)
-    return (0.0, _noted(missing, answer)) if missing else (1.0, _IN_ORDER)
+    return _compared(expect, answer.calls, answer, agent)
 
 
-def run(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
+def run(expect: Expect, answer: Answer, agent: Agent) -> Scored:
     """Does the answer work? 1.0 if its programs finished and made every expected call, else 0.
 
     The conditions are those of `calls`, applied to the calls that were really made and their values: loops and branches
@@ -62,11 +64,36 @@ def run(expect: Expect, answer: Answer, catalog: Catalog) -> Scored:
     if answer.run is None:
         raise ValueError("the scorer `run` needs an answer that was run")
     if not answer.programs:
-        return calls(expect, answer, catalog)
-    if answer.run.problem:
-        return 0.0, f"the code doesn't run: {answer.run.problem}"
-    missing = missing_call(expect.calls, _traced(answer.run.calls, answer.calls), catalog)
-    return (0.0, _noted(missing, answer)) if missing else (1.0, _IN_ORDER)
+        return calls(expect, answer, agent)
+    tried = [_ran(expect, one, answer, agent) for one in (answer.run, *answer.run.others)]
+    best = next((scored for scored in tried if scored[0] == 1.0), tried[0])
+    if best[0] == 1.0 or all(one.problem for one in (answer.run, *answer.run.others)):
+        return best
+    return _where_not_entered(expect, best, answer, agent)
+
+
+def _ran(expect: Expect, ran: Run, answer: Answer, agent: Agent) -> Scored:
+    """The score of one execution."""
+    if ran.lacks:
+        value, reason = calls(expect, answer, agent)
+        return value, f"{reason}; read, because the sandbox can't execute it: {ran.lacks}"
+    if ran.problem:
+        return 0.0, f"the code doesn't run: {ran.problem}"
+    return _compared(expect, _traced(ran.calls, answer.calls), answer, agent)
+
+
+def _where_not_entered(expect: Expect, made: Scored, answer: Answer, agent: Agent) -> Scored:
+    """The score of programs with a branch that no made-up result enters: what is read of it counts as made.
+
+    `made` is the score of what was executed.
+    """
+    runs = [run for run in (answer.run, *(answer.run.others if answer.run else ())) if run is not None]
+    reached = {(call.tool, (call.place or ())[:2]) for run in runs for call in run.calls}
+    unreached = [call for call in answer.calls if call.place and (call.tool, call.place[:2]) not in reached]
+    if not unreached:
+        return made
+    value, reason = calls(expect, answer, agent)
+    return (value, f"{reason}; line {unreached[0].place[1]} was read, not executed") if value else made  # type: ignore[index]
 
 
 SCORERS: Final[Mapping[str, Scorer]] = {
@@ -80,6 +107,19 @@ SCORERS: Final[Mapping[str, Scorer]] = {
 
 NEED_RUN: Final = frozenset({"run"})
 """Scorers that need the answer's programs executed."""
+
+
+def _compared(expect: Expect, made: Sequence[Call], answer: Answer, agent: Agent) -> Scored:
+    """The score of the calls that an answer makes."""
+    missing = missing_call(expect, made, agent)
+    if missing:
+        return 0.0, _noted(missing, answer)
+    if answer.faults:
+        return 0.0, f"the program fails: {answer.faults[0]}"
+    unread = answer.blocks - len(answer.calls) if agent.calls == "native" and expect.only is not False else 0
+    if unread > 0:
+        return 0.0, _noted("every expected call, and another that can't be read or has no tool", answer)
+    return 1.0, _EVERY if expect.order == "any" and len(expect.calls) > 1 else _IN_ORDER
 
 
 def _silence(answer: Answer) -> Scored:
@@ -103,30 +143,16 @@ def _one(expected: ExpectedCall, answer: Answer) -> Scored:
 
 
 def _several(expect: Expect, answer: Answer) -> Scored:
-    matched = _matched([call.names for call in expect.calls], [call.tool for call in answer.calls])
+    matched = largest_pairing(
+        len(expect.calls),
+        range(len(answer.calls)),
+        lambda want, index: answer.calls[index].tool in expect.calls[want].names,
+    )
     missing = [" or ".join(call.names) for i, call in enumerate(expect.calls) if i not in matched]
     value = min(1.0, len(matched) / len(expect.calls) + (0.1 if answer.wrapped else 0.0))
     route = "" if answer.wrapped else ", not through execute_code"
     reason = f"{len(matched)} of {len(expect.calls)} expected tools called{route}"
     return value, _noted(f"{reason}, missing {', '.join(missing)}", answer) if missing else reason
-
-
-def _matched(wanted: Sequence[tuple[str, ...]], made: Sequence[str]) -> set[int]:
-    """Which of `wanted` can be paired with calls in `made`: a largest matching, by augmenting paths (Kuhn)."""
-    owner: dict[int, int] = {}
-
-    def place(want: int, tried: set[int]) -> bool:
-        for i, tool in enumerate(made):
-            if tool in wanted[want] and i not in tried:
-                tried.add(i)
-                if i not in owner or place(owner[i], tried):
-                    owner[i] = want
-                    return True
-        return False
-
-    for want in range(len(wanted)):
-        place(want, set())
-    return set(owner.values())
 
 
 def _named(made: Sequence[Call]) -> str:

@@ -27,26 +27,27 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
-from topcoat.spec.catalog import Catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.reading.loader import TomlSource, parse_toml
 from topcoat.spec.reading.section import Name, Section, refuse
+from topcoat.spec.rules.rule import is_rule
 from topcoat.spec.slots import Value, fill, fill_pattern, fill_typed, list_of, slots
-from topcoat.spec.suite import Case, unknown_names
+from topcoat.spec.suite import MOST_TOKENS, Case, case_mistakes, settled
 
 __all__ = ["CaseTemplate", "CaseTemplates", "load_templates"]
 
 ListName = Annotated[str, Field(pattern=r"^[A-Za-z_]+$")]
 Choices = list[str] | list[int | float] | list[bool]
 
-_KEPT = ("category", "scorer", "max_tokens")
+_KEPT = ("category", "tools", "scorer", "max_tokens")
 
 
 class CaseTemplate(Section):
     """[[template]]: a case with slots. `Case` documents the keys. `name` becomes the family of its cases.
 
     The texts of `prompt`, `messages`, `system` and `expect` may have slots, except the names of tools. In a pattern, a
-    value is matched literally. If an argument, or a value of a JSON schema, is only a slot, it keeps the type of its
-    choice.
+    value is matched literally. If an argument, a value in its rule, or a value of a JSON schema, is only a slot, it
+    keeps the type of its choice. `tools` are as they are written.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=['"read-file"'])]
@@ -54,9 +55,10 @@ class CaseTemplate(Section):
     prompt: Name | None = None
     messages: list[dict[str, JsonValue]] | None = None
     system: str | None = None
+    tools: list[dict[str, JsonValue]] | None = None
     expect: dict[str, JsonValue] = Field(examples=['{ calls = [{ tool = "NAME" }] }'])
     scorer: Literal["tiered", "calls", "run", "exact", "regex", "json_schema"] = "tiered"
-    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 256
 
     @property
     def asked_slots(self) -> list[str]:
@@ -93,30 +95,38 @@ class TemplateFile(Section):
 
 @dataclass(frozen=True, slots=True)
 class CaseTemplates:
-    """A file of templates that fits its catalog. Every slot has a list, and no list contains itself."""
+    """A file of templates that fits its agent. Every slot has a list, and no list contains itself."""
 
     source: TomlSource
     names: Mapping[str, list[str]]
     choices: Mapping[str, Choices]
     templates: tuple[CaseTemplate, ...]
+    agent: Agent
 
     def where(self, template: CaseTemplate) -> Where:
         """The line with a template's name."""
         return self.source.where("template", self.templates.index(template), "name")
 
     def case(self, template: CaseTemplate, values: Mapping[str, Value], **keys: object) -> Case:
-        """The case with these values and further `keys`. Raises `InvalidInput` if they make no valid case."""
+        """The case with these values and further `keys`.
+
+        Raises `InvalidInput` if they make no valid case, or one that no answer of the agent can be right for.
+        """
         data = {**keys, **template.filled(values)}
+        index = self.templates.index(template)
         try:
-            return Case.model_validate(data)
+            case = Case.model_validate(data)
         except ValidationError as error:
-            place = ("template", self.templates.index(template))
-            mistakes = self.source.mistakes(error, data, Case, *place)
+            mistakes = self.source.mistakes(error, data, Case, "template", index)
             raise InvalidInput.collect(str(self.source.path), mistakes) from None
+        mistakes = case_mistakes(case, self.source.where("template", index, "expect"), self.agent)
+        if mistakes:
+            raise InvalidInput.collect(str(self.source.path), mistakes)
+        return settled(case, self.agent)
 
 
-def load_templates(path: Path, catalog: Catalog) -> CaseTemplates:
-    """The templates written in `path`, whose expected calls must be to tools of `catalog`.
+def load_templates(path: Path, agent: Agent) -> CaseTemplates:
+    """The templates written in `path`, whose expected calls must be to tools of `agent`.
 
     Raises `InvalidInput` with every mistake of the file. A template's expectation is checked with the first value of
     each list.
@@ -132,11 +142,11 @@ def load_templates(path: Path, catalog: Catalog) -> CaseTemplates:
     mistakes += _repeated(source, "prompt", [(index, template.wording) for index, template in good])
     for index, template in good:
         mistakes += _slot_mistakes(source, index, template, lists)
-        mistakes += _case_mistakes(source, index, template, lists, catalog)
+        mistakes += _case_mistakes(source, index, template, lists, agent)
     if mistakes or file is None:
         mistakes.sort(key=lambda mistake: (mistake.where.line or 0) if mistake.where else 0)
         raise InvalidInput.collect(str(path), mistakes)
-    return CaseTemplates(source, file.names, file.choices, tuple(file.template))
+    return CaseTemplates(source, file.names, file.choices, tuple(file.template), agent)
 
 
 Lists = Mapping[str, list[Any]]
@@ -221,9 +231,7 @@ def _no_list(key: str, slot: str, where: Where, lists: Lists) -> Mistake:
     return Mistake(f"{key}: nothing fills {{{slot}}}", where, f"{hint}; {{{{{slot}}}}} is just this text")
 
 
-def _case_mistakes(
-    source: TomlSource, index: int, template: CaseTemplate, lists: Lists, catalog: Catalog
-) -> list[Mistake]:
+def _case_mistakes(source: TomlSource, index: int, template: CaseTemplate, lists: Lists, agent: Agent) -> list[Mistake]:
     """The mistakes of the case that a template makes from the first values."""
     used = dict.fromkeys([*template.asked_slots, *slots(template.expect)])
     data = {"id": template.name, **template.filled({slot: _first(list_of(slot), lists) for slot in used})}
@@ -231,8 +239,7 @@ def _case_mistakes(
         case = Case.model_validate(data)
     except ValidationError as error:
         return source.mistakes(error, data, Case, "template", index)
-    where = source.where("template", index, "expect")
-    return [mistake for call in case.expect.calls for mistake in unknown_names(call, where, catalog)]
+    return case_mistakes(case, source.where("template", index, "expect"), agent)
 
 
 def _first(name: str, lists: Lists, above: frozenset[str] = frozenset()) -> Value:
@@ -263,11 +270,38 @@ def _expected(key: str, value: JsonValue, values: Mapping[str, Value]) -> JsonVa
 def _call(call: JsonValue, values: Mapping[str, Value]) -> JsonValue:
     if not isinstance(call, dict):
         return call
-    filled = {
-        "args": lambda text: fill_typed(text, values),
-        "match": lambda text: fill_pattern(text, values),
-    }
-    return {key: _mapped(value, filled[key]) if key in filled else value for key, value in call.items()}
+    filled = dict(call)
+    if isinstance(call.get("args"), dict):
+        filled["args"] = _arguments(call["args"], values)
+    if "match" in call:
+        filled["match"] = _mapped(call["match"], lambda text: fill_pattern(text, values))
+    return filled
+
+
+def _arguments(arguments: JsonValue, values: Mapping[str, Value]) -> JsonValue:
+    """Expected values and rules by name, filled."""
+    if not isinstance(arguments, dict):
+        return _typed(arguments, values)
+    return {str(fill_typed(name, values)): _argument(value, values) for name, value in arguments.items()}
+
+
+def _argument(value: JsonValue, values: Mapping[str, Value]) -> JsonValue:
+    if not isinstance(value, dict) or not is_rule(value):
+        return _typed(value, values)
+    return {key: _part(key, part, values) for key, part in value.items()}
+
+
+def _part(key: str, part: JsonValue, values: Mapping[str, Value]) -> JsonValue:
+    """One key of a rule, filled as it demands."""
+    if key == "pattern":
+        return _mapped(part, lambda text: fill_pattern(text, values))
+    if key == "json_schema":
+        return _schema(part, values)
+    return _arguments(part, values) if key == "object" else _typed(part, values)
+
+
+def _typed(value: JsonValue, values: Mapping[str, Value]) -> JsonValue:
+    return _mapped(value, lambda text: fill_typed(text, values))
 
 
 def _schema(value: JsonValue, values: Mapping[str, Value]) -> JsonValue:

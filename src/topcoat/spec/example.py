@@ -9,10 +9,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from topcoat.errors import Where
+from topcoat.spec.agent import Tools
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.message import Message, order_problems
 from topcoat.spec.reading.loader import load_jsonl
 from topcoat.spec.reading.section import refuse
+from topcoat.spec.tools.tool_list import own_catalog, tool_faults
 
 __all__ = ["Example", "LocatedExample", "Message", "load_examples"]
 
@@ -40,7 +42,7 @@ class Example(BaseModel):
             weightless = any(m.weight == 0 and m.says_something for m in self.messages)
             why = "every assistant turn has weight 0" if weightless else "no assistant turn says or calls anything"
             problems.append(("messages", f"{why}: there is nothing to learn"))
-        refuse(problems)
+        refuse([*problems, *((f"tools.{index}", fault) for index, fault in tool_faults(self.tools or ()))])
         return self
 
     @property
@@ -54,6 +56,13 @@ class Example(BaseModel):
         """The places of the assistant turns that say or call something and don't have weight 0."""
         turns = enumerate(self.messages)
         return [i for i, m in turns if m.role == "assistant" and m.says_something and m.weight != 0]
+
+    def shown(self, tools: Tools | None) -> Example:
+        """The example as chat templates get it: with `tools` if it brings none, else with its own in OpenAI's form."""
+        declared = tools if self.tools is None else own_catalog(self.tools, Path()).declared
+        if declared is None or declared == self.tools:
+            return self
+        return self.model_copy(update={"tools": [dict(tool) for tool in declared]})
 
     def dialogue(self) -> list[dict[str, Any]]:
         """The turns in a chat template's form."""

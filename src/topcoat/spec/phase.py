@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
@@ -22,6 +22,7 @@ __all__ = [
     "DataSpec",
     "FuseSpec",
     "GateSpec",
+    "GuardSpec",
     "LoraSpec",
     "PhaseSection",
     "PhaseSpec",
@@ -41,6 +42,11 @@ Count = Annotated[int, Field(ge=0, le=10**9)]
 AtLeastOne = Annotated[int, Field(ge=1, le=10**9)]
 AllOrSome = Annotated[int, Field(ge=-1, le=10**9)]
 
+_EARLIER_EVIDENCE = {
+    "any": ("every fall of the mean beyond the tolerance counts", "mean"),
+    "confirmed": ("a fall is tested on guard cases instead", "tested"),
+}
+"""What values of `evidence` meant in topcoat 0.1, and what comes closest to each."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
@@ -108,16 +114,20 @@ class TrainSpec(Section):
     `iters`, `steps_per_eval` and `save_every` count iterations (micro-batches). `warmup` counts updates; there is one
     every `grad_accumulation_steps` iterations. `num_layers` and `val_batches` are -1 for all. `patience` counts
     validations without improvement; 0 never stops early. `mask` says which assistant turns are trained if `mask_prompt`
-    is on. `max_grad_norm` clips the global norm; None doesn't clip.
+    is on. With `fine_tune_type = "dora"`, each output's magnitude is learned beside the LoRA; experts can't have it.
+    `max_grad_norm` clips the global norm; None doesn't clip. A dialogue of more than `max_seq_length` tokens is
+    cut at turns or, with `over_long = "leave-out"`, not trained. With `grad_checkpoint`, training takes less memory and
+    more time: the backward pass computes what is inside of layers again.
 
     With several learning rates, or several `seeds` (in place of `seed`), an attempt trains an adapter with each of them
-    and continues with the one with the lowest validation loss.
+    and continues with the one with the lowest loss on validation and guard rows.
     """
 
     iters: AtLeastOne = 300
     batch_size: AtLeastOne = 1
     learning_rate: Positive | Annotated[list[Positive], Field(min_length=1)] = 5e-5
     num_layers: AllOrSome = 8
+    fine_tune_type: Literal["lora", "dora"] = "lora"
     grad_accumulation_steps: AtLeastOne = 4
     mask_prompt: bool = True
     mask: Literal["all", "last"] = "all"
@@ -126,6 +136,8 @@ class TrainSpec(Section):
     save_every: AtLeastOne = 100
     patience: Count = 3
     max_seq_length: Annotated[int, Field(ge=2, le=10**9)] = 2048
+    over_long: Literal["cut", "leave-out"] = "cut"
+    grad_checkpoint: bool = False
     seed: Seed = 0
     seeds: list[Seed] = Field(default_factory=list)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -161,6 +173,17 @@ class TrainSpec(Section):
         return self.learning_rate if isinstance(self.learning_rate, list) else [self.learning_rate]
 
     @property
+    def decisive(self) -> dict[str, Any]:
+        """The keys that decide a training on given rows, as digests hold them. `over_long` decides the rows only.
+
+        `grad_checkpoint` changes how sums are rounded. Like `fine_tune_type`, it is named where it isn't what it was
+        before there was such a key, so that earlier digests stay.
+        """
+        usual = {"grad_checkpoint": False, "fine_tune_type": "lora"}
+        unnamed = {key for key, value in usual.items() if getattr(self, key) == value}
+        return self.model_dump(mode="json", exclude={"over_long", *unnamed})
+
+    @property
     def updates(self) -> int:
         """The number of optimizer updates in `iters` iterations."""
         return self.iters // self.grad_accumulation_steps
@@ -192,18 +215,39 @@ class FuseSpec(Section):
 
 
 class GateSpec(Section):
-    """[gate]: the target scores by category, and the categories that may not fall by more than `tolerance`.
+    """[gate]: the target scores by category, and the categories that may not fall.
 
-    `evidence` says when a larger fall blocks: with "any" always, with "confirmed" only if the paired test also finds
-    the category confirmed worse. `min_format` is the share of answers that must call tools through execute_code alone,
-    at each of the project's [eval] temperatures.
+    `evidence` says what a fall is. With "tested", guard cases are drawn until a category's mean fall is shown to be
+    smaller than `margin`, or larger; either is wrong with a chance of `alpha`. With "mean", it is the fall of the
+    category's mean on the suite, and may be up to `tolerance`. So it is for categories without guard cases.
+    `min_format` is the share of answers that must keep to the format of calls at each of the project's [eval]
+    temperatures: call tools through execute_code alone or, in a native project, hold only calls that can be read, name
+    a known tool and fit its JSON Schema.
+
+    Phases that an earlier topcoat stored may have the evidence "confirmed". A phase file may not.
     """
 
     target: dict[Name, Share] = Field(default_factory=dict)
     no_regression: list[Name] = Field(default_factory=list)
     tolerance: Share = 0.0
-    evidence: Literal["any", "confirmed"] = "any"
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    evidence: Literal["tested", "mean", "confirmed"] = "tested"
     min_format: Share | None = None
+
+    @field_validator("evidence", mode="before")
+    @classmethod
+    def _of_this_version(cls, value: object, info: ValidationInfo) -> object:
+        """Read the values of earlier versions where they are stored as JSON. In a phase file they are mistakes."""
+        if info.mode == "json":
+            return "mean" if value == "any" else value
+        if isinstance(value, str) and value in _EARLIER_EVIDENCE:
+            meaning, instead = _EARLIER_EVIDENCE[value]
+            refuse([("", f'"{value}" is no longer known: {meaning}', f'evidence = "{instead}"')])
+        if value not in ("tested", "mean"):
+            found = f', is "{value}"' if isinstance(value, str) else ""
+            refuse([("", f'must be "tested" or "mean"{found}')])
+        return value
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> GateSpec:
@@ -217,9 +261,40 @@ class GateSpec(Section):
         """Every category that the gate names, targets first, each once."""
         return list(dict.fromkeys([*self.target, *self.no_regression]))
 
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The keys that decide a verdict, as digests hold them.
+
+        Without a test they are those of topcoat 0.1, where "mean" was called "any", so that earlier digests stay.
+        """
+        if self.evidence == "tested":
+            return self.model_dump(mode="json")
+        keys = self.model_dump(mode="json", exclude={"margin", "alpha"})
+        return keys | {"evidence": "any" if self.evidence == "mean" else self.evidence}
+
+
+class GuardSpec(Section):
+    """[guard]: the cases that are made afresh for a phase, and decide what fell (`evidence = "tested"`).
+
+    `cases` is the number for each category at the first look. As long as a category is undecided, they are doubled,
+    up to `most`. 0 makes none.
+    """
+
+    cases: Count = 150
+    most: Count = 600
+
+    @model_validator(mode="after")
+    def _most_is_most(self) -> GuardSpec:
+        if self.cases > self.most:
+            refuse([("most", f"is {self.most}, fewer than the {self.cases} cases of the first look")])
+        return self
+
 
 class RetrySpec(Section):
-    """[retry]: the most attempts, and the factor of the learning rate after a discarded attempt."""
+    """[retry]: the most attempts, and the factor of the learning rate after one that lost something.
+
+    After one that lost nothing and missed a target, the rate is divided by it (`phases.attempts.retry`).
+    """
 
     max_attempts: AtLeastOne = 3
     learning_rate_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -233,17 +308,23 @@ class PhaseSpec(Section):
     train: TrainSpec = TrainSpec()
     fuse: FuseSpec = FuseSpec()
     gate: GateSpec
+    guard: GuardSpec = GuardSpec()
     retry: RetrySpec = RetrySpec()
 
     @property
     def digest(self) -> str:
-        """sha256 of everything that can change the result, so without `note`. Written-out defaults don't change it."""
+        """sha256 of everything that can change the result, so without `note`. Written-out defaults don't change it.
+
+        `over_long` isn't part of it, because it changes nothing where every dialogue fits.
+        """
         return digest_of(_comparable(self))
 
-    def learning_rates(self, attempt: int) -> list[float]:
-        """The learning rates of attempt `attempt`, counted from 1."""
-        factor = self.retry.learning_rate_factor ** (attempt - 1)
-        return [rate * factor for rate in self.train.learning_rates]
+    @property
+    def as_version_0_1_read_it(self) -> PhaseSpec | None:
+        """The phase as topcoat 0.1 read the same file: it judged falls by the mean. None if the file has newer keys."""
+        if "guard" in self.model_fields_set or self.gate.model_fields_set & {"evidence", "margin", "alpha"}:
+            return None
+        return self.model_copy(update={"gate": self.gate.model_copy(update={"evidence": "mean"})})
 
 
 def diff(old: PhaseSpec, new: PhaseSpec) -> list[str]:
@@ -251,7 +332,7 @@ def diff(old: PhaseSpec, new: PhaseSpec) -> list[str]:
 
     Empty exactly when the digests are equal.
     """
-    before, after = _flat(_comparable(old)), _flat(_comparable(new))
+    before, after = (_flat(_comparable(spec)) | {"gate.evidence": spec.gate.evidence} for spec in (old, new))
     keys = list(dict.fromkeys([*before, *after]))
     return [
         f"{key}: {_shown(before, key)} -> {_shown(after, key)}"
@@ -312,7 +393,10 @@ def load_phase(path: Path, root: Path | None = None) -> PhaseSpec:
 
 
 def _comparable(spec: PhaseSpec) -> dict[str, Any]:
-    return spec.model_dump(mode="json", exclude={"phase": {"note"}})
+    """What decides a phase. Guard cases do only where falls are tested."""
+    unused = {} if spec.gate.evidence == "tested" else {"guard": True}
+    keys = spec.model_dump(mode="json", exclude={"phase": {"note"}, **unused})
+    return {**keys, "train": spec.train.decisive, "gate": spec.gate.decisive}
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

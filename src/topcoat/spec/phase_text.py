@@ -7,7 +7,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from topcoat.spec.phase import DataSpec, FuseSpec, GateSpec, LoraSpec, PhaseSection, PhaseSpec, RetrySpec, TrainSpec
+from topcoat.spec.phase import (
+    DataSpec,
+    FuseSpec,
+    GateSpec,
+    GuardSpec,
+    LoraSpec,
+    PhaseSection,
+    PhaseSpec,
+    RetrySpec,
+    TrainSpec,
+)
 from topcoat.spec.reading.section import Section
 
 __all__ = ["phase_text"]
@@ -29,6 +39,7 @@ _DEFAULTS: Mapping[str, type[Section]] = {
     "train.lora": LoraSpec,
     "fuse": FuseSpec,
     "gate": GateSpec,
+    "guard": GuardSpec,
     "retry": RetrySpec,
 }
 

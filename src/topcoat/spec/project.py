@@ -6,22 +6,33 @@ import os.path
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.agent import Agent, Route
 from topcoat.spec.reading.loader import TomlSource, read_text, read_toml
 from topcoat.spec.reading.section import Name, Section, refuse, repeated
+from topcoat.spec.tools.catalog import Catalog
+from topcoat.spec.tools.json_schema import pattern_fault
 
 __all__ = [
     "PROJECT_FILE",
+    "SHAPES",
+    "CaptureSection",
     "EvalSection",
     "ProjectSection",
     "ProjectSettings",
     "ProjectSpec",
+    "SuccessPatterns",
+    "SuccessSection",
+    "Thinking",
+    "calls_around",
+    "capture_around",
     "find_project",
     "is_hub_id",
+    "is_reserved",
     "load_settings",
 ]
 
@@ -32,25 +43,63 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _MODEL_FOLDERS = ("models", "model", "weights", "checkpoints")
 
 
+_GIVEN = frozenset(
+    [
+        *("messages", "conversation", "tools", "documents", "add_generation_prompt", "continue_final_message"),
+        *("tokenize", "chat_template", "padding", "truncation", "max_length", "sanitize_control_tokens"),
+        *("return_dict", "return_tensors", "return_assistant_tokens_mask", "tokenizer_kwargs"),
+        *("raise_exception", "strftime_now"),
+    ]
+)
+"""What topcoat, or the library that renders, gives to a chat template in each rendering."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a chat template is given `name` anyway: with each dialogue, or as one of the tokenizer's tokens."""
+    return name in _GIVEN or name.endswith(("_token", "_tokens"))
+
+
+def _none_reserved(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    said = "is no option: each dialogue brings its own, or the tokenizer does"
+    refuse((name, said) for name in options if is_reserved(name))
+    return options
+
+
+TemplateOptions = Annotated[dict[str, JsonValue], AfterValidator(_none_reserved)]
+"""Values that a chat template reads by name in every rendering."""
+
+
+Thinking = Literal["keep", "strip"]
+"""What becomes of the thoughts in training data."""
+
+
 class ProjectSection(Section):
     """[project]: paths are relative to the project's folder.
 
     `base` is a model folder or a Hugging Face id. `system_prompt` is a file, or "" for none. `history` lists the data
-    that the root was trained on, for replay.
+    that the root was trained on, for replay. `calls` says how an answer reaches tools: "native", as tool calls of their
+    own, or "code", from programs inside execute_code. The default is "native" for a catalog in JSON, "code" for stubs.
+    `template` are options of the model's chat template, for every rendering. Thoughts of assistant turns are trained
+    as the template renders them or, with `thinking = "strip"`, removed before.
     """
 
     name: Name = Field(examples=['"my-tools"'])
     base: Name = Field(examples=['"models/MODEL"'])
-    catalog: Name = Field(examples=['"tools.pyi"'])
+    catalog: Name = Field(examples=['"tools.json"'])
     suite: Name = Field(examples=['"suites/routing.jsonl"'])
     system_prompt: str = Field(examples=['"prompts/system.md"'])
+    calls: Route | None = None
+    thinking: Thinking = "keep"
     history: list[Name] = Field(default_factory=list)
+    template: TemplateOptions = Field(default_factory=dict)
 
 
 class EvalSection(Section):
     """[eval]: if a server leaves more than `max_errors` questions unanswered, the evaluation is void.
 
-    The format of answers is measured at each of `temperatures`, with `samples` answers a case above 0.
+    The format of answers is measured at each of `temperatures`, with `samples` answers a case above 0: in Code Mode the
+    share that call tools through execute_code alone, in a native project the share whose calls can all be read, name a
+    known tool and fit its JSON Schema.
     """
 
     max_errors: Annotated[int, Field(ge=0)] = 5
@@ -63,11 +112,50 @@ class EvalSection(Section):
         return self
 
 
+def _can_be_read(pattern: str) -> str:
+    refuse([("", fault)] if (fault := pattern_fault(pattern)) else [])
+    return pattern
+
+
+Pattern = Annotated[Name, AfterValidator(_can_be_read)]
+"""A pattern of JSON Schema's kind (ECMA 262): it is looked for anywhere in a text."""
+
+
+class SuccessPatterns(Section):
+    """What a tool's result holds if its call failed, and if it worked. A result with marks of both failed."""
+
+    failure: list[Pattern] = Field(default_factory=list)
+    success: list[Pattern] = Field(default_factory=list)
+
+
+class SuccessSection(SuccessPatterns):
+    """[capture.success]: patterns for the results of every tool. Those of one, under `tools`, are asked first."""
+
+    tools: dict[Name, SuccessPatterns] = Field(default_factory=dict)
+
+
+class CaptureSection(Section):
+    """[capture]: how usage is recorded. `success` says by which marks a call worked or failed, before topcoat's own.
+
+    `results` says what is stored of what tools return: the "shape", or also the text ("keep"), which is stored without
+    secrets and personal data, and with at most `most` characters.
+    """
+
+    results: Literal["shape", "keep"] = "shape"
+    most: Annotated[int, Field(ge=200, le=1_000_000)] = 20_000
+    success: SuccessSection = Field(default_factory=SuccessSection)
+
+
+SHAPES = CaptureSection()
+"""What is recorded by default."""
+
+
 class ProjectSpec(Section):
     """`topcoat.toml` with every default filled in."""
 
     project: ProjectSection
     eval: EvalSection = Field(default_factory=EvalSection)
+    capture: CaptureSection = Field(default_factory=CaptureSection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +163,7 @@ class ProjectSettings:
     """A project whose files all exist. Paths are absolute.
 
     `base` is a folder, or text if it is a Hugging Face id. `system_prompt` is the text itself, with `\\n` between lines
-    and no line end at its end.
+    and no line end at its end. `source` knows the line of each key.
     """
 
     root: Path
@@ -85,10 +173,16 @@ class ProjectSettings:
     suite: Path
     system_prompt: str
     history: tuple[Path, ...]
+    source: TomlSource
 
     @property
     def name(self) -> str:
         return self.spec.project.name
+
+    def agent(self, catalog: Catalog) -> Agent:
+        """What the project's model is asked with, `catalog` being the one in the file `self.catalog`."""
+        calls = self.spec.project.calls or ("native" if catalog.form == "json" else "code")
+        return Agent(catalog, self.system_prompt, calls)
 
 
 def find_project(start: Path) -> Path:
@@ -103,6 +197,35 @@ def find_project(start: Path) -> Path:
         if (folder / PROJECT_FILE).is_file():
             return folder
     raise InvalidInput(f"no {PROJECT_FILE} in {begin} or above it", hint="topcoat init --base MODEL")
+
+
+def calls_around(start: Path) -> Route:
+    """How answers of the project around `start` reach tools, as `topcoat.toml` alone tells; natively without a project.
+
+    Raises `InvalidInput` with every mistake of `topcoat.toml`, or if there is no folder `start`.
+    """
+    begin = start.absolute()
+    if begin.exists() and not any((folder / PROJECT_FILE).is_file() for folder in (begin, *begin.parents)):
+        return "native"
+    section = read_toml(find_project(start) / PROJECT_FILE, ProjectSpec)[0].project
+    return section.calls or ("native" if section.catalog.lower().endswith(".json") else "code")
+
+
+class _OnlyCapture(Section):
+    """`topcoat.toml` as far as recording needs it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    capture: CaptureSection = Field(default_factory=CaptureSection)
+
+
+def capture_around(start: Path) -> CaptureSection:
+    """How the project around `start` records usage. Raises `InvalidInput` with every mistake of that table.
+
+    A mistake elsewhere in `topcoat.toml` keeps no usage from being recorded.
+    """
+    path = find_project(start) / PROJECT_FILE
+    return read_toml(path, _OnlyCapture)[0].capture if read_text(path).strip() else CaptureSection()
 
 
 def load_settings(folder: Path) -> ProjectSettings:
@@ -121,6 +244,7 @@ def load_settings(folder: Path) -> ProjectSettings:
         catalog=files.file("catalog", section.catalog),
         suite=files.file("suite", section.suite),
         system_prompt=files.text("system_prompt", section.system_prompt) if section.system_prompt else "",
+        source=source,
         history=tuple(files.file("history", name, i) for i, name in enumerate(section.history)),
     )
     if files.mistakes:

@@ -2,95 +2,50 @@
 
 from __future__ import annotations
 
-import difflib
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
 from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.agent import Agent
 from topcoat.spec.canonical import canonical_json, digest_of
-from topcoat.spec.catalog import Catalog
+from topcoat.spec.episodes.simulator_file import simulator_mistakes, simulator_place
+from topcoat.spec.episodes.turn import MAX_STEPS, CannedResult, Steps, Turn, canned_mistakes
+from topcoat.spec.expect import Expect, ExpectedCall, catalog_mistakes, did_you_mean
 from topcoat.spec.message import Message, order_problems
 from topcoat.spec.reading.loader import Line, read_jsonl
 from topcoat.spec.reading.section import Name, Section, refuse
+from topcoat.spec.rules.rule import Fault
+from topcoat.spec.tools.tool_list import tool_faults
 
-__all__ = ["Case", "Expect", "ExpectedCall", "Message", "Suite", "load_suite", "unknown_names"]
+__all__ = ["MOST_TOKENS", "Case", "Message", "Suite", "case_mistakes", "contradictions", "load_suite", "settled"]
 
+MOST_TOKENS = 8192
+"""The largest limit of an answer."""
 
-class ExpectedCall(Section):
-    """A tool call that a right answer makes.
-
-    `tool` is a name, or a list of names that are all right. `args` are exact values by parameter name. `match` are
-    patterns for texts by parameter name. Other parameters may have any value. `uses` are the indices of earlier
-    expected calls whose results this call must use.
-    """
-
-    tool: Name | Annotated[list[Name], Field(min_length=1)]
-    args: dict[str, JsonValue] = Field(default_factory=dict)
-    match: dict[str, Name] = Field(default_factory=dict)
-    uses: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _holds_patterns(self) -> ExpectedCall:
-        faults = {name: _pattern_fault(pattern) for name, pattern in self.match.items()}
-        refuse((f"match.{name}", fault) for name, fault in faults.items() if fault)
-        refuse(
-            (f"match.{name}", f"args expects {json.dumps(self.args[name])[:60]} here, which isn't like {pattern}")
-            for name, pattern in self.match.items()
-            if name in self.args and not _is_like(self.args[name], pattern)
-        )
-        return self
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The tools that are right, at least one."""
-        return (self.tool,) if isinstance(self.tool, str) else tuple(self.tool)
-
-
-class Expect(Section):
-    """What a right answer is. Each scorer needs exactly one key.
-
-    `calls`, for tiered, calls and run: these calls, in this order. An empty list: the answer calls no tool. `exact`:
-    this text. `regex`: a text that contains this pattern (of JSON Schema's kind, ECMA 262). `json_schema`: a document
-    that fits this schema, which can't refer to other files.
-    """
-
-    calls: list[ExpectedCall] = Field(default_factory=list, examples=['[{"tool": "NAME"}]'])
-    exact: Name | None = Field(default=None, examples=['"TEXT"'])
-    regex: Name | None = Field(default=None, examples=['"PATTERN"'])
-    json_schema: dict[str, JsonValue] | None = Field(default=None, examples=['{"type": "object"}'])
-
-    @model_validator(mode="after")
-    def _can_be_met(self) -> Expect:
-        faults = {
-            "regex": _pattern_fault(self.regex) if self.regex else "",
-            "json_schema": _schema_fault(self.json_schema) if self.json_schema else "",
-        }
-        refuse((key, fault) for key, fault in faults.items() if fault)
-        return self
-
-    @model_validator(mode="after")
-    def _uses_earlier_calls(self) -> Expect:
-        refuse(
-            (f"calls.{index}.uses", f"call {index} can only use the result of an earlier call, not of call {used}")
-            for index, call in enumerate(self.calls)
-            for used in call.uses
-            if used >= index
-        )
-        return self
+_OF_EPISODES: Final = ("turns", "max_steps", "results", "simulator", "start")
+"""The keys that make a case an episode."""
 
 
 class Case(Section):
-    """One question of a suite. Exactly one of `prompt` and `messages` is set.
+    """One question of a suite. Exactly one of `prompt`, `messages` and `turns` is set.
 
-    `system` replaces the project's system prompt. `family` names the template that made the case: cases of a family
-    are not independent. `headline` cases count in the headline score. `reserve` cases are asked only where a change is
-    suspected, before the verdict.
+    `system` replaces the project's system prompt, `tools` (in OpenAI's form) its catalog. The default `scorer` of a
+    project that calls tools natively is `calls`: `load_suite` fills it in. `family` names the template
+    that made the case: cases of a family are not independent. `headline` cases count in the headline score. `reserve`
+    cases are asked only where a change is suspected, before the verdict.
+
+    A case with one of the keys from `turns` on is an episode: its dialogue is played. The model answers and gets the
+    results of its calls, until it answers without a call or has answered `max_steps` times (10 by default), for each
+    turn of the user. `turns` are several ones, each with an expectation of its own; the case's `expect` may then hold
+    the final `state` alone. Calls are answered by the first of `results` that fits, else by `simulator` (FILE:CLASS,
+    made with the keyword arguments `start`), else with made-up results.
     """
 
     id: Name
@@ -98,21 +53,36 @@ class Case(Section):
     prompt: Name | None = None
     messages: list[Message] | None = None
     system: str | None = None
-    expect: Expect
-    scorer: Literal["tiered", "calls", "run", "exact", "regex", "json_schema"] = "tiered"
-    max_tokens: Annotated[int, Field(ge=1, le=8192)] = 256
+    tools: list[dict[str, Any]] | None = None
+    expect: Expect = Field(default_factory=Expect)
+    scorer: Literal["tiered", "calls", "run", "exact", "regex", "json_schema", "episode"] = "tiered"
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 256
     family: Name | None = None
     headline: bool = False
     reserve: bool = False
+    turns: Annotated[list[Turn], Field(min_length=1)] | None = None
+    max_steps: Steps | None = None
+    results: list[CannedResult] | None = None
+    simulator: Name | None = None
+    start: dict[str, JsonValue] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scores_an_episode(cls, written: Any) -> Any:
+        """An episode has one scorer, which needn't be written."""
+        if isinstance(written, dict) and "scorer" not in written and written.keys() & set(_OF_EPISODES):
+            return {**written, "scorer": "episode"}
+        return written
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> Case:
+        asked = [key for key in ("turns", "messages", "prompt") if getattr(self, key) is not None]
+        if not asked:
+            refuse([("", "must have `prompt` or `messages`")])
+        if len(asked) > 1:
+            refuse([(asked[-1], f"can't stand beside `{asked[0]}`: keep one of them")])
         if self.messages is None:
-            if self.prompt is None:
-                refuse([("", "must have `prompt` or `messages`")])
             return self
-        if self.prompt is not None:
-            refuse([("prompt", "can't stand beside `messages`: keep one of them")])
         problems = order_problems(self.messages, last=("user", "tool"))
         if self.system is not None and self.messages and self.messages[0].role == "system":
             problems.append(("system", "can't stand beside a system turn in `messages`: keep one of them"))
@@ -120,14 +90,71 @@ class Case(Section):
         return self
 
     @model_validator(mode="after")
+    def _brings_tools(self) -> Case:
+        refuse((f"tools.{index}", fault) for index, fault in tool_faults(self.tools or ()))
+        return self
+
+    @model_validator(mode="after")
     def _expects_what_its_scorer_reads(self) -> Case:
+        if self.scorer == "episode":
+            refuse(self._episode_faults())
+            return self
+        if self.is_episode:
+            refuse([("scorer", "an episode has a scorer of its own: leave the key out", 'scorer = "episode"')])
+        if "expect" not in self.model_fields_set:
+            refuse([("expect", "is missing", '"expect": {"calls": [{"tool": "NAME"}]}')])
         key = self.scorer if self.scorer in Expect.model_fields else "calls"
         given = [name for name in self.expect.model_fields_set if getattr(self.expect, name) is not None]
         if key not in given:
             example = (Expect.model_fields[key].examples or [""])[0]
             refuse([("expect", f'the scorer "{self.scorer}" needs "{key}": {example}')])
-        refuse((f"expect.{name}", f'the scorer "{self.scorer}" reads "{key}" only') for name in given if name != key)
+        read = (key, "order", "only") if key == "calls" else (key,)
+        refuse(
+            (f"expect.{name}", f'the scorer "{self.scorer}" reads "{key}" only') for name in given if name not in read
+        )
         return self
+
+    def _episode_faults(self) -> Iterator[Fault]:
+        """What of an episode can't be, as far as the case alone shows it."""
+        if not self.is_episode:
+            yield "scorer", "this case is answered once: an episode has one of the keys below", '"max_steps": 10'
+        if not any(turn.expect.asks for turn in self.played) and not self.expect.asks:
+            yield "expect", "an episode needs something that is expected", '"expect": {"calls": [{"tool": "NAME"}]}'
+        if self.turns is not None:
+            misplaced = [key for key in self.expect.model_fields_set if key != "state"]
+            yield from ((f"expect.{key}", "belongs to one of the `turns`", "") for key in misplaced)
+        if self.max_steps == 1 and self.expected_calls:
+            yield "max_steps", "is 1: an answer with calls is followed by at least one more", '"max_steps": 10'
+        if self.simulator is None and any(turn.expect.state is not None for turn in self.played):
+            yield "simulator", "is missing: only a simulator has a `state`", '"simulator": "sim.py:Shop"'
+        if self.simulator is None and self.start is not None:
+            yield "start", "are the arguments of a simulator, which is missing", '"simulator": "sim.py:Shop"'
+
+    @property
+    def is_episode(self) -> bool:
+        """Whether the case's dialogue is played."""
+        return any(getattr(self, key) is not None for key in _OF_EPISODES)
+
+    @property
+    def played(self) -> tuple[Turn, ...]:
+        """The user's turns that are answered, each with its expectation. A question that isn't played has one."""
+        if self.turns is None:
+            return (Turn.model_construct(user=self.text, expect=self.expect),)
+        if self.expect.state is None:
+            return tuple(self.turns)
+        last = self.turns[-1]
+        wanted = {**(last.expect.state or {}), **self.expect.state}
+        return *self.turns[:-1], last.model_copy(update={"expect": last.expect.model_copy(update={"state": wanted})})
+
+    @property
+    def steps(self) -> int:
+        """How often the model answers one turn of the user at most."""
+        return (self.max_steps or MAX_STEPS) if self.is_episode else 1
+
+    @property
+    def expected_calls(self) -> list[ExpectedCall]:
+        """The calls that right answers make, over all turns."""
+        return [call for turn in self.played for call in turn.expect.calls]
 
     def dialogue(self, system_prompt: str) -> list[dict[str, Any]]:
         """The turns to answer, in a chat template's form.
@@ -135,7 +162,7 @@ class Case(Section):
         The first one is the dialogue's own system turn, or else `system`, or else the project's `system_prompt`. An
         empty text gives no system turn.
         """
-        messages = self.messages or [Message(role="user", content=self.prompt)]
+        messages = self.messages or [Message(role="user", content=self.turns[0].user if self.turns else self.prompt)]
         turns = [message.as_dict() for message in messages]
         if messages[0].role == "system":
             return turns
@@ -143,8 +170,18 @@ class Case(Section):
         return [{"role": "system", "content": system}, *turns] if system else turns
 
     @property
+    def wording(self) -> str:
+        """What is expected, for a reader."""
+        parts = [turn.expect.wording if turn.expect.asks or not self.turns else "anything" for turn in self.played]
+        if len(parts) == 1:
+            return parts[0]
+        return "; ".join(f"turn {number}: {part}" for number, part in enumerate(parts, 1))
+
+    @property
     def text(self) -> str:
         """All of the user's words, for comparison with training data."""
+        if self.turns is not None:
+            return "\n".join(turn.user for turn in self.turns)
         if self.messages is None:
             return self.prompt or ""
         return "\n".join(m.content for m in self.messages if m.role == "user" and m.content)
@@ -160,8 +197,14 @@ class Suite:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the parsed cases. Spaces, key order and written-out defaults don't change it."""
-        return digest_of([case.model_dump(mode="json") for case in self.cases])
+        """sha256 of the parsed cases, and of the files of their simulators.
+
+        Spaces, key order and written-out defaults don't change it.
+        """
+        meanings: list[Any] = [_meaning(case) for case in self.cases]
+        simulators = dict.fromkeys(case.simulator for case in self.cases if case.simulator)
+        files = [(name, simulator_place(name, self.path)[0].read_bytes()) for name in simulators]
+        return digest_of([*meanings, *([[name, hashlib.sha256(raw).hexdigest()] for name, raw in files])])
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -180,7 +223,7 @@ class Suite:
             Mistake(
                 f'category "{name}" has no case in {self.path}',
                 where,
-                _did_you_mean(name, self.categories) or f"its categories: {', '.join(self.categories)}",
+                did_you_mean(name, self.categories) or f"its categories: {', '.join(self.categories)}",
             )
             for name in missing
         ]
@@ -188,22 +231,103 @@ class Suite:
             raise InvalidInput.collect(str(where.path if where else self.path), mistakes)
 
 
-def load_suite(path: Path, catalog: Catalog) -> Suite:
-    """The suite written in `path`, whose expected calls must be to tools of `catalog`.
+_CAME_LATER: Final[Mapping[type[Section], tuple[str, ...]]] = {
+    Case: ("tools", *_OF_EPISODES),
+    Expect: ("order", "only", "state", "returned"),
+    ExpectedCall: ("only", "compare"),
+}
+"""The keys that older suites don't have. They count in a digest only if they differ from their default."""
 
-    Raises `InvalidInput` with every mistake of the file, including repeated ids, and tools and parameters that the
-    catalog doesn't have.
+
+def _meaning(case: Case) -> dict[str, Any]:
+    """The case's keys with their defaults, without those that came later and say nothing new."""
+    document = case.model_dump(mode="json")
+    if case.is_episode:  # an empty list of calls is an expectation only if it is written
+        document["asks"] = [turn.expect.asks for turn in case.played]
+    sections: list[tuple[Section, dict[str, Any]]] = [(case, document), (case.expect, document["expect"])]
+    sections += zip(case.expect.calls, document["expect"]["calls"], strict=True)
+    for section, written in sections:
+        for key in _CAME_LATER[type(section)]:
+            if getattr(section, key) == type(section).model_fields[key].default:
+                del written[key]
+    return document
+
+
+def load_suite(path: Path, agent: Agent) -> Suite:
+    """The suite written in `path`, whose expected calls must be to tools of the agent, or of the case's own.
+
+    Raises `InvalidInput` with every mistake of the file, including repeated ids, and expectations that no call to the
+    catalog's tools can meet.
     """
     lines, mistakes = read_jsonl(path, Case)
     mistakes += _repeated_ids(lines)
     mistakes += _contradictions(lines)
     for line in lines:
-        for call in line.value.expect.calls:
-            mistakes += unknown_names(call, line.where, catalog)
+        mistakes += case_mistakes(line.value, line.where, agent)
     if mistakes:
         mistakes.sort(key=lambda mistake: (mistake.where.line or 0) if mistake.where else 0)
         raise InvalidInput.collect(str(path), mistakes)
-    return Suite(path, tuple(line.value for line in lines), tuple(line.where.line or 0 for line in lines))
+    cases = tuple(settled(line.value, agent) for line in lines)
+    return Suite(path, cases, tuple(line.where.line or 0 for line in lines))
+
+
+def settled(case: Case, agent: Agent) -> Case:
+    """The case with the agent's defaults: the scorer `calls` if it calls natively. `only` is None where it is one."""
+    native = agent.calls == "native"
+    if native and "scorer" not in case.model_fields_set:
+        case = case.model_copy(update={"scorer": "calls"})
+    if case.expect.only == native:
+        case = case.model_copy(update={"expect": case.expect.model_copy(update={"only": None})})
+    return case
+
+
+def case_mistakes(case: Case, where: Where, agent: Agent) -> list[Mistake]:
+    """What a valid case at `where` asks for that no answer of the agent can be, or that its scorer doesn't read."""
+    mistakes = _native_mistakes(case, where) if agent.calls == "native" else _unread(case, where)
+    if case.is_episode:
+        return [*mistakes, *_episode_mistakes(case, where, agent)]
+    return [*mistakes, *catalog_mistakes(case.expect, where, agent.bringing(case.tools).catalog)]
+
+
+def _episode_mistakes(case: Case, where: Where, agent: Agent) -> list[Mistake]:
+    """What of an episode can't be with this catalog and this simulator."""
+    catalog = agent.bringing(case.tools).catalog
+    canned = case.results or []
+    mistakes = canned_mistakes(canned, where, catalog)
+    for index, turn in enumerate(case.played):
+        key = f"turns[{index}].expect" if case.turns else "expect"
+        mistakes += catalog_mistakes(turn.expect, where, catalog, key)
+        if agent.calls == "code":
+            uses = [number for number, call in enumerate(turn.expect.calls) if call.uses]
+            message = "an episode's calls are compared as they were made: expect the value that the result has"
+            mistakes += [Mistake(f"{key}.calls[{number}].uses: {message}", where, "delete `uses`") for number in uses]
+    if case.simulator is not None:
+        answered = {result.tool for result in canned}
+        mistakes += simulator_mistakes(case.simulator, where, [name for name in catalog.tools if name not in answered])
+    return mistakes
+
+
+def _native_mistakes(case: Case, where: Where) -> list[Mistake]:
+    """What belongs to Code Mode alone."""
+    mistakes = []
+    if "scorer" in case.model_fields_set and case.scorer in ("tiered", "run"):
+        message = f'scorer: "{case.scorer}" is for programs, and this project calls tools natively'
+        mistakes.append(Mistake(message, where, 'scorer = "calls"'))
+    for index, call in enumerate(case.expected_calls):
+        if call.uses:
+            message = f"expect.calls[{index}].uses: the calls of one native answer can't use each other's results"
+            mistakes.append(Mistake(message, where, "delete `uses`"))
+    return mistakes
+
+
+def _unread(case: Case, where: Where) -> list[Mistake]:
+    """What `tiered` doesn't read."""
+    written = {"order": case.expect.order != "given", "only": case.expect.only is not None}
+    return [
+        Mistake(f'expect.{key}: the scorer "tiered" doesn\'t read it', where, 'scorer = "calls"')
+        for key, differs in written.items()
+        if differs and case.scorer == "tiered"
+    ]
 
 
 def _repeated_ids(lines: list[Line[Case]]) -> list[Mistake]:
@@ -218,24 +342,36 @@ def _repeated_ids(lines: list[Line[Case]]) -> list[Mistake]:
 
 def _contradictions(lines: list[Line[Case]]) -> list[Mistake]:
     """The cases that ask what an earlier one asks, where no answer can be right for both."""
-    earlier: dict[tuple[str, str], tuple[Line[Case], Line[Case] | None]] = {}  # the first, the first that excludes it
     mistakes = []
-    for line in lines:
-        kind, wanted = _demand(line.value)
-        question = canonical_json(line.value.dialogue("\0")), kind
-        first, other = earlier.setdefault(question, (line, None))
-        clash = first if _demand(first.value)[1] != wanted else other
-        if clash is not None and kind:
-            message = f"expect: line {clash.where.line} asks the same and expects {_in_short(clash.value)}"
-            hint = f"no answer is right for both: delete one, or let both expect {_in_short(line.value)}"
-            mistakes.append(Mistake(message, line.where, hint))
-        if other is None and clash is first:
-            earlier[question] = first, line
+    for later, earlier in contradictions([line.value for line in lines]):
+        line, clash = lines[later], lines[earlier]
+        message = f"expect: line {clash.where.line} asks the same and expects {_in_short(clash.value)}"
+        hint = f"no answer is right for both: delete one, or let both expect {_in_short(line.value)}"
+        mistakes.append(Mistake(message, line.where, hint))
     return mistakes
+
+
+def contradictions(cases: Sequence[Case]) -> Iterator[tuple[int, int]]:
+    """Cases that ask what an earlier one asks, of the same tools, where no answer can be right for both.
+
+    Each is a pair of places in `cases`: of the case, and of the earlier one.
+    """
+    earlier: dict[tuple[str, str], tuple[int, int | None]] = {}  # the first, the first that excludes it
+    for index, case in enumerate(cases):
+        kind, wanted = _demand(case)
+        question = canonical_json([case.dialogue("\0"), case.tools]), kind
+        first, other = earlier.setdefault(question, (index, None))
+        clash = first if _demand(cases[first])[1] != wanted else other
+        if clash is not None and kind:
+            yield index, clash
+        if other is None and clash == first:
+            earlier[question] = first, index
 
 
 def _demand(case: Case) -> tuple[str, object]:
     """What an answer has to be. Two cases of a kind with different demands can't both be met; "" is no kind."""
+    if case.is_episode:
+        return "", None
     if case.expect.exact is not None:
         return "exact", case.expect.exact.strip()
     called = case.scorer not in Expect.model_fields or case.scorer == "calls"
@@ -246,100 +382,3 @@ def _in_short(case: Case) -> str:
     if case.expect.exact is not None:
         return json.dumps(case.expect.exact, ensure_ascii=False)[:60]
     return " and ".join(" or ".join(call.names) for call in case.expect.calls) or "no call"
-
-
-def unknown_names(call: ExpectedCall, where: Where, catalog: Catalog) -> list[Mistake]:
-    """The tools and parameters of an expected call at `where` that the catalog doesn't have."""
-    mistakes = [
-        Mistake(
-            f'expect.calls: no tool is called "{name}"',
-            where,
-            _did_you_mean(name, catalog.tools) or f"the tools are in {catalog.path}",
-        )
-        for name in call.names
-        if name not in catalog.tools
-    ]
-    known = [catalog.tools[name] for name in call.names if name in catalog.tools]
-    if mistakes or not known:
-        return mistakes
-    parameters = [parameter.name for tool in known for parameter in tool.parameters]
-    wanted = {**call.args, **call.match}
-    mistakes = [
-        Mistake(
-            f'expect.calls: {" or ".join(call.names)} has no parameter "{name}"',
-            where,
-            _did_you_mean(name, parameters) or f"its parameters: {', '.join(parameters) or 'none'}",
-        )
-        for name in wanted
-        if not any(tool.accepts(name) for tool in known)
-    ]
-    if not mistakes and not any(all(tool.accepts(name) for name in wanted) for tool in known):
-        message = f"expect.calls: none of {', '.join(call.names)} has all of the parameters {', '.join(wanted)}"
-        mistakes.append(Mistake(message, where, "expect only parameters that one of these tools has"))
-    return mistakes
-
-
-def _pattern_fault(pattern: str) -> str:
-    return "not a pattern of JSON Schema's kind (ECMA 262)" if _schema_fault({"pattern": pattern}) else ""
-
-
-def _schema_fault(schema: Mapping[str, JsonValue]) -> str:
-    """The fault of a JSON schema, "" if it has none."""
-    from jsonschema_rs import ValidationError, validator_for  # takes 30 ms, and few suites need it
-
-    try:
-        validator_for(dict(schema), offline=True)
-    except ValidationError as error:
-        return f"not a JSON schema: {error.message[:200]}"
-    except ValueError as error:  # nested too deeply
-        return f"not a JSON schema: {error}"
-    return next(_impossible(schema), "")
-
-
-def _is_like(value: JsonValue, pattern: str) -> bool:
-    from jsonschema_rs import is_valid
-
-    return isinstance(value, str) and is_valid({"pattern": pattern}, value)
-
-
-_BOUNDS = (
-    ("minimum", "maximum", False),
-    ("minimum", "exclusiveMaximum", True),
-    ("exclusiveMinimum", "maximum", True),
-    ("exclusiveMinimum", "exclusiveMaximum", True),
-    ("minLength", "maxLength", False),
-    ("minItems", "maxItems", False),
-    ("minContains", "maxContains", False),
-    ("minProperties", "maxProperties", False),
-)
-"""Two bounds of a JSON schema, and whether nothing fits if they are equal."""
-
-
-def _impossible(schema: Mapping[str, Any], place: str = "") -> Iterator[str]:
-    """What no document can meet in a valid schema, and where: only what can be seen without solving it."""
-    for low, high, strict in _BOUNDS:
-        least, most = schema.get(low), schema.get(high)
-        if _is_number(least) and _is_number(most) and (least > most or (strict and least == most)):
-            yield f"nothing fits{place}: {low} {least} and {high} {most}"
-    if schema.get("enum") == []:
-        yield f"nothing fits{place}: enum is empty"
-    properties = schema.get("properties") or {}
-    for name in schema.get("required") or ():
-        closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
-        if properties.get(name, not closed) is False:
-            yield f'nothing fits{place}: "{name}" is required and not allowed'
-    parts = {f"properties.{name}": part for name, part in properties.items()}
-    parts |= {f"allOf.{index}": part for index, part in enumerate(schema.get("allOf") or ())}
-    parts["items"] = schema.get("items")
-    for name, part in parts.items():
-        if isinstance(part, Mapping):
-            yield from _impossible(part, f"{place} {name}" if place else f" in {name}")
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f'did you mean "{close[0]}"?' if close else None

@@ -24,7 +24,7 @@ BOUND = 16 << 30
 """Bytes that a cache may hold after `trim`, unless the current process itself needs more."""
 
 _CHECKSUM = "sha256 of key and states"
-_TYPES: dict[str, type[np.generic]] = {"F32": np.float32, "U16": np.uint16, "F16": np.float16}
+_TYPES: dict[str, type[np.generic]] = {"F32": np.float32, "U16": np.uint16, "F16": np.float16, "I32": np.int32}
 
 
 class ArrayCache:
@@ -57,7 +57,7 @@ class ArrayCache:
         return self._open[key]
 
     def put(self, key: str, array: NDArray[np.generic]) -> None:
-        """Store an array of float32, float16 or uint16. Raises StorageFault if the disk is full or fails."""
+        """Store an array of float32, float16, uint16 or int32. Raises StorageFault if the disk is full or fails."""
         array = np.ascontiguousarray(array)
         path = self._path(key)
         part = path.with_suffix(".part")

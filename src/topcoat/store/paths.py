@@ -140,6 +140,10 @@ class ProjectPaths:
         """The measured cost of a phase's updates. `key` is the digest of everything that decides it."""
         return self.cache / "measured" / f"{key}.json"
 
+    def answers(self, model: str) -> Path:
+        """The answers of the model with this digest, to go on with after an interruption."""
+        return self.cache / "answers" / f"{model}.jsonl"
+
     def report(self, phase: str) -> Path:
         """The report of a phase."""
         return self.reports / f"{phase}.html"

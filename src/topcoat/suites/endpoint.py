@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from topcoat.errors import EndpointFault, InvalidInput
 from topcoat.progress import Sink, task
 from topcoat.store.records import Completion
+from topcoat.suites.openai_messages import openai_messages
 from topcoat.suites.source import Question, Reply, Unanswered
 
 __all__ = ["CONCURRENCY", "KEY_VARIABLE", "TIMEOUT", "Endpoint"]
@@ -40,7 +41,7 @@ class Endpoint:
 
     `concurrency` requests are open at a time, each for at most `timeout` seconds. `pause` seconds pass before the
     second try, twice as many before each further one. After more than `max_errors` unanswered questions, the rest
-    isn't asked.
+    isn't asked. `template` are options of the model's chat template, for servers that pass them on.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Endpoint:
         timeout: float = TIMEOUT,
         max_errors: int = 0,
         pause: float = 0.5,
+        template: Mapping[str, object] | None = None,
     ) -> None:
         """Raises InvalidInput if `url` isn't the address of a server, or if `key` can't be sent."""
         self.url = _chat_url(url)
@@ -64,6 +66,7 @@ class Endpoint:
         self._timeout = timeout
         self._max_errors = max_errors
         self._pause = pause
+        self._template = dict(template or {})
 
     @property
     def name(self) -> str:
@@ -132,14 +135,19 @@ class Endpoint:
         return Unanswered(f"{reason}, {_TRIES} times")
 
     def _body(self, question: Question) -> dict[str, object]:
-        """The request's body. It sets everything for which servers have different defaults."""
+        """The request's body. It sets everything for which servers have different defaults.
+
+        Beside tools, `tool_choice` is "auto" in every server, so it isn't sent.
+        """
         return {
             "model": self.model,
-            "messages": question.messages,
+            "messages": openai_messages(question.messages),
+            **({"tools": [*question.tools]} if question.tools else {}),
             "max_tokens": question.max_tokens,
             "temperature": question.temperature,
             "top_p": 1.0,
             "stream": False,
+            **({"chat_template_kwargs": self._template} if self._template else {}),
             # mlx_lm.server answers requests with a seed one by one.
             **({"seed": question.seed} if question.temperature > 0.0 else {}),
         }
@@ -205,7 +213,8 @@ class _ChatCompletion(BaseModel):
 def _completion(content: bytes) -> Completion:
     """The answer in a response, as the text that the model wrote. Raises ValidationError.
 
-    A call that the server took out of the text is put back as JSON in its tag, where the parser reads it.
+    A thought or a call that the server took out of the text is put back in its tag, where the parser reads it. A
+    thought that max_tokens cut stays open.
     """
     response = _ChatCompletion.model_validate_json(content)
     choice = response.choices[0]
@@ -217,7 +226,8 @@ def _completion(content: bytes) -> Completion:
     ]
     if choice.finish_reason == "tool_calls" and not calls:
         calls = [""]  # mlx_lm.server drops a call that it can't parse
-    parts = [f"<think>{thought}</think>"] if thought else []
+    cut = choice.finish_reason == "length" and not message.content and not calls
+    parts = [f"<think>{thought}{'' if cut else '</think>'}"] if thought else []
     parts += [message.content] if message.content else []
     parts += [f"<tool_call>{call}</tool_call>" for call in calls]
     return Completion(

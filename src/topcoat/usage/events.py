@@ -4,7 +4,8 @@ Capture stores what it saw, without conclusions:
 
     request      a part of the dialogue with the model: a system prompt, a user's turn, the model's answer, each only if
                  it is new. `answer` and `calls` are what the client saw, byte for byte (streamed pieces joined).
-    tool_call    one call with its result, once the agent has sent it back: shape and success, never the contents.
+    tool_call    one call with its result, once the agent has sent it back: shape and success. Its text is stored only
+                 where the project says so (`results = "keep"`), and the event says that it was.
 
 An agent can report more (`topcoat.record`): `validation` (of code, before its execution), `retry`, `user_correction`,
 `user_confirmation`. The outcome of the work is `commit`, `merged`, `closed`, `accepted` or `rejected`.
@@ -70,18 +71,26 @@ class ToolCall(Record):
 
 
 class ToolResult(Record):
-    """A tool's result, without its contents.
+    """A tool's result.
 
     `success` is None if nothing tells whether the tool worked. `shape` is like
-    "{count: int, symbols: [3 × {file: str}]}" or "text, 12 lines"; "" if it is unknown.
+    "{count: int, symbols: [3 × {file: str}]}" or "text, 12 lines"; "" if it is unknown. `content` is the result's text,
+    which only an event with `results = "keep"` has.
     """
 
     success: bool | None
     shape: str = ""
+    content: str = ""
 
 
 def _digest(fields: dict[str, Any]) -> str:
-    return digest_of(to_jsonable_python(fields))[:32]
+    """A digest of an event's fields. One that came later counts only if it is set: ids of earlier events stay."""
+    written = to_jsonable_python({key: fields[key] for key in fields if key != "tools" or fields[key] is not None})
+    if written.get("results") == "shape":
+        del written["results"]
+    if written.get("result") and not written["result"]["content"]:
+        del written["result"]["content"]
+    return digest_of(written)[:32]
 
 
 class Event(Record):
@@ -90,7 +99,9 @@ class Event(Record):
     `code` is the program of an execute_code call, and `fields_read` the result fields that it reads. `original` and
     `corrected` are the two sides of a retry or a correction. `finish` says why an answer ended ("stop", "length",
     "tool_calls"; "cut" if the connection broke). `reasoning` is its thoughts, if the server separates them from the
-    text. `spec` names the task at hand, `commit` is the hash of a commit. `source` says who captured the event.
+    text. `tools` are those that a dialogue's first request brought, in OpenAI's form. `spec` names the task at hand,
+    `commit` is the hash of a commit. `source` says who captured the event. `results` is the setting of its storage:
+    with "keep", results have their text, and no text of the event has personal data.
     """
 
     version: Literal[1] = 1
@@ -101,6 +112,7 @@ class Event(Record):
     before: str = ""
     after: str = ""
     model: str = ""
+    tools: list[dict[str, JsonValue]] | None = None
     system: str | None = None
     query: str | None = None
     answer: str | None = None
@@ -119,5 +131,6 @@ class Event(Record):
     branch: str = ""
     spec: str = ""
     commit: str = ""
+    results: Literal["shape", "keep"] = "shape"
     id: str = Field(default_factory=_digest)
     """A digest of all fields above, or another id that its maker chose. Events with equal ids are one event."""

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from topcoat.spec.project import SHAPES, CaptureSection
 from topcoat.store.database import Database, DatabaseOwner
 from topcoat.store.files import json_text
 from topcoat.store.migrations import Migration, create_append_only
@@ -44,12 +45,14 @@ class EventLog(DatabaseOwner):
     holds it for longer than `busy_seconds` or another version of topcoat wrote it. Nothing is stored then.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = 10.0) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float = 10.0, capture: CaptureSection = SHAPES) -> None:
+        """`capture` says what is stored of results. With "keep", `require_libraries` must have found them."""
+        self._capture = capture
         self._db = Database(path, _MIGRATIONS, busy_seconds=busy_seconds)
 
     def add(self, events: Iterable[Event]) -> int:
         """Store `events` without their secrets, each only once, and return how many were new."""
-        clean = [cleaned_event(event) for event in events]
+        clean = [cleaned_event(event, self._capture) for event in events]
         new = 0
         with self._db.transaction():
             for event in clean:
@@ -99,3 +102,9 @@ class EventLog(DatabaseOwner):
         """The last `most` pairs of `after` and session, oldest first. A later request may continue any of them."""
         query = "SELECT after, session FROM events WHERE after != '' ORDER BY seq DESC LIMIT ?"
         return [(row["after"], row["session"]) for row in self._db.rows(query, most)][::-1]
+
+    def ends_of(self, source: str) -> list[tuple[str, str]]:
+        """The pairs of `after` and session of all events that `source` captured, oldest first."""
+        query = """SELECT after, session FROM events
+            WHERE after != '' AND json_extract(event, '$.source') = ? ORDER BY seq"""
+        return [(row["after"], row["session"]) for row in self._db.rows(query, source)]

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from topcoat.calls.block import EXECUTE_CODE, Code, Direct
 from topcoat.calls.markup import blocks
 from topcoat.spec.canonical import canonical_json
+from topcoat.spec.project import SuccessSection
 from topcoat.usage.events import Event, ToolCall
+from topcoat.usage.success.judge import DEFAULTS
 from topcoat.usage.tool_results import fields_read, summary_of
 
 __all__ = ["Spoken", "boundaries", "events_of", "said_in", "spoken"]
@@ -150,9 +152,16 @@ class _Walk:
 
 
 def events_of(
-    turns: Sequence[Spoken], reached: Sequence[str], known: int = 0, before: str = "", **common: Any
+    turns: Sequence[Spoken],
+    reached: Sequence[str],
+    known: int = 0,
+    before: str = "",
+    success: SuccessSection = DEFAULTS,
+    **common: Any,
 ) -> list[Event]:
     """The events of a dialogue whose first `known` turns are stored already. `common` has fields for all of them.
+
+    `success` has the project's own marks of results. With `results="keep"` among the others, results have their text.
 
     `reached` has the digest of everything up to and including each turn, `before` of what was said before them.
     """
@@ -167,7 +176,7 @@ def events_of(
             continue
         last = reached[index - 1] if index else before
         if turn.role == "system":
-            walk.pending["system"] = turn.content or ""
+            walk.pending["system"] = "\n\n".join(filter(None, [walk.pending.get("system"), turn.content]))
         elif turn.role == "user":
             if "query" in walk.pending:
                 events += walk.request(last)
@@ -182,18 +191,19 @@ def events_of(
             )
         else:
             events += walk.request(last)
-            events.append(walk.event("tool_call", reached[index], **_outcome(walk.open_calls.answered_by(turn), turn)))
+            answered = walk.open_calls.answered_by(turn)
+            outcome = _outcome(answered, turn, success, keep=common.get("results") == "keep")
+            events.append(walk.event("tool_call", reached[index], **outcome))
     return [*events, *walk.request(reached[-1] if reached else "")]
 
 
-def _outcome(call: ToolCall, turn: Spoken) -> dict[str, Any]:
+def _outcome(call: ToolCall, turn: Spoken, success: SuccessSection, *, keep: bool) -> dict[str, Any]:
     arguments = call.meant
     arguments = arguments if isinstance(arguments, dict) else {"arguments": arguments}
     code = arguments.get("code") if call.name == EXECUTE_CODE else None
-    result, errors = summary_of(turn.content)
-    if turn.failed is not None:
-        result = result.model_copy(update={"success": not turn.failed})
-        errors = (errors or [str(turn.content)[:500]]) if turn.failed else []
+    result, errors = summary_of(turn.content, turn.failed, call, success)
+    if keep:
+        result = result.model_copy(update={"content": _written(turn.content)})
     return {
         "call_id": turn.call_id or call.id,
         "tool": call.name,
@@ -203,6 +213,13 @@ def _outcome(call: ToolCall, turn: Spoken) -> dict[str, Any]:
         "result": result,
         "errors": errors,
     }
+
+
+def _written(content: object) -> str:
+    """A result as the model reads it."""
+    if isinstance(content, str) or content is None:
+        return content or ""
+    return json.dumps(content, ensure_ascii=False, default=str)
 
 
 def _calls_in(text: str) -> list[ToolCall]:

@@ -35,10 +35,11 @@ from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import attach, read_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.train import agreement
+from topcoat.engine.mlx.train.cut import LayerCall, taken
 from topcoat.engine.mlx.train.forward import SplitForward
 from topcoat.engine.mlx.train.head import head_loss
 from topcoat.engine.mlx.train.loss import batch_arrays
-from topcoat.engine.mlx.train.prefix import ChosenQueries
+from topcoat.engine.mlx.train.prefix import ChosenQueries, Masks
 from topcoat.engine.protocol import FuseJob, GenerateJob, RebuildJob, Row, Sampling, TrainJob
 from topcoat.progress import Note, Silent
 from topcoat.spec.phase import FuseSpec, LoraSpec, TrainSpec
@@ -210,22 +211,31 @@ def test_a_wrong_mask_is_noticed_in_16_bits(
     class OneTokenHidden(SplitForward):
         """The last layer doesn't see the first token after the prefix, except from itself."""
 
-        def _last_layer(self, layer: nn.Module, hidden: mx.array, queries: mx.array, complete: Any) -> mx.array:
-            layer(hidden, "causal", complete)
-            keys = mx.arange(self._prefix + hidden.shape[1])
-            seen = (keys <= queries[:, None, :, None] + self._prefix) & (keys != self._prefix)
-            few = mx.take_along_axis(hidden, queries[..., None], axis=1)
-            output: mx.array = layer(few, seen, ChosenQueries(complete, queries[:, 0] + self._prefix))
-            return output
+        def _at_queries(self, call: LayerCall, masks: Masks, queries: mx.array) -> mx.array:
+            run, _ = call.narrowed(masks)
+            call()
+            known, at = call.cache.keys_and_values(), queries + self._prefix
+            keys = mx.arange(known[0].shape[2])
+            seen = (keys <= at[:, None, :, None]) & (keys != self._prefix)
+            hidden = call.stream
+            assert hidden is not None
+            return run(taken(hidden, queries), queries, seen, ChosenQueries(known, at[:, 0]))
 
     data = [Row(row.tokens, row.trained) for row in with_prefix(24)]
-    for forward, split in ((SplitForward, True), (OneTokenHidden, False)):
-        monkeypatch.setattr(agreement, "SplitForward", forward)
+    for forward, pieces in ((SplitForward, True), (OneTokenHidden, False)):
+        made: list[bool] = []
+
+        def making(
+            *given: Any, kind: type[SplitForward] = forward, made: list[bool] = made, **named: Any
+        ) -> SplitForward:
+            made.append(named["pieces"])
+            return kind(*given, **named)
+
+        monkeypatch.setattr(agreement, "SplitForward", making)
         sink = Recorder()
         folder = tmp_path / forward.__name__
         stored_engine.train(job_of(make_model(**shape), folder, data, spec_of()), sink)
-        said = "; ".join(event.text for event in sink.events if isinstance(event, Note))
-        assert ("trunk of" in said) == split, said
+        assert made[-1] == pieces
 
 
 @pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16])

@@ -10,7 +10,7 @@ import pytest
 from tests.support.mlx.models import MakeModel
 from tests.support.mlx.training import job
 from topcoat.engine.mlx import open_engine
-from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, Compute, chosen_compute
+from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, TF32_VARIABLE, Compute, chosen_compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.protocol import FuseJob, GenerateJob
@@ -58,6 +58,18 @@ def test_the_engine_s_name_tells_ways_of_computing_apart(
     there = {MlxEngine(compute).name for compute in Compute}
     assert len({engine.name, stored_engine.name} | there) == 4
     assert all("gpu" in name for name in there)
+
+
+def test_float32_products_stay_float32_unless_the_environment_asks_for_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("topcoat.engine.mlx.engine.on_cpu", lambda: False)
+    monkeypatch.delenv(TF32_VARIABLE)
+    open_engine(Silent())
+    assert os.environ[TF32_VARIABLE] == "0"
+    exact = MlxEngine(Compute.AS_STORED).name
+    monkeypatch.setenv(TF32_VARIABLE, "1")
+    open_engine(Silent())
+    assert os.environ[TF32_VARIABLE] == "1"
+    assert MlxEngine(Compute.AS_STORED).name == exact + " tf32"
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])

@@ -6,18 +6,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support import examples
 from tests.support.examples import dialogue
 from topcoat.calls.answer import Run
-from topcoat.calls.sandbox import Sandbox
+from topcoat.calls.sandbox import Answering, Sandbox
 from topcoat.engine.fake import FakeTokenizer
+from topcoat.engine.protocol import Row
 from topcoat.errors import Where
 from topcoat.examples.checks.check import (
     CODES,
     check_balance,
     check_categories,
+    check_context,
     check_delimiters,
     check_examples,
     check_held_out,
@@ -29,13 +32,14 @@ from topcoat.examples.checks.check import (
 )
 from topcoat.examples.checks.execution import check_runs, runnable_programs
 from topcoat.examples.reading import read_examples
-from topcoat.examples.rows import Encoded, OverLong, Unrenderable
-from topcoat.spec.catalog import parse_catalog
+from topcoat.examples.rows import Cut, Encoded, OverLong, Unrenderable
+from topcoat.spec.agent import Agent
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.suite import Case, Suite
+from topcoat.spec.tools.stubs import parse_stubs
 from topcoat.store.records import Finding
 
-CATALOG = parse_catalog("def read_file(path: str) -> str: ...\n", Path("tools.pyi"))
+CATALOG = parse_stubs("def read_file(path: str) -> str: ...\n", Path("tools.pyi"))
 SUITE = Suite(
     Path("suite.jsonl"),
     (
@@ -68,7 +72,7 @@ def located(answer: str = call('print(read_file("x"))'), *, line: int = 1, **cha
 
 
 def check(*examples: LocatedExample) -> list[Finding]:
-    return check_examples(examples, SUITE, CATALOG, SYSTEM)
+    return check_examples(examples, SUITE, Agent(CATALOG, SYSTEM))
 
 
 def test_clean_examples_have_no_findings() -> None:
@@ -95,6 +99,16 @@ def test_each_planted_fault_is_found_once(planted: LocatedExample, code: str, se
     findings = check(planted)
     assert [(f.code, f.severity, f.where) for f in findings] == [(code, severity, "data.jsonl:1")]
     assert code in CODES
+
+
+@pytest.mark.parametrize(("brings", "severity"), [(True, "warning"), (False, "error")])
+def test_a_native_dialogue_that_brings_tools_may_have_a_prompt_of_its_own(brings: bool, severity: str) -> None:
+    tool = {"type": "function", "function": {"name": "look"}}
+    turns = [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Hello."}]
+    example = Example.model_validate({"messages": turns, **({"tools": [tool]} if brings else {})})
+    agent = Agent(CATALOG, SYSTEM, "native")
+    findings = check_examples([LocatedExample(example, PHASE)], SUITE, agent)
+    assert [(f.code, f.severity) for f in findings] == [("system-prompt", severity)]
 
 
 def test_a_copy_is_named_with_its_original() -> None:
@@ -135,6 +149,28 @@ def test_rows_that_are_left_out_and_rows_of_their_own_are_named() -> None:
     assert [f.code for f in findings] == ["over-long", "template-refusal", "unplaced-turn", "several-rows"]
     assert [f.severity for f in findings] == ["warning", "error", "error", "warning"]
     assert findings[0].hint == "max_seq_length = 900"
+
+
+def test_an_example_with_rows_that_the_model_was_not_made_for_is_named_once() -> None:
+    short, long = located(line=1), located(line=2)
+    rows = [Row(np.zeros(count, np.int32), np.ones(count, bool)) for count in (100, 101, 300)]
+    encoded = Encoded(rows, [short, long, long], [], [], [])
+    assert check_context(encoded, None) == check_context(encoded, 300) == []
+    (finding,) = check_context(encoded, 100)
+    assert (finding.code, finding.severity, finding.where) == ("beyond-context", "warning", str(long.where))
+    assert finding.message == "300 tokens, the model was made for 100"
+
+
+def test_dialogues_that_are_cut_are_named_with_what_is_lost() -> None:
+    where = Where(Path("data.jsonl"), 5)
+    cuts = [Cut(where, 900, 512, [500, 410], 6, 1, 9), Cut(where, 900, 512, [400], 0, 0, 1)]
+    findings = check_rows(Encoded([], [], [], [], [], cut=cuts))
+    assert {(f.code, f.severity, f.where) for f in findings} == {("cut-dialogue", "warning", "data.jsonl:5")}
+    assert findings[0].message == (
+        "900 tokens, max_seq_length is 512: cut at turns into 2 rows of 500, 410 tokens, of which one leaves out "
+        "6 turns; 1 of 9 trained turns no longer trained"
+    )
+    assert findings[1].message.endswith("cut at turns into 1 row of 400 tokens; 0 of 1 trained turn no longer trained")
 
 
 def test_what_the_chat_template_doesn_t_show_is_named() -> None:
@@ -191,7 +227,7 @@ class Remembering(Sandbox):
         super().__init__(examples.CATALOG)
         self.ran: dict[str, Run] = {}
 
-    def run(self, programs: Sequence[str]) -> Run:
+    def run(self, programs: Sequence[str], answering: Answering | None = None) -> Run:
         (code,) = programs
         if code not in self.ran:
             self.ran[code] = super().run(programs)
@@ -207,9 +243,9 @@ def sandbox() -> Iterator[Sandbox]:
 def all_findings(path: Path, valid: list[LocatedExample], sandbox: Sandbox | None = None) -> list[Finding]:
     """Everything that can be found without a tokenizer; what needs to be run, only with a `sandbox`."""
     read, findings = read_examples(path, path.parent)
-    findings += check_examples([*read, *valid], examples.SUITE, examples.CATALOG, examples.SYSTEM)
+    findings += check_examples([*read, *valid], examples.SUITE, Agent(examples.CATALOG, examples.SYSTEM))
     if sandbox is not None:
-        findings += check_runs(runnable_programs([*read, *valid], examples.CATALOG), sandbox)
+        findings += check_runs(runnable_programs([*read, *valid], Agent(examples.CATALOG)), sandbox)
     findings += check_repeats(read)
     findings += check_validation(read, valid)
     findings += check_categories(read, examples.SUITE.categories)
@@ -242,7 +278,10 @@ def test_one_planted_instance_is_found_among_200_clean_examples(code: str, tmp_p
 
 def test_every_code_is_planted_somewhere() -> None:
     elsewhere = {
+        "beyond-context",
+        "eval-wording",
         "class-imbalance",
+        "cut-dialogue",
         "no-replay",
         "no-validation",
         "empty-turn",
@@ -254,9 +293,11 @@ def test_every_code_is_planted_somewhere() -> None:
         "split-delimiter",
         "stop-inside",
         "template-refusal",
+        "thought-only",
         "unasked-tools",
         "unplaced-turn",
         "unrendered-turn",
+        "unread-call",
         "unshown-tools",
         "valid-near",
         "valid-overlap",

@@ -6,6 +6,7 @@ from tests.support.examples import CATALOG, call, clean_examples, dialogue, loca
 from topcoat.calls.sandbox import Sandbox
 from topcoat.examples.checks import execution as module
 from topcoat.examples.checks.execution import check_runs, runnable_programs
+from topcoat.spec.agent import Agent
 from topcoat.store.records import Finding
 
 FAILING = 'count = len(find("a"))\nprint(10 / (count - 2))'
@@ -14,7 +15,7 @@ FAILING = 'count = len(find("a"))\nprint(10 / (count - 2))'
 def ran(*codes: str) -> list[Finding]:
     examples = [located(dialogue(f"q {line}", call(code)), line) for line, code in enumerate(codes, 1)]
     with Sandbox(CATALOG) as sandbox:
-        return check_runs(runnable_programs(examples, CATALOG), sandbox)
+        return check_runs(runnable_programs(examples, Agent(CATALOG)), sandbox)
 
 
 def test_code_that_reads_well_and_fails_is_named_once_at_its_first_place() -> None:
@@ -35,7 +36,7 @@ def test_what_reading_reports_is_not_run() -> None:
 
 def test_clean_examples_run() -> None:
     with Sandbox(CATALOG) as sandbox:
-        assert check_runs(runnable_programs(clean_examples(40), CATALOG), sandbox) == []
+        assert check_runs(runnable_programs(clean_examples(40), Agent(CATALOG)), sandbox) == []
 
 
 def test_only_so_many_are_run(monkeypatch: pytest.MonkeyPatch) -> None:

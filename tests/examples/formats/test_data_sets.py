@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.data_sets import converted, example
 from tests.support.growth import MOST_TIMES, Shape, times
 from tests.support.real_data import REPORTS
-from topcoat.examples.formats.foreign import Untranslatable, convert, detect
-from topcoat.spec.example import Example
+from topcoat.examples.formats.json_texts import Untranslatable
 
 LAMP = {"name": "set_lamp", "arguments": {"room": "den", "on": True}}
 XLAM = {
@@ -33,12 +33,6 @@ GLAIVE = {
 }  # fmt: skip
 
 
-def example(line: dict[str, Any]) -> Example:
-    form = detect([line])
-    assert form is not None
-    return Example.model_validate(convert(line, form))
-
-
 def test_xlam() -> None:
     made = example(XLAM)
     assert [m.role for m in made.messages] == ["user", "assistant"]
@@ -49,7 +43,7 @@ def test_xlam() -> None:
         "properties": {
             "room": {"type": "string", "description": "r"},
             "on": {"type": "boolean", "default": True},
-            "hours": {"type": "array"},
+            "hours": {"type": "array", "items": {"type": "integer"}},
         },
         "required": ["room", "hours"],
     }
@@ -85,11 +79,31 @@ def test_a_key_that_another_format_has_is_kept() -> None:
         {"prompt": "a\n\nb", "completion": "c"},
         {"prompt": [{"role": "user", "content": "a\n\nb"}], "completion": [{"role": "assistant", "content": "c"}]},
         {"instruction": "a", "input": "b", "output": "c"},
+        {"query": "a\n\nb", "response": "c"},
+        {"conversation": [{"human": "a\n\nb", "assistant": "c"}]},
         {"messages": json.dumps([{"role": "user", "content": "a\n\nb"}, {"role": "assistant", "content": "c"}])},
     ],
 )
 def test_a_question_and_an_answer(line: dict[str, Any]) -> None:
     assert [(m.role, m.content) for m in example(line).messages] == [("user", "a\n\nb"), ("assistant", "c")]
+
+
+@pytest.mark.parametrize("keys", [("instruction", "output"), ("query", "response")])
+def test_a_system_prompt_and_earlier_turns_beside_a_question_are_part_of_the_dialogue(keys: tuple[str, str]) -> None:
+    line = {
+        keys[0]: "c",
+        keys[1]: "d",
+        "system": "s",
+        "history": [["a", "b"]],
+        "tools": '[{"name": "now"}]',
+        "lang": "en",
+    }
+    made = example(line)
+    assert [(m.role, m.content) for m in made.messages] == [
+        ("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")
+    ]  # fmt: skip
+    assert [tool["function"]["name"] for tool in made.tools or []] == ["now"]
+    assert made.model_extra == {"lang": "en"}
 
 
 @pytest.mark.parametrize(
@@ -104,12 +118,14 @@ def test_a_question_and_an_answer(line: dict[str, Any]) -> None:
         ({**GLAIVE, "system": "SYSTEM: {set_lamp"}, "glaive", "system: a function that is not JSON"),
         ({**GLAIVE, "chat": "Hello. \nUSER: a"}, "glaive", "words before the first speaker"),
         ({"prompt": 1, "completion": "b"}, "completions", "prompt: must be text"),
+        ({"query": "a", "response": "b", "history": ["c"]}, "swift", "history: must be a list of questions"),
+        ({"query": "a", "response": "b", "system": 3}, "swift", "system: must be text"),
         ({"messages": "no json"}, "openai", "messages: must be a list of turns"),
     ],
 )
 def test_what_can_t_be_read_is_named(line: dict[str, Any], form: Any, reason: str) -> None:
     with pytest.raises(Untranslatable, match=reason):
-        convert(line, form)
+        converted(line, form)
 
 
 PIECES = ["\n", "USER: ", "\nASSISTANT: ", " ", "{", '{"a": 1}', "<functioncall>", '{"name": "f", "arguments": \'']
@@ -120,7 +136,7 @@ def test_reading_a_chat_takes_linear_time(piece: str) -> None:
     def read(text: str) -> None:
         for line in ({"system": text, "chat": "USER: a"}, {"system": "", "chat": "ASSISTANT: <functioncall> " + text}):
             with contextlib.suppress(Untranslatable):
-                convert(line, "glaive")
+                converted(line, "glaive")
 
     assert times(read, Shape(piece)) <= MOST_TIMES
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from topcoat.store.records import CategoryScore, EvalResult, Score
-from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare
+from topcoat.store.records import AttemptResult, CategoryScore, EvalResult, GateCheck, Score, Verdict
+from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare, compare_attempt
 from topcoat.suites.evidence.statistics import wilson
 
 
@@ -102,6 +102,57 @@ def test_cases_of_a_family_count_once() -> None:
     assert change.evidence is not None
     assert (change.evidence.families, change.evidence.p, change.evidence.detectable_drop) == (1, 1.0, None)
     assert change.before_interval == wilson(1.0, 1)
+
+
+def with_reserve(evaluation: EvalResult) -> EvalResult:
+    categories = [category.model_copy(update={"reserve": 9}) for category in evaluation.categories]
+    return evaluation.model_copy(update={"categories": categories})
+
+
+def test_a_category_with_a_reserve_has_half_of_alpha_for_each_look() -> None:
+    before, after = (result(m, {f"git-{i}": (float(m == "a"), m) for i in range(7)}) for m in "ab")
+    once = compare(before, after).categories[0].evidence
+    twice = compare(with_reserve(before), with_reserve(after)).categories[0].evidence
+    assert once is not None
+    assert twice is not None
+    assert (once.p, twice.p) == (2 / 2**7, 2 / 2**7)
+    assert (once.adjusted_p, twice.adjusted_p) == (2 / 2**7, 4 / 2**7)
+    assert (once.level, twice.level) == (0.05, 0.025)
+
+
+def attempt(verdict: Verdict, after: EvalResult | None) -> AttemptResult:
+    before = result("a", {f"git-{i}": (1.0, "x") for i in range(9)})
+    return AttemptResult(
+        phase="p", attempt=1, learning_rate=1e-4, model="b", before=before, after=after, verdict=verdict
+    )
+
+
+def test_an_attempt_is_compared_with_the_evidence_of_its_verdict_in_either_order() -> None:
+    after = result("b", {f"git-{i}": (float(i > 2), "y") for i in range(9)})
+    own = compare(attempt(Verdict(passed=True), None).before, after).categories[0].evidence
+    assert own is not None
+    assert own.call == "indistinguishable"
+    stored = own.model_copy(update={"call": "confirmed worse", "pairs": 18, "p": 0.001})
+    check = GateCheck(category="git", kind="no_regression", required=1, before=1, after=1, n=9, passed=True, reason="")
+    judged = attempt(Verdict(passed=True, checks=[check], evidence=[stored]), after)
+    found, turned = compare_attempt(judged), compare_attempt(judged, turned=True)
+    assert found is not None
+    assert turned is not None
+    assert found.categories[0].evidence == stored
+    assert found.checks == judged.verdict.checks != []
+    assert (turned.before, turned.after, turned.checks) == ("b", "a", [])
+    assert turned.categories[0].evidence == stored.model_copy(update={"call": "confirmed better"})
+
+
+def test_an_attempt_of_version_0_1_has_the_evidence_of_its_cases() -> None:
+    after = result("b", {f"git-{i}": (0.0, "y") for i in range(9)})
+    found = compare_attempt(attempt(Verdict(passed=True), after))
+    assert found is not None
+    assert (
+        found.categories[0].evidence
+        == compare(attempt(Verdict(passed=True), None).before, after).categories[0].evidence
+    )
+    assert compare_attempt(attempt(Verdict(passed=False, failure="diverged"), None)) is None
 
 
 def of_one_family(evaluation: EvalResult) -> EvalResult:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.examples import CATALOG, call, clean_examples, dialogue, located
 from topcoat.errors import InvalidInput
 from topcoat.examples.checks.overlap import check_suite
+from topcoat.spec.agent import Agent
 from topcoat.spec.case_template import CaseTemplates, load_templates
 from topcoat.spec.example import LocatedExample
 from topcoat.spec.suite import Case, Suite
@@ -43,7 +44,7 @@ def written(folder: Path, *rows: tuple[str, str, str, str], head: str = HEAD) ->
         for name, category, prompt, calls in rows
     )
     (folder / "t.toml").write_text(head + text)
-    return load_templates(folder / "t.toml", CATALOG)
+    return load_templates(folder / "t.toml", Agent(CATALOG))
 
 
 def made(
@@ -53,7 +54,7 @@ def made(
     examples: Sequence[LocatedExample] = (),
     suite: Suite = EMPTY,
 ) -> Expansion:
-    return expand(templates, count, seed, examples=examples, suite=suite, catalog=CATALOG)
+    return expand(templates, count, seed, examples=examples, suite=suite, agent=Agent(CATALOG))
 
 
 def of(category: str, cases: Sequence[Case]) -> list[Case]:
@@ -110,10 +111,17 @@ def test_names_of_the_suites_cases_are_known_too(folder: Path) -> None:
         made(written(folder, FIND), 9, suite=Suite(Path("s"), (asked,)))
 
 
+def test_the_words_of_the_format_are_no_known_names(folder: Path) -> None:
+    asked = Case.model_validate({"id": "a", "category": "c", "prompt": "?", "expect": {"calls": [{"tool": "define"}]}})
+    head = HEAD.replace("word = [", 'word = ["given", "json", ', 1)
+    found = made(written(folder, FIND, head=head), 10, suite=Suite(Path("s"), (asked,)))
+    assert {"given", "json"} <= {str(case.expect.calls[0].args["pattern"]) for case in found.cases}
+
+
 def test_the_check_finds_nothing_in_what_was_made(folder: Path) -> None:
     examples = clean_examples(300)
     cases = made(written(folder, READ, SHOW, FIND), 8, 1, examples).cases
-    assert check_suite(examples, Suite(Path("s"), cases), CATALOG) == []
+    assert check_suite(examples, Suite(Path("s"), cases), Agent(CATALOG)) == []
 
 
 def test_a_wording_that_is_trained_on_is_left_out_and_another_template_fills_in(folder: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.agents import agent_of
 from topcoat.errors import InvalidInput
 from topcoat.spec.case_template import CaseTemplate, CaseTemplates
 from topcoat.spec.reading.loader import TomlSource
@@ -23,7 +24,9 @@ def names(
 ) -> HeldOutNames:
     source = TomlSource(Path("t.toml"), {}, {})
     return HeldOutNames(
-        CaseTemplates(source, lists, choices or {}, (TEMPLATE,)), KnownTexts([trained]), KnownTexts([asked])
+        CaseTemplates(source, lists, choices or {}, (TEMPLATE,), agent_of([])),
+        KnownTexts([trained]),
+        KnownTexts([asked]),
     )
 
 

@@ -39,6 +39,13 @@ FAMILIES: dict[str, tuple[list[str], list[str]]] = {
         ["<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", *_pair("AVAILABLE_TOOLS"), *_pair("TOOL_RESULTS")],
         ["</s>"],
     ),
+    "mistral_ids": (
+        [
+            *("<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", *_pair("SYSTEM_PROMPT")),
+            *(*_pair("AVAILABLE_TOOLS"), *_pair("TOOL_RESULTS")),
+        ],
+        ["</s>"],
+    ),
     "gemma3": (["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"], ["<end_of_turn>", "<eos>"]),
     "glm4": (
         [
@@ -63,9 +70,40 @@ FAMILIES: dict[str, tuple[list[str], list[str]]] = {
         ["<|im_end|>"],
     ),
     "smollm3": ([*CHATML, *HERMES], ["<|im_end|>"]),
+    "deepseek": (
+        [
+            *(
+                "<｜begin▁of▁sentence｜>",
+                "<｜end▁of▁sentence｜>",
+                "<｜User｜>",
+                "<｜Assistant｜>",
+                "<think>",
+                "</think>",
+            ),
+            *(f"<｜tool▁{part}｜>" for part in ("calls▁begin", "calls▁end", "call▁begin", "call▁end", "sep")),
+            *("<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>"),
+        ],
+        ["<｜end▁of▁sentence｜>"],
+    ),
+    "granite": (["<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>", *HERMES], ["<|end_of_text|>"]),
+    "functiongemma": (
+        [
+            *("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<escape>"),
+            *(f"<{end}_function_{what}>" for what in ("declaration", "call", "response") for end in ("start", "end")),
+        ],
+        ["<end_of_turn>", "<start_function_response>"],
+    ),
 }
 """Each family's special tokens, and those at which its generation stops."""
-_BEGIN = {"llama3": "<|begin_of_text|>", "mistral": "<s>", "gemma3": "<bos>", "lfm2": "<|startoftext|>"}
+_BEGIN = {
+    "llama3": "<|begin_of_text|>",
+    "mistral": "<s>",
+    "mistral_ids": "<s>",
+    "gemma3": "<bos>",
+    "functiongemma": "<bos>",
+    "lfm2": "<|startoftext|>",
+    "deepseek": "<｜begin▁of▁sentence｜>",
+}
 
 TOOLS = [
     {
@@ -83,8 +121,13 @@ TOOLS = [
 ]
 
 
-def make_family(folder: Path, family: str, template: str | None = None) -> MlxTokenizer:
-    """The family's tokenizer, saved in `folder` and loaded as topcoat loads it. `template` replaces its own."""
+def make_family(
+    folder: Path, family: str, template: str | None = None, options: dict[str, object] | None = None
+) -> MlxTokenizer:
+    """The family's tokenizer, saved in `folder` and loaded as topcoat loads it, with `options` of its chat template.
+
+    `template` replaces its own.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     special, stops = FAMILIES[family]
@@ -109,4 +152,4 @@ def make_family(folder: Path, family: str, template: str | None = None) -> MlxTo
     text = template or (TEMPLATES / f"{family}.jinja").read_text()
     (folder / "chat_template.jinja").write_text(text)
     ids = made.get_vocab()
-    return MlxTokenizer(folder, [ids[stop] for stop in stops])
+    return MlxTokenizer(folder, [ids[stop] for stop in stops], options=options)

@@ -7,12 +7,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from topcoat.demo import TEMPLATE
 
-__all__ = ["MakeModel", "in_hugging_face_layout", "model_maker"]
+__all__ = ["SHAPE", "MakeModel", "in_hugging_face_layout", "model_maker", "model_of_config"]
 
 MakeModel = Callable[..., Path]
 SHAPE = {
@@ -23,7 +24,7 @@ SHAPE = {
     "num_key_value_heads": 1,
     "head_dim": 32,
     "rms_norm_eps": 1e-6,
-    "vocab_size": 2048,
+    "vocab_size": 4096,
     "max_position_embeddings": 4096,
     "rope_theta": 10000.0,
     "tie_word_embeddings": True,
@@ -53,10 +54,11 @@ def model_maker(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         dtype: str = "float32",
         mode: str = "affine",
         seed: int = 0,
+        global_scale: bool = False,
         **shape: object,
     ) -> Path:
         config = {"model_type": kind, **SHAPE, **(EXPERTS if kind == "qwen3_moe" else {}), **shape}
-        key = json.dumps([config, bits, group_size, dtype, mode, seed], sort_keys=True)
+        key = json.dumps([config, bits, group_size, dtype, mode, seed, global_scale], sort_keys=True)
         if key in made:
             return made[key]
         module = importlib.import_module(f"mlx_lm.models.{kind}")
@@ -64,17 +66,42 @@ def model_maker(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         model = module.Model(module.ModelArgs.from_dict(config))
         model.set_dtype(getattr(mx, dtype))
         if bits is not None:
-            model, config = quantize_model(model, config, group_size, bits, mode)
+            model, config = quantize_model(model, config, group_size, bits, mode, global_scale)
         folder = tmp_path_factory.mktemp(f"{kind}-")
         save_model(folder, model)
-        (folder / "config.json").write_text(json.dumps(config))
-        for source in (TEMPLATE / "models" / "phase33b").iterdir():
-            if source.name.startswith(("tokenizer", "chat_template", "generation")):
-                shutil.copy(source, folder / source.name)
+        _add_config_and_tokenizer(folder, config)
         made[key] = folder
         return folder
 
     return make
+
+
+def model_of_config(config: dict[str, Any], folder: Path) -> Path:
+    """A random model, quantized module by module as a complete `config.json` says."""
+    import mlx.core as mx
+    import mlx.nn as nn
+    from mlx_lm.utils import save_model
+
+    module = importlib.import_module(f"mlx_lm.models.{config['model_type']}")
+    mx.random.seed(0)
+    model = module.Model(module.ModelArgs.from_dict(config))
+    packing = config["quantization"]
+    usual = {key: packing[key] for key in ("group_size", "bits", "mode")}
+
+    def packed(name: str, part: nn.Module) -> Any:
+        return hasattr(part, "to_quantized") and packing.get(name, True)
+
+    nn.quantize(model, **usual, class_predicate=packed)
+    save_model(folder, model)
+    _add_config_and_tokenizer(folder, config)
+    return folder
+
+
+def _add_config_and_tokenizer(folder: Path, config: dict[str, Any]) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+    for source in (TEMPLATE / "models" / "phase33b").iterdir():
+        if source.name.startswith(("tokenizer", "chat_template", "generation")):
+            shutil.copy(source, folder / source.name)
 
 
 def in_hugging_face_layout(model: Path, folder: Path) -> Path:

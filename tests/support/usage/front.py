@@ -12,9 +12,11 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 
+from topcoat.spec.project import SHAPES, CaptureSection
 from topcoat.usage.capture.access import Access
+from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.capture.front import Front, Upstream, listening
+from topcoat.usage.capture.front import Front, TokenCounter, Upstream, listening
 from topcoat.usage.capture.recorder import Recorder
 from topcoat.usage.capture.serving import exchange_events
 from topcoat.usage.events import Event
@@ -55,18 +57,24 @@ def streamed(*deltas: dict[str, Any], end: bool = True, pause: float = 0.0) -> A
 class World:
     """A front, the server behind it, and what the front recorded."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, capture: CaptureSection = SHAPES) -> None:
         self.path = folder / "events.db"
         self.folder = folder
-        self.recorder = Recorder(self.path)
+        self.capture = capture
+        self.recorder = Recorder(self.path, capture=capture)
         self.digests = DialogueDigests(folder / "dialogue.key")
         self.asked: list[tuple[dict[str, str], bytes]] = []
         self.paths: list[str] = []
+        self.said: list[str] = []
         self.url = ""
+        self.upstream = ""
 
     def record(self, exchange: Exchange) -> Future[None]:
         return self.recorder.put(
-            lambda s: exchange_events(exchange, s, self.digests, model="m", repository=self.folder), 1
+            lambda s: exchange_events(
+                exchange, s, self.digests, model="m", repository=self.folder, results=self.capture.results
+            ),
+            1,
         )
 
     def events(self) -> list[Event]:
@@ -77,9 +85,15 @@ class World:
 
 @asynccontextmanager
 async def world(
-    folder: Path, answer: Answer, *, access: Access | None = None, model: str = ""
+    folder: Path,
+    answer: Answer,
+    *,
+    access: Access | None = None,
+    model: str = "",
+    capture: CaptureSection = SHAPES,
+    count: TokenCounter | None = None,
 ) -> AsyncIterator[tuple[World, ClientSession]]:
-    made = World(folder)
+    made = World(folder, capture)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         made.asked.append((dict(request.headers), await request.read()))
@@ -91,8 +105,10 @@ async def world(
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    upstream = Upstream(f"http://127.0.0.1:{runner.addresses[0][1]}", {"X-Key": "k"}, model)
-    front = Front(upstream, access or Access("127.0.0.1"), made.record, made.recorder.figures)
+    made.upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    upstream = Upstream(made.upstream, {"X-Key": "k"}, model)
+    notes = Notes(made.said.append)
+    front = Front(upstream, access or Access("127.0.0.1"), made.record, made.recorder.figures, count, notes)
     try:
         async with listening(front, 0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
             made.url = f"http://127.0.0.1:{port}"

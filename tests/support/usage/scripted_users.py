@@ -29,7 +29,8 @@ from tools.demo_model.tools import TOOLS
 from topcoat.calls.answer import Run
 from topcoat.calls.parsing import parse
 from topcoat.calls.sandbox import Sandbox
-from topcoat.spec.catalog import load_catalog
+from topcoat.spec.agent import Agent
+from topcoat.spec.tools.loading import load_catalog
 from topcoat.usage.capture.recording import stop_recording
 
 __all__ = ["Task", "Worked", "tasks", "work_through"]
@@ -58,6 +59,11 @@ _AGAIN: Mapping[Tools, Sequence[str]] = {
     ("workspace_symbols", "read_file"): ("search the workspace for {query} and open that file",),
     ("find_references", "read_file"): (f"find the references to {_AT} and open the first file",),
     ("git_status", "ruff_check"): ("find the first modified file in {folder} and run the linter on it",),
+    ("git_status", "typecheck"): ("find the first modified file in {folder} and typecheck it",),
+    ("git_status", "read_file"): ("find the first modified file in {folder} and open it",),
+    ("find_references", "ruff_check"): (f"find the references to {_AT} and lint the first file",),
+    ("find_references", "read_file", "typecheck"): (f"find the references to {_AT}, open the first and typecheck it",),
+    ("pytest_run", "ruff_check"): ("run the tests in {tests} and lint the file with the first failure",),
     ("ruff_check", "read_file"): ("lint {target} and open the file with the first violation",),
     ("pytest_run", "read_file"): ("run the tests in {tests} and open the file with the first failure",),
     ("cst_find_pattern", "read_file"): ("find `{pattern}` in {target} and open the file with the first match",),
@@ -157,7 +163,7 @@ class _Agent:
         self.messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
         last = Run()
         for _ in range(_MOST_STEPS):
-            programs = parse(self._answer(), self.catalog.tools).programs
+            programs = parse(self._answer(), Agent(self.catalog)).programs
             if not programs:
                 break
             self.program, last = "\n".join(programs), self.sandbox.run(programs)

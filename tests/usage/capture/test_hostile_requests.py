@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.usage.front import CHAT, HELLO, request, streamed, whole, world
+from topcoat.spec.project import CaptureSection
 from topcoat.usage import log
 from topcoat.usage.capture import front
 from topcoat.usage.capture.access import Access
@@ -197,9 +198,9 @@ def test_a_request_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
 def test_secrets_are_removed_in_the_thread_that_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[str] = []
 
-    def watched(event: Event) -> Event:
+    def watched(event: Event, capture: CaptureSection) -> Event:
         threads.append(threading.current_thread().name)
-        return cleaned_event(event)
+        return cleaned_event(event, capture)
 
     monkeypatch.setattr(log, "cleaned_event", watched)
 

@@ -23,11 +23,14 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.registry import ENGINES
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
+from topcoat.spec.project import SuccessSection
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.serving import Serving, exchange_events, serve
 from topcoat.usage.dialogue import dialogues
+from topcoat.usage.events import Event
 from topcoat.usage.importing import open_log
 from topcoat.usage.privacy.digests import DialogueDigests
+from topcoat.usage.privacy.event import cleaned_event
 from topcoat.usage.sessions import Sessions
 from topcoat.usage.turns import boundaries, events_of, spoken
 
@@ -118,14 +121,14 @@ def test_a_model_that_cannot_be_served_is_said_at_once(project: Path) -> None:
 @pytest.mark.parametrize("argument", ["--port=9", "--po", "--host", "--model", "--mod=x"])
 def test_options_that_are_topcoat_s_are_not_handed_on(argument: str) -> None:
     with pytest.raises(InvalidInput, match=r"topcoat itself says") as refused:
-        ENGINES["mlx"].server(Path("model"), 1, ["--max-tokens", "9", argument])
+        ENGINES["mlx"].server(Path("model"), 1, ["--max-tokens", "9", argument], {})
     assert refused.value.hint
-    ENGINES["mlx"].server(Path("model"), 1, ["--prompt-cache-size", "9", "--max-tokens=9", "--log-level", "INFO"])
+    ENGINES["mlx"].server(Path("model"), 1, ["--prompt-cache-size", "9", "--max-tokens=9", "--log-level", "INFO"], {})
 
 
 def test_options_that_nothing_reads_are_refused() -> None:
     with pytest.raises(InvalidInput, match=r"the fake engine takes no options: --max-tokens 9"):
-        ENGINES["fake"].server(Path("model"), 1, ["--max-tokens", "9"])
+        ENGINES["fake"].server(Path("model"), 1, ["--max-tokens", "9"], {})
     elsewhere = Serving(upstream="http://127.0.0.1:9/v1", arguments=["--max-tokens", "9"])
     with pytest.raises(InvalidInput, match=r"runs already, so nothing can be said to it: --max-tokens 9"):
         serve(None, elsewhere, Silent())  # type: ignore[arg-type]  # it gets no further
@@ -190,3 +193,64 @@ def test_a_dialogue_that_an_earlier_version_began_goes_on_in_its_session(tmp_pat
         ["go", "gone", "more", "more 0", "even more", "even more 1"],
         ["go", "gone", "more", "more 1"],
     ]
+
+
+def test_the_tools_of_a_dialogue_are_kept_once_and_without_secrets(tmp_path: Path) -> None:
+    token = f"ghp_{'a1B2' * 9}"
+    tools = [{"type": "function", "function": {"name": "look", "description": f"Uses {token}."}}]
+    sessions, digests = Sessions(()), DialogueDigests(tmp_path / "key")
+    asked: list[dict[str, Any]] = []
+    made: list[Event] = []
+    for text in ("first", "second"):
+        asked.append({"role": "user", "content": text})
+        exchange = Exchange(
+            datetime(2026, 1, 1, tzinfo=UTC),
+            json.dumps({"messages": asked, "tools": tools}).encode(),
+            json.dumps({"choices": [{"index": 0, "message": {"content": text}}]}).encode(),
+            streamed=False,
+        )
+        made += exchange_events(exchange, sessions, digests, model="m", repository=tmp_path)
+        for event in made:
+            sessions.learn(event.after, event.session)
+        asked.append({"role": "assistant", "content": text})
+    assert [event.tools for event in made] == [tools, None]
+    kept = cleaned_event(made[0]).tools
+    assert kept is not None
+    assert kept[0]["function"] == {"name": "look", "description": "Uses [GitHub token]."}
+
+
+@pytest.mark.parametrize(("marks", "worked"), [({}, True), ({"failure": ["^FEHLER"]}, False)])
+def test_a_captured_result_is_judged_by_the_projects_marks(
+    tmp_path: Path, marks: dict[str, list[str]], worked: bool
+) -> None:
+    asked = [
+        {"role": "user", "content": "scan it"},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "scan", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "FEHLER 7"},
+    ]
+    body = json.dumps({"messages": asked}).encode()
+    answer = json.dumps({"choices": [{"index": 0, "message": {"content": "Seven."}}]}).encode()
+    exchange = Exchange(datetime(2026, 1, 1, tzinfo=UTC), body, answer, streamed=False)
+    digests = DialogueDigests(tmp_path / "key")
+    made = exchange_events(
+        exchange, Sessions(()), digests, model="m", repository=tmp_path, success=SuccessSection.model_validate(marks)
+    )
+    assert [event.result.success for event in made if event.result] == [worked]
+
+
+def test_sessions_whose_names_look_like_secrets_stay_apart(tmp_path: Path) -> None:
+    digests = DialogueDigests(tmp_path / "key")
+    names = [f"ghp_{part * 9}" for part in ("a1B2", "c3D4", "a1B2")]
+    made = []
+    for name in names:
+        exchange = Exchange(
+            datetime(2026, 1, 1, tzinfo=UTC),
+            json.dumps({"messages": [{"role": "user", "content": "go"}]}).encode(),
+            json.dumps({"choices": [{"index": 0, "message": {"content": "gone"}}]}).encode(),
+            streamed=False,
+            session=name,
+        )
+        made += exchange_events(exchange, Sessions(()), digests, model="m", repository=tmp_path)
+    stored = [cleaned_event(event).session for event in made]
+    assert stored[0] == stored[2] != stored[1]
+    assert not {name[4:] for name in names} & {session[4:] for session in stored}

@@ -12,14 +12,16 @@ from tests.support.usage.captured import session
 from tests.support.usage.conversation import Conversation
 from topcoat.errors import InvalidInput, Refused
 from topcoat.phases.preparation import prepare
-from topcoat.spec.catalog import load_catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.example import load_examples
 from topcoat.spec.suite import load_suite
+from topcoat.spec.tools.loading import load_catalog
 from topcoat.store.paths import ProjectPaths
 from topcoat.usage.extraction.extract import Extraction, extract_examples
 from topcoat.usage.extraction.review import Decision, decide
 from topcoat.usage.extraction.selection import is_held_out
 from topcoat.usage.importing import open_log
+from topcoat.usage.turns import boundaries, events_of, spoken
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_training_and_evaluation_share_no_session_and_no_question(captured: Path
         for i in range(30):
             log.add(session(f"again {i}", i).events)
     found = extracted(captured, held_out=0.3)
-    suite = load_suite(captured / "suites" / "captured.jsonl", load_catalog(captured / "tools.pyi"))
+    suite = load_suite(captured / "suites" / "captured.jsonl", Agent(load_catalog(captured / "tools.pyi")))
     examples = [e.example for e in load_examples(captured / "data" / "next.jsonl")]
     assert len(suite.cases) == found.cases > 5
     assert not any(is_held_out(str((e.model_extra or {})["session"]), 0.3) for e in examples)
@@ -74,6 +76,31 @@ def test_what_a_case_asks_is_not_trained_on(fake_project: Path) -> None:
     assert found.examples == {}
     assert found.rejected.keys() & {"eval-overlap", "eval-near"}
     assert not (fake_project / "data" / "next.jsonl").exists()
+
+
+def test_a_case_that_no_call_could_be_right_for_is_counted_and_left_out(fake_project: Path) -> None:
+    declared = load_catalog(fake_project / "tools.pyi").declared
+    (fake_project / "tools.json").write_text(json.dumps(declared))
+    settings = fake_project / "topcoat.toml"
+    settings.write_text(settings.read_text().replace("tools.pyi", "tools.json"))
+    row = {"id": "a", "category": "git", "prompt": "What changed?", "expect": {"calls": [{"tool": "git_log"}]}}
+    (fake_project / "suites" / "routing.jsonl").write_text(json.dumps(row))
+    with open_log(fake_project) as log:
+        for index, count in enumerate([*range(3, 20), *map(str, range(20, 40))]):
+            call = {"id": "c1", "type": "function", "function": {"name": "git_log", "arguments": {"count": count}}}
+            turns = [
+                spoken({"role": "user", "content": f"Show the last {count} commits, please."}),
+                spoken({"role": "assistant", "content": None, "tool_calls": [call]}),
+                spoken({"role": "tool", "tool_call_id": "c1", "content": '["abc"]'}),
+                spoken({"role": "assistant", "content": "There they are."}),
+            ]
+            log.add(events_of(turns, boundaries(turns), session=f"native {index}"))
+    found = extracted(fake_project, {}, held_out=0.9)
+    assert found.cases > 0
+    assert found.rejected["impossible"] > 0
+    catalog = load_catalog(fake_project / "tools.json")
+    suite = load_suite(fake_project / "suites" / "captured.jsonl", Agent(catalog, calls="native"))
+    assert all(isinstance(case.expect.calls[0].args["count"], int) for case in suite.cases)
 
 
 def test_what_the_quota_does_not_ask_for_is_counted(captured: Path) -> None:

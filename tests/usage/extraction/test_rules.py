@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.agents import agent_of
 from tests.support.usage.conversation import Conversation, code_answer
 from topcoat.usage.events import Event, ToolCall, ToolResult
 from topcoat.usage.extraction.rules import Candidate, extract
@@ -19,12 +20,12 @@ CHAIN = 'result = define("Apple")\nprint(read_file(result.path))'
 
 
 def only(conversation: Conversation) -> Candidate:
-    [candidate] = extract(conversation.events, TOOLS).candidates
+    [candidate] = extract(conversation.events, agent_of(TOOLS)).candidates
     return candidate
 
 
 def left_out(conversation: Conversation) -> dict[str, int]:
-    found = extract(conversation.events, TOOLS)
+    found = extract(conversation.events, agent_of(TOOLS))
     assert found.candidates == []
     return dict(found.left_out)
 
@@ -60,7 +61,7 @@ def test_what_the_user_corrected_is_replaced_by_what_worked() -> None:
     found = only(talk)
     assert (found.kind, found.weight) == ("user_correction", 2.0)
     assert [m["content"] for m in found.messages] == ["show a.py", code_answer(READ)]
-    assert extract(talk.events, TOOLS).left_out == {"corrected": 1}
+    assert extract(talk.events, agent_of(TOOLS)).left_out == {"corrected": 1}
 
 
 def test_a_correction_that_names_something_new_stays_in_the_question() -> None:
@@ -106,7 +107,7 @@ def test_what_teaches_nothing_is_left_out_with_its_reason(talk: Conversation, co
 def test_a_later_question_stands_alone_or_is_left_out() -> None:
     talk = Conversation().user("show a.py").runs(READ).user("now find Apple").runs('print(find("Apple"))')
     talk.user("and show it").runs('print(read_file("b.py"))')
-    found = extract(talk.events, TOOLS)
+    found = extract(talk.events, agent_of(TOOLS))
     assert [c.messages[0]["content"] for c in found.candidates] == ["show a.py", "now find Apple"]
     assert found.left_out == {"unseen": 1}
 
@@ -136,7 +137,7 @@ def test_the_code_that_a_user_wrote_answers_the_first_question_as_the_model_woul
 def test_after_code_that_a_user_wrote_the_next_question_is_a_new_one() -> None:
     talk = Conversation().user("show a.py").runs(FIND).reports("user_correction", corrected=READ)
     talk.user("define Apple").runs('print(define("Apple"))')
-    found = extract(talk.events, TOOLS).candidates
+    found = extract(talk.events, agent_of(TOOLS)).candidates
     assert [(c.kind, c.messages[0]["content"]) for c in found] == [
         ("user_correction", "show a.py"),
         ("clean", "define Apple"),
@@ -147,7 +148,7 @@ def test_an_agent_may_begin_a_dialogue_for_each_question() -> None:
     talk = Conversation().user("find a.py").runs(FIND).anew().user("show a.py").runs('print(find("no"))')
     talk.reports("user_correction").anew().user("read a.py").runs(READ).answer("It reads.")
     talk.anew().user("define Apple").runs('print(define("Apple"))').reports("user_confirmation")
-    found = extract(talk.events, TOOLS).candidates
+    found = extract(talk.events, agent_of(TOOLS)).candidates
     assert [(c.kind, c.messages[0]["content"], c.score) for c in found] == [
         ("clean", "find a.py", 0.5),
         ("user_correction", "show a.py", 0.6),
@@ -191,7 +192,7 @@ def test_calls_that_came_as_structure_are_written_as_the_model_writes_them() -> 
         Event(session="s", kind="request", query="show a.py", calls=[call], after="1"),
         Event(session="s", kind="tool_call", tool="read_file", result=ToolResult(success=True), before="1", after="2"),
     ]
-    [found] = extract(events, TOOLS, "function").candidates
+    [found] = extract(events, agent_of(TOOLS), "function").candidates
     assert "<function=read_file>\n<parameter=path>\na.py" in trained(found)[0]
 
 
@@ -230,7 +231,7 @@ def test_no_wrong_turn_is_ever_trained_on(session: list[tuple[object, ...]]) -> 
         if event:
             talk.reports(str(event))
             wrong |= set(answers) if event == "user_correction" else set()
-    for candidate in extract(talk.events, TOOLS).candidates if talk.events else []:
+    for candidate in extract(talk.events, agent_of(TOOLS)).candidates if talk.events else []:
         for text in trained(candidate):
             assert not any(code in text or json.dumps(code)[1:-1] in text for code in wrong)
 
@@ -241,7 +242,7 @@ def test_a_call_whose_outcome_is_unknown_is_not_learned() -> None:
         Spoken("assistant", None, (ToolCall(id="1", name="f", arguments='{"path": "src/app.py"}'),)),
         Spoken("tool", None, call_id="1"),
     ]
-    found = extract(events_of(said, boundaries(said), session="s"), ["f"])
+    found = extract(events_of(said, boundaries(said), session="s"), agent_of(["f"]))
     assert (found.candidates, found.left_out) == ([], Counter({"no-outcome": 1}))
     known = [*said[:2], Spoken("tool", None, call_id="1", failed=False)]
-    assert len(extract(events_of(known, boundaries(known), session="s"), ["f"]).candidates) == 1
+    assert len(extract(events_of(known, boundaries(known), session="s"), agent_of(["f"])).candidates) == 1

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.agents import agent_of
 from tests.support.examples import SUITE
 from tests.support.usage.conversation import Conversation
 from topcoat.spec.suite import Case, Suite
@@ -49,8 +50,10 @@ def test_about_the_share_is_held_out() -> None:
 
 def test_a_candidate_is_a_question_with_the_calls_that_answer_it() -> None:
     code = 'result = define("Apple")\nprint(read_file(result.path))'
-    [found] = extract(Conversation().user("Where is Apple?").runs(code).events, ["define", "read_file"]).candidates
-    case = captured_case(found, "chains")
+    [found] = extract(
+        Conversation().user("Where is Apple?").runs(code).events, agent_of(["define", "read_file"])
+    ).candidates
+    case = captured_case(found, "chains", agent_of(["define", "read_file"]))
     assert (case.prompt, case.scorer) == ("Where is Apple?", "calls")
     assert [(call.tool, call.uses) for call in case.expect.calls] == [("define", []), ("read_file", [0])]
 

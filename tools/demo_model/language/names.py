@@ -14,37 +14,56 @@ class Names:
     def __init__(self, words: Words, rng: random.Random) -> None:
         self._words = words
         self._rng = rng
+        self._last = ""
 
     def draw(self, slot: str) -> str:
         """A value for the template slot ``slot``; raises ``KeyError`` for an unknown slot."""
         return _SLOTS[slot](self)
 
     def noun(self) -> str:
-        """One lower-case noun, sometimes invented."""
+        """One lower-case noun, sometimes another word, an invented one, or the one before once more."""
+        if not self._last or self._rng.random() >= self._words.again:
+            self._last = self._noun()
+        return self._last
+
+    def _noun(self) -> str:
         if self._rng.random() >= self._words.invented:
-            return self._rng.choice(self._words.nouns)
+            return self._one_of(self._words.nouns)
         while True:
-            syllables = self._rng.choice((1, 2, 2, 3))
-            word = "".join(self._rng.choice(part) for _ in range(syllables) for part in SYLLABLES)
+            word = self._spliced() if self._rng.random() < self._words.spliced else self._syllables()
             if word not in _RESERVED and len(word) > 3:
                 return word
 
+    def _syllables(self) -> str:
+        count = self._rng.choice((1, 2, 2, 3))
+        return "".join(self._rng.choice(part) for _ in range(count) for part in SYLLABLES)
+
+    def _spliced(self) -> str:
+        """The head of one word and the tail of another: what usually follows the head is no help in copying it."""
+        head, tail = (self._rng.choice(self._words.others) for _ in range(2))
+        return head[: self._rng.randint(1, 5)] + tail[-self._rng.randint(2, 5) :]
+
     def adjective(self) -> str:
-        """One lower-case adjective."""
-        return self._rng.choice(self._words.adjectives)
+        """One lower-case adjective, sometimes another word."""
+        return self._one_of(self._words.adjectives)
+
+    def _one_of(self, usual: tuple[str, ...]) -> str:
+        if self._words.other and self._rng.random() < self._words.other:
+            return self._rng.choice(self._words.others)
+        return self._rng.choice(usual)
 
     def function(self) -> str:
         """A snake-case function name of two or three words."""
-        words = [self._rng.choice(self._words.verbs), self.noun()]
+        words = [self._one_of(self._words.verbs), self.noun()]
         if self._rng.random() < 0.3:
-            words.insert(1, self._rng.choice(self._words.adjectives))
+            words.insert(1, self.adjective())
         return "_".join(words)
 
     def type(self) -> str:
         """A CamelCase class name of two or three words."""
         words = [self.noun(), self.noun()]
         if self._rng.random() < 0.25:
-            words.insert(0, self._rng.choice(self._words.adjectives))
+            words.insert(0, self.adjective())
         return "".join(word.capitalize() for word in words)
 
     def symbol(self) -> str:
@@ -60,7 +79,7 @@ class Names:
         loose = self._words.loose > 0 and self._rng.random() < self._words.loose
         parts = [self.noun() if loose else self._rng.choice(self._words.folders)]
         parts += [self.noun() for _ in range(self._rng.choice((0, 1, 1, 1, 2)))]
-        if len(parts) == 1 and self._words is SUITE:
+        if len(parts) == 1 and not self._words.invented:
             parts.append(self.noun())
         return "/".join(parts)
 
@@ -119,9 +138,9 @@ class Names:
 
     def text(self) -> str:
         """Two to four words to write to a file."""
-        words = [self._rng.choice(self._words.adjectives), self.noun()]
+        words = [self.adjective(), self.noun()]
         if self._rng.random() < 0.5:
-            words.append(self._rng.choice(self._words.verbs))
+            words.append(self._one_of(self._words.verbs))
         if self._rng.random() < 0.3:
             words.append(self.noun())
         return " ".join(words)

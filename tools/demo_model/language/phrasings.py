@@ -23,8 +23,28 @@ FRAMES = (
     "let's {}.",
     "hey, {}.",
     "{} for me.",
+    "will you {}, please?",
+    "I'd like you to {}.",
+    "kindly {}.",
+    "just {}.",
+    "ok, {}.",
+    "{} when you can.",
+    "help me {}.",
+    "first {}.",
+    "you can {} now.",
+    "mind if I ask you to {}?",
 )
 """Frames around an imperative."""
+
+QUESTION_FRAMES = ("{}",) * 8 + (
+    "Hey: {}",
+    "Quick question: {}",
+    "Hm. {}",
+    "One more thing: {}",
+    "I wonder: {}",
+    "{} Thanks!",
+)
+"""Frames around a whole sentence."""
 
 _USUAL: dict[str, tuple[str, ...]] = {
     "read_file": (
@@ -236,6 +256,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = _USUAL | {
 }
 """Phrasings of the seventeen well-covered tools."""
 
+
 ASIDES = (
     "It's for the {noun} release.",
     "I'm about to merge.",
@@ -263,6 +284,8 @@ def expand(template: str, rng: random.Random) -> str:
     chosen = _CHOICE.sub(lambda choice: rng.choice(choice[1].split("|")), template).replace("  ", " ")
     if not template[0].isupper() and template[0] in "[abcdefghijklmnopqrstuvwxyz" and _imperative(template):
         chosen = rng.choice(FRAMES).replace("{}", chosen)
+    else:
+        chosen = rng.choice(QUESTION_FRAMES).replace("{}", chosen)
     return chosen[0].upper() + chosen[1:] if chosen[0] != "{" and rng.random() < 0.85 else chosen
 
 

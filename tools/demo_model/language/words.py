@@ -1,9 +1,11 @@
 """Word pools from which names are built. No word of a training pool occurs in a suite pool."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text."""
     return tuple(text.split())
 
 
@@ -19,10 +21,25 @@ class Words:
     """Share of nouns replaced by a made-up word: a model that must copy names has to meet words it does not know."""
     loose: float = 0.0
     """Share of paths whose first folder may be any noun, so that no folder can be known by heart."""
+    others: tuple[str, ...] = ()
+    """Thousands of other words, of any kind."""
+    other: float = 0.0
+    """Share of nouns, verbs and adjectives taken from ``others``."""
+    again: float = 0.0
+    """Share of nouns that are the noun drawn before: a name may have a word twice."""
+    spliced: float = 0.0
+    """Share of made-up words that are parts of two ``others``; the rest are syllables."""
+
+
+ENGLISH = words(Path(__file__).with_name("english.txt").read_text(encoding="utf-8"))
+"""8,000 English words that are frequent in the sources and manuals of Python packages, without those of other pools.
+
+They are words of SCOWL (Kevin Atkinson, as packaged in Debian's wamerican), the most frequent first in the count.
+"""
 
 
 TRAINING = Words(
-    nouns=_words(
+    nouns=words(
         """
         account action adapter address agent alarm album alert anchor animal answer archive area argument arrow
         article artist asset atlas author badge balance banner barrel basket batch beacon bill binder block board
@@ -54,7 +71,7 @@ TRAINING = Words(
         wire word worker yard year zone
         """
     ),
-    verbs=_words(
+    verbs=words(
         """
         accept add allow append apply assign attach bind book build buy cancel change check choose clean clear close
         collect compare compute connect copy count create decode delete deliver detect drop edit encode enter expand
@@ -66,7 +83,7 @@ TRAINING = Words(
         verify visit wait warn watch wrap write
         """
     ),
-    adjectives=_words(
+    adjectives=words(
         """
         active basic big blank blue bold bright busy clean clear cold common cool dark deep direct double dry early
         easy empty extra fast final fine first flat free fresh full global good great green half happy hard heavy
@@ -76,18 +93,22 @@ TRAINING = Words(
         solid special steady strict strong sweet tall thin tiny total true upper warm weak white whole wide young
         """
     ),
-    folders=_words(
+    folders=words(
         """
         src lib app core api tools web common server client backend frontend plugins models views services domain
         infra jobs internal modules packages shared support scripts data billing users admin search auth
         """
     ),
-    invented=0.4,
+    invented=0.5,
     loose=0.6,
+    others=ENGLISH,
+    other=0.5,
+    spliced=0.6,
+    again=0.07,
 )
 
 SUITE = Words(
-    nouns=_words(
+    nouns=words(
         """
         abacus almanac apricot aquarium avocado bakery ballot bamboo bishop blossom cactus canyon carousel cathedral
         cinnamon cobalt comet copper coral cottage cradle cricket crystal dragon dolphin ember falcon feather fjord
@@ -98,7 +119,7 @@ SUITE = Words(
         violin volcano walnut waffle willow yonder zephyr zipper
         """
     ),
-    verbs=_words(
+    verbs=words(
         """
         absorb adjust anneal blend brew bribe carve chase climb crush dilute dodge drain evict fasten forge gather
         grind hatch hoist ignite inspect juggle kindle knit launch lift melt mend nudge paddle peel plough polish
@@ -106,19 +127,19 @@ SUITE = Words(
         weave whisk
         """
     ),
-    adjectives=_words(
+    adjectives=words(
         """
         amber ancient brisk calm crisp curious dusty eager elastic faint gentle golden grand hollow humble jolly
         keen lively lucky mellow noble pale polite rapid rustic salty scarlet shiny silver sleepy spicy stormy
         subtle tender tidy vivid wicked witty
         """
     ),
-    folders=_words("src lib bakehouse hangar observatory greenhouse pantry workshop foundry gallery"),
+    folders=words("src lib bakehouse hangar observatory greenhouse pantry workshop foundry gallery"),
     invented=0.0,
 )
 
-_ONSETS = _words("b c d f g h j k l m n p r s t v w z br cl dr fl gr pl qu sh st tr th")
-_VOWELS = _words("a e i o u ai ea io ou")
+_ONSETS = words("b c d f g h j k l m n p r s t v w z br cl dr fl gr pl qu sh st tr th")
+_VOWELS = words("a e i o u ai ea io ou")
 _CODAS = ("", "", "", "n", "r", "l", "s", "t", "m", "x", "ck", "nd", "rt", "st")
 SYLLABLES = (_ONSETS, _VOWELS, _CODAS)
 """Onset, vowel and coda of an invented word's syllables."""

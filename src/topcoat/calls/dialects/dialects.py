@@ -10,13 +10,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from topcoat.calls.block import NAME, Block
+from topcoat.calls.block import TAG_NAME, Block
+from topcoat.calls.dialects.gemma import read_gemma
 from topcoat.calls.dialects.harmony import read_harmony
 from topcoat.calls.dialects.json_calls import read_deepseek, read_kimi, read_llama, read_mistral, read_phi
+from topcoat.calls.dialects.kimi_k3 import read_kimi_k3
 from topcoat.calls.dialects.pythonic import read_pythonic, read_tool_code
-from topcoat.calls.dialects.tagged import read_gemma, read_minimax
+from topcoat.calls.dialects.tagged import read_longcat, read_minicpm, read_minimax, read_muse
 
-__all__ = ["DIALECTS", "read_dialect"]
+__all__ = ["DIALECTS", "first_mark", "read_dialect"]
 
 Reader = Callable[[str], list[Block]]
 
@@ -34,12 +36,22 @@ DIALECTS: Final[Mapping[str, Reader]] = {
     "<start_function_call>": read_gemma,
     "<|tool_call>": read_gemma,
     "<minimax:tool_call>": read_minimax,
+    "<atem:function_calls>": read_muse,
+    "<function name=": read_minicpm,
+    "<longcat_tool_call>": read_longcat,
+    "<|open|>tools<|sep|>": read_kimi_k3,
     "<|channel|>": read_harmony,
     "to=functions.": read_harmony,
 }
 """Reader by mark."""
 
-_MARK = re.compile("|".join([r"<tool_call>", rf"<function={NAME}>", *map(re.escape, DIALECTS)]))
+_MARK = re.compile("|".join([r"<tool_call>", rf"<function={TAG_NAME}>", *map(re.escape, DIALECTS)]))
+
+
+def first_mark(text: str, position: int = 0) -> int | None:
+    """Where the first call of `text` from `position` on may begin, in any dialect."""
+    mark = _MARK.search(text, position)
+    return mark.start() if mark else None
 
 
 def read_dialect(text: str) -> list[Block] | None:

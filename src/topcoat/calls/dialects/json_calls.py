@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 
-from topcoat.calls.block import CUT, NAME, NO_CALL, Block, Broken, after_space, calls_in, json_at, made_of
+from topcoat.calls.block import CUT, NO_CALL, Block, Broken, after_space, calls_in, json_at, made_of
 from topcoat.spec.reading.unplaced import Unplaced
 
 __all__ = ["read_deepseek", "read_kimi", "read_llama", "read_mistral", "read_phi"]
 
-_MISTRAL_NAME = re.compile(rf"\s*(?P<name>{NAME})(?:\[CALL_ID\][\w\-]{{0,100}})?\[ARGS\]\s*")
-_DEEPSEEK_NAME = re.compile(
-    rf"(?:function<｜tool▁sep｜>)?\s*(?P<name>{NAME})\s*(?:<｜tool▁sep｜>|\n)\s*(?:```json\s*)?"
+_MISTRAL_NAME = re.compile(
+    r"\s*(?P<name>[^\s\[\]{}<>\"][^\n\[\]{}<>\"]{0,199}?)\s*(?:\[CALL_ID\][\w\-]{0,100})?\[ARGS\]\s*"
 )
-_KIMI_NAME = re.compile(rf"\s*(?:functions\.)?(?P<name>{NAME}):\d{{1,9}}\s*<\|tool_call_argument_begin\|>\s*")
+_DEEPSEEK_NAME = re.compile(
+    r"(?:function<｜tool▁sep｜>)?\s*(?P<name>[^\s<>｜`{}][^\n<>｜`{}]{0,199}?)\s*(?:<｜tool▁sep｜>|\n)\s*(?:```json\s*)?"
+)
+_KIMI_NAME = re.compile(
+    r"\s*(?:functions\.)?(?P<name>[^\s<>|{}][^\n<>|{}]{0,199}?):\d{1,9}\s*<\|tool_call_argument_begin\|>\s*"
+)
 _LLAMA_NEXT = re.compile(r"\s*;?\s*(?:<\|python_tag\|>)?\s*(?=\{)")
 
 
@@ -38,16 +42,18 @@ def _arguments(text: str, name: re.Match[str]) -> tuple[Block, int]:
 
 def read_mistral(text: str) -> list[Block]:
     """`[TOOL_CALLS][{"name": ..., "arguments": ...}]` and `[TOOL_CALLS]NAME[ARGS]{...}`, the mark repeated or not."""
+    text = Unplaced(text)
     calls: list[Block] = []
-    for part in map(Unplaced, text.split("[TOOL_CALLS]")[1:]):
-        if name := _MISTRAL_NAME.match(part):
-            position = 0
-            while name:
-                call, position = _arguments(part, name)
-                calls.append(call)
-                name = _MISTRAL_NAME.match(part, position)
-        else:
-            calls += _documents(part, 0)[0]
+    position = 0
+    while (mark := text.find("[TOOL_CALLS]", position)) >= 0:
+        position = start = mark + len("[TOOL_CALLS]")
+        while name := _MISTRAL_NAME.match(text, position):
+            call, position = _arguments(text, name)
+            calls.append(call)
+        if position == start:
+            found, end = _documents(text, start)
+            calls += found
+            position = start if any(isinstance(call, Broken) for call in found) else end
     return calls
 
 

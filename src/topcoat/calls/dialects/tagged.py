@@ -1,90 +1,108 @@
-"""Dialects whose arguments stand in tags of their own: MiniMax, GLM, FunctionGemma and Gemma 4."""
+"""Dialects whose arguments stand in tags of their own: MiniMax, MiniCPM, Muse Spark, GLM and LongCat.
+
+They write texts without quotes, so every value is a `Bare`.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 
-from topcoat.calls.block import CUT, NAME, Block, Broken, json_at, made_of, plain
-from topcoat.spec.reading.unplaced import Unplaced
+from topcoat.calls.block import CUT, NAME, TAG_NAME, Bare, Block, Broken, made_of
 
-__all__ = ["GLM_NAME", "read_gemma", "read_glm_arguments", "read_minimax"]
+__all__ = ["GLM_NAME", "read_glm_arguments", "read_longcat", "read_minicpm", "read_minimax", "read_muse"]
 
-_INVOKE = re.compile(rf"<invoke name=[\"']?({NAME})[\"']?>")
-_PARAMETER = re.compile(r"\s*<parameter name=[\"']?([^\"'<>]{1,100})[\"']?>")
-_GEMMA_CALL = re.compile(rf"\s*call:({NAME})\s*(?=\{{)")
-_GEMMA_MARK = re.compile(r"<start_function_call>|<\|tool_call>")
-_GEMMA_TEXT = re.compile(r"<escape>|<\|\"\|>")
-_GEMMA_KEY = re.compile(rf"(?<=[{{,])\s*({NAME})\s*:")
-_GEMMA_WORD = re.compile(r"(?<=[:\[,])\s*([A-Za-z_][\w.\-]*)\s*(?=[,}\]])")
-GLM_NAME = re.compile(rf"\s*(?P<glm>{NAME})\s*(?=<arg_key>|</tool_call>|(?:<[^<>]{{0,20}})?\Z)")
+_NAME = re.compile(r"\bname\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"']+))")
+_CUT_TAG = re.compile(r"\s*(?:<[^<>]{0,500})?\Z")
+_GLM_CLOSING = r"</tool_call>|(?:<[^<>]{0,20})?\Z"
+GLM_NAME = re.compile(rf"\s*(?P<glm>{TAG_NAME}(?=\s*<arg_key>)|{NAME}(?=\s*(?:{_GLM_CLOSING})))\s*")
 """What follows `<tool_call>` in GLM's form."""
-_GLM_END = re.compile(r"\s*</tool_call>")
-_GLM_PAIR = re.compile(r"\s*<arg_key>([^<]{1,200})</arg_key>\s*<arg_value>")
+_LONGCAT_NAME = re.compile(rf"\s*(?P<glm>{TAG_NAME})\s*")
+_CDATA = re.compile(r"\s*<!\[CDATA\[((?:[^\]]|\](?!\]>))*+)\]\]>\s*(?=</param>)")
 
 
 def read_minimax(text: str) -> list[Block]:
     """`<minimax:tool_call><invoke name="NAME"><parameter name="KEY">VALUE</parameter></invoke>`."""
-    parts = _INVOKE.split(text)
+    return _named_tags(text, "invoke", "parameter") or [Broken(CUT)]
+
+
+def read_muse(text: str) -> list[Block]:
+    """Muse Spark's form: MiniMax's with the prefix `atem:` before each tag."""
+    return _named_tags(text, "atem:invoke", "atem:parameter") or [Broken(CUT)]
+
+
+def read_minicpm(text: str) -> list[Block]:
+    """MiniCPM 5's form: `<function name="NAME"><param name="KEY">VALUE</param></function>`.
+
+    A value with line breaks or marks of XML stands between `<![CDATA[` and `]]>`.
+    """
+    return _named_tags(text, "function", "param")
+
+
+def _named_tags(text: str, outer: str, inner: str) -> list[Block]:
+    """Calls whose tool and parameters are named in the attribute `name` of two tags."""
+    opening = re.compile(rf"<{outer}\s([^<>]{{1,500}})>")
     calls: list[Block] = []
-    for name, body in zip(parts[1::2], parts[2::2], strict=True):
-        arguments: dict[str, object] = {}
-        position, cut = 0, "</invoke>" not in body
-        while parameter := _PARAMETER.match(body, position):
-            end = body.find("</parameter>", parameter.end())
-            cut |= end < 0
-            arguments[parameter[1]] = plain(body[parameter.end() : end if end >= 0 else len(body)])
-            position = end + len("</parameter>") if end >= 0 else len(body)
-        calls.append(Broken(CUT) if cut else made_of(name, arguments))
-    return calls or [Broken(CUT)]
+    position = 0
+    while tag := opening.search(text, position):
+        call, position = _named_call(text, tag, outer, inner)
+        calls += [call] if call else []
+    cut = text.find(f"<{outer} ", position) >= 0
+    return [*calls, Broken(CUT)] if cut else calls
 
 
-def read_glm_arguments(text: str, name: re.Match[str]) -> tuple[Block, int]:
-    """GLM's call of a matched `GLM_NAME`, and the position after it."""
+def _named_call(text: str, tag: re.Match[str], outer: str, inner: str) -> tuple[Block | None, int]:
+    """The call that a tag opens, and the position after it. None if the tag is only mentioned."""
     arguments: dict[str, object] = {}
-    position = name.end()
-    while pair := _GLM_PAIR.match(text, position):
-        end = text.find("</arg_value>", pair.end())
+    parameter = re.compile(rf"\s*<{inner}\s([^<>]{{1,500}})>")
+    position, closing = tag.end(), f"</{inner}>"
+    while opening := parameter.match(text, position):
+        data = _CDATA.match(text, opening.end())
+        end = text.find(closing, data.end() if data else opening.end())
         if end < 0:
             return Broken(CUT), len(text)
-        arguments[pair[1].strip()] = plain(text[pair.end() : end])
-        position = end + len("</arg_value>")
-    closing = _GLM_END.match(text, position)
+        arguments[_named(opening[1])] = Bare(data[1] if data else text[opening.end() : end])
+        position = end + len(closing)
+    ending = re.compile(rf"\s*</{outer}>").match(text, position)
+    if ending:
+        return made_of(_named(tag[1]), arguments), ending.end()
+    if _CUT_TAG.match(text, position):
+        return Broken(CUT), len(text)
+    return (Broken("a tool call can't be read") if arguments else None), position
+
+
+def _named(attributes: str) -> str:
+    """The value of the attribute `name`, "" if there is none."""
+    found = _NAME.search(attributes)
+    return next(filter(None, found.groups()), "").strip() if found else ""
+
+
+def read_longcat(text: str) -> list[Block]:
+    """LongCat's form: GLM's with the prefix `longcat_` in each tag, several calls one after another."""
+    calls: list[Block] = []
+    for part in text.split("<longcat_tool_call>")[1:]:
+        name = _LONGCAT_NAME.match(part)
+        calls.append(read_glm_arguments(part, name, "longcat_")[0] if name else Broken(CUT))
+    return calls
+
+
+def read_glm_arguments(text: str, name: re.Match[str], prefix: str = "") -> tuple[Block, int]:
+    """GLM's call of a matched name, and the position after it."""
+    pairs, end_of_value, end_of_call = _glm(prefix)
+    arguments: dict[str, object] = {}
+    position = name.end()
+    while pair := pairs.match(text, position):
+        end = text.find(end_of_value, pair.end())
+        if end < 0:
+            return Broken(CUT), len(text)
+        arguments[pair[1].strip()] = Bare(text[pair.end() : end])
+        position = end + len(end_of_value)
+    closing = end_of_call.match(text, position)
     if closing is None:
         return Broken(CUT if not text[position:].strip() else "a tool call can't be read"), len(text)
     return made_of(name["glm"], arguments), closing.end()
 
 
-def read_gemma(text: str) -> list[Block]:
-    """`<start_function_call>call:NAME{key:<escape>text<escape>,key:1}<end_function_call>`; Gemma 4 has other marks, and
-    may write several calls between them.
-    """
-    calls: list[Block] = []
-    for part in _GEMMA_MARK.split(text)[1:]:
-        written = Unplaced(_gemma_json(part))
-        name = _GEMMA_CALL.match(written)
-        if name is None:
-            calls.append(Broken("a tool call has no name" if part.strip() else CUT))
-        while name:
-            found = json_at(written, name.end())
-            calls.append(made_of(name[1], found[0]) if found else Broken(CUT))
-            name = _GEMMA_CALL.match(written, found[1]) if found else None
-    return calls
-
-
-def _gemma_json(part: str) -> str:
-    """The calls with arguments in JSON. Texts stand between marks, and nothing in them has a meaning; the rest is JSON
-    without quotes around keys.
-    """
-    written: list[str] = []
-    for index, piece in enumerate(_GEMMA_TEXT.split(part)):
-        if index % 2:
-            written.append(json.dumps(piece))
-        else:
-            keyed = _GEMMA_KEY.sub(lambda key: json.dumps(key[1]) + ":", piece)
-            written.append(_GEMMA_WORD.sub(lambda word: _word(word[1]), keyed))
-    return "".join(written)
-
-
-def _word(word: str) -> str:
-    return word if word in ("true", "false", "null") else json.dumps(word)
+def _glm(prefix: str) -> tuple[re.Pattern[str], str, re.Pattern[str]]:
+    """The beginning of an argument, the end of its value, and the end of a call."""
+    beginning = rf"\s*<{prefix}arg_key>([^<]{{1,200}})</{prefix}arg_key>\s*<{prefix}arg_value>"
+    return re.compile(beginning), f"</{prefix}arg_value>", re.compile(rf"\s*</{prefix}tool_call>")

@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from topcoat.cli.console import beside, err, out, print_line
 from topcoat.cli.editor import edit
-from topcoat.cli.opening import lock_project, open_session
+from topcoat.cli.opening import common, lock_project, open_session
 from topcoat.errors import InvalidInput, Refused, Where
 from topcoat.quantity import counted
 from topcoat.store.files import is_stream
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Files of examples: import, sum up, write.", no_args_is_help=True, rich_markup_mode=None)
+
+_MOST_LINES = 100
+"""Lines that `data import` names where it leaves some out."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
@@ -42,9 +45,14 @@ def import_(
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", help="chat (mlx-lm), openai, sharegpt, xlam, glaive, completions, alpaca; else by the keys."
+            "--format",
+            help="chat (mlx-lm), openai, anthropic, sharegpt, swift, hermes, toolace, button, when2call, xlam, glaive, "
+            "completions, alpaca; else by the keys.",
         ),
     ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Write the lines that can be read, and name the others.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Turn dialogues in another format into examples.
@@ -52,14 +60,23 @@ def import_(
     Data sets of Hugging Face, here or on the hub, need the extra: pip install "topcoat[datasets]".
     """
     from topcoat.examples.importing import import_examples
+    from topcoat.spec.project import calls_around
 
     if not err.is_terminal:
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    done = import_examples(source, to, form)
+    done = import_examples(source, to, form, calls=calls_around(common.start), leave_out=leave_out)
     if json:
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
-    else:
-        print_line(beside(to), f"{escape(str(done.path))}: {counted(done.examples, 'example')}, read as {done.format}")
+        return
+    print_line(beside(to), f"{escape(str(done.path))}: {counted(done.examples, 'example')}, read as {done.format}")
+    for note in done.notes:
+        print_line(beside(to), f"  {escape(note)}")
+    if done.left_out:
+        print_line(err, f"[yellow]{counted(len(done.left_out), 'line')} left out[/]")
+    for line in done.left_out[:_MOST_LINES]:
+        print_line(err, f"  {escape(line)}")
+    if len(done.left_out) > _MOST_LINES:
+        print_line(err, f"  ... and {len(done.left_out) - _MOST_LINES} more; --json names them all")
 
 
 @app.command()
@@ -78,6 +95,8 @@ def replay(
         sys.stdout.write(done.model_dump_json(indent=2) + "\n")
         return
     print_line(beside(to), f"{escape(str(to))}: {done.kept} of {done.asked} answers of {escape(done.model)} kept")
+    for tool, reason in done.left_out.items():
+        print_line(err, f"[yellow]not asked for {escape(tool)}[/]: no arguments can be made up ({escape(reason)})")
     if not is_stream(to):
         path = Path(done.path)
         shown = path.relative_to(root) if path.is_relative_to(root) else path

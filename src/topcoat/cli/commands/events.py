@@ -34,18 +34,24 @@ def show(json: Json = False) -> None:
     print_line(out, f"{counted(found.events, 'event')} in {counted(found.sessions, 'session')}: {escape(found.path)}")
     for kind, count in found.kinds.items():
         print_line(out, f"  {kind}: {count}")
+    if found.keeping:
+        print_line(out, f"  captured with the results' texts (\\[capture] results): {found.keeping}")
 
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="JSON or JSONL.")],
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="A file of JSON or JSONL, or a folder of them.")],
     form: Annotated[
         str | None,
-        typer.Option("--format", help="topcoat, chat, pydantic-ai or otel; by its keys if not given."),
+        typer.Option(
+            "--format",
+            help="topcoat, claude-code, qwen-code, gemini-cli, codex, opencode, pydantic-ai, langchain, responses,"
+            " chat or otel; by each file's content if not given.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Keep what a file tells of usage: events, chat logs, pydantic-ai messages, OpenTelemetry GenAI spans."""
+    """Keep what files tell of usage: agents' sessions, logs of requests, chat logs, traces, events."""
     from topcoat.usage.importing import import_events
 
     done, mistakes = import_events(common.start, source, form)
@@ -54,9 +60,12 @@ def import_(
         return
     for mistake in mistakes:
         print_line(err, f"[yellow]left out[/] {escape(f'{mistake.where}: {mistake.message}')}")
-    print_line(
-        out, f"{counted(done.new, 'new event')}, {done.known} known, read as {done.format}; {len(mistakes)} left out"
-    )
+    if done.passed:
+        named = ", ".join(f"{count} × {name}" for name, count in done.passed.items())
+        print_line(err, escape(f"passed over, since no dialogue needs it: {named}"))
+    files = f" from {done.files} files" if done.files != 1 else ""
+    known = f"{counted(done.new, 'new event')}{files}, {done.known} known, read as {done.format}"
+    print_line(out, f"{known}; {len(mistakes)} left out")
 
 
 @app.command("export")

@@ -86,7 +86,7 @@ def compare(
 ) -> None:
     """Two models side by side: categories, and every case that changed."""
     from topcoat.cli.display import show_comparison
-    from topcoat.phases.evaluation import compare_models
+    from topcoat.phases.judging.evaluation import compare_models
 
     with open_scores(f"compare {before} {after}") as reader:
         comparison = compare_models(reader, reader.model(before), reader.model(after))
@@ -161,7 +161,7 @@ def gc(
 
 def _evaluate_model(model: str) -> EvalResult:
     """A model of the lineage; a folder if none is called so."""
-    from topcoat.phases.evaluation import evaluate_folder, evaluate_model
+    from topcoat.phases.judging.evaluation import evaluate_folder, evaluate_model
 
     with open_scores(f"eval {model}") as reader:
         known = model == "production" or reader.lineage.model(model) is not None
@@ -173,7 +173,7 @@ def _evaluate_model(model: str) -> EvalResult:
 def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:
     """The project isn't locked, and no engine is loaded."""
     from topcoat.cli.progress_bar import terminal_sink
-    from topcoat.phases.evaluation import evaluate_endpoint
+    from topcoat.phases.judging.evaluation import evaluate_endpoint
     from topcoat.suites.endpoint import KEY_VARIABLE, Endpoint
 
     with terminal_sink(err) as sink, open_project() as project:
@@ -184,5 +184,6 @@ def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -
             concurrency=concurrency,
             timeout=timeout,
             max_errors=project.settings.spec.eval.max_errors,
+            template=project.settings.spec.project.template,
         )
         return evaluate_endpoint(project, endpoint, sink)

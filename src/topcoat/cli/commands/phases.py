@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -47,8 +47,19 @@ def demo(
 
 
 def init(
-    base: Annotated[str, typer.Option(help="The model to improve: a folder, or a Hugging Face id.")],
+    base: Annotated[str, typer.Option(help="The model to improve: a folder, a Hugging Face id, or a GGUF file.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
+    calls: Annotated[
+        Literal["native", "code"] | None,
+        typer.Option(
+            help="How the model calls tools: native, each by a call of its own, or code, from programs. "
+            "[default: native; code for a catalog of stubs]",
+        ),
+    ] = None,
+    catalog: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your tools: JSON as OpenAI or MCP list them, or typed stubs (.pyi)."),
+    ] = None,
 ) -> None:
     """Start a project around a model."""
     from topcoat.cli.progress_bar import terminal_sink
@@ -56,10 +67,15 @@ def init(
     from topcoat.project.starting import init_project
 
     with terminal_sink(err) as sink:
-        written = init_project(folder, base, lambda: engine_named(common.engine).open(sink))
-    for path, done in written.items():
+        started = init_project(
+            folder, base, lambda: engine_named(common.engine).open(sink), calls=calls, catalog=catalog, sink=sink
+        )
+    for path, done in started.files.items():
         out.print(f"{done} {path}", highlight=False, markup=False, soft_wrap=True)
-    out.print("next: put your tools into tools.pyi, your cases into suites/, then: topcoat eval", highlight=False)
+    for note in started.notes:
+        err.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    tools = "" if catalog is not None else f"your tools into {started.catalog}, "
+    out.print(f"next: put {tools}your cases into suites/, then: topcoat eval", highlight=False, markup=False)
 
 
 def check(
@@ -117,7 +133,7 @@ def run(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check, train, fuse, evaluate, judge; promote, or discard and try again at a lower rate."""
+    """Check, train, fuse, evaluate, judge; promote, or discard and change what went wrong."""
     run_and_end(common.start, phase, json, allow=codes(allow), restart=restart)
 
 

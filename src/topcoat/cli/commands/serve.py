@@ -33,7 +33,7 @@ def serve(
         Path | None, typer.Option("--repo", metavar="DIR", help="Where the agents work, if not in the project.")
     ] = None,
 ) -> None:
-    """The production model behind OpenAI's protocol; what agents do with it is recorded.
+    """The production model behind OpenAI's and Anthropic's APIs; what agents do with it is recorded.
 
     Ctrl-C ends it.
     """

@@ -13,21 +13,85 @@ from rich.markup import escape
 
 from topcoat.cli.console import beside, print_line
 from topcoat.cli.opening import lock_project
+from topcoat.cli.options import Json, show
 from topcoat.errors import InvalidInput
 from topcoat.examples.checks.codes import CODES
 from topcoat.quantity import counted
 
 if TYPE_CHECKING:
+    from topcoat.suites.bfcl.importing import ImportedSuite
     from topcoat.suites.expansion.suite_file import ExpandedSuite
 
 __all__ = ["app"]
 
 app = typer.Typer(help="The cases that models are evaluated on.", no_args_is_help=True, rich_markup_mode=None)
 
+public = typer.Typer(help="Public benchmarks as suites.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(public, name="import")
 
-@app.callback()
-def suite() -> None:
-    """Keeps `expand` a command of its own, though it is the only one."""
+_SHOWN_IDS = 3
+"""Cases that a line about many of them names."""
+
+
+@public.callback()
+def import_() -> None:
+    """Public benchmarks as suites."""
+
+
+@public.command()
+def bfcl(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="SOURCE", help="The package's folder or its wheel; else the installed bfcl-eval."),
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option("--categories", metavar="NAMES", help="Only these, as simple,multiple,parallel.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The suite to write.")] = Path("suites/bfcl.jsonl"),
+    json: Json = False,
+) -> None:
+    """The Berkeley Function Calling Leaderboard.
+
+    Its files are in the package bfcl-eval: pip install --no-deps bfcl-eval. Its cases bring their own tools, for a
+    project that calls tools natively. Multi-turn categories, which become episodes, run the package's code: name them
+    with --categories. See docs/suites.md.
+    """
+    from topcoat.suites.bfcl.importing import import_bfcl
+
+    names = [name.strip() for name in categories.split(",")] if categories is not None else []
+    done = import_bfcl(source, to, names)
+    show(done, json, lambda: _show_import(beside(to), done))
+
+
+def _show_import(console: Console, done: ImportedSuite) -> None:
+    families = counted(done.families, "set") + " of tools"
+    print_line(console, f"{escape(done.path)}: {counted(sum(done.cases.values()), 'case')} with {families}")
+    for category, count in done.cases.items():
+        print_line(console, f"  {escape(category)}: {count}")
+    if done.simulator:
+        print_line(
+            console, f"{escape(done.simulator)}: answers the episodes' calls with the systems of {escape(done.source)}"
+        )
+    if done.beyond_schema:
+        cases = counted(len(done.beyond_schema), "case")
+        print_line(console, f"{cases} with right answers that the schema of the case's own tool forbids")
+    for (category, reason), ids in _by_reason(done).items():
+        named = ", ".join(ids[:_SHOWN_IDS]) + (", ..." if len(ids) > _SHOWN_IDS else "")
+        places = f"{len(ids)} of {escape(category)}: {escape(reason)} ({escape(named)})"
+        print_line(console, f"[yellow]left out[/] {places}")
+    for unread in done.unread:
+        lines = counted(unread.lines, "line")
+        print_line(console, f"[yellow]not read[/] {escape(unread.category)} ({lines}): {escape(unread.reason)}")
+    settings = f'catalog = "FILE.json" and suite = "{done.path}" under [project]: its calls are native'
+    print_line(console, f"[cyan]hint:[/] {escape(settings)}")
+
+
+def _by_reason(done: ImportedSuite) -> dict[tuple[str, str], list[str]]:
+    """The ids that were left out, by category and reason."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for left in done.left_out:
+        by_reason.setdefault((left.category, left.reason), []).append(left.id)
+    return by_reason
 
 
 @app.command()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from topcoat.engine.mlx.compute import chosen_compute
+from topcoat.engine.mlx.compute import chosen_compute, keep_float32
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
+from topcoat.engine.mlx.cuda.kernels import first_use
 from topcoat.errors import EngineFault
 from topcoat.progress import Note, Sink
 
@@ -21,17 +22,18 @@ __all__ = ["open_engine"]
 
 def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngine:
     """The engine of this machine. It reports to `sink`, or as a Python warning, if CPU products will be slow or if
-    their library could not be kept.
+    their library could not be kept. `sink` also learns that a CUDA GPU's kernels are not compiled yet.
 
     `compute` is a value of `Compute`, or None for the environment's choice or the device's default.
 
     Raises EngineFault if MLX has no backend here (`mlx` from pip brings none on Linux without an extra), InvalidInput
     for an unknown `compute`.
     """
+    keep_float32()
     blas = load_fast_blas()
     try:
         from topcoat.engine.mlx.cpu.quicken import on_cpu
-        from topcoat.engine.mlx.engine import MlxEngine
+        from topcoat.engine.mlx.engine import MlxEngine, on_cuda
     except ImportError as error:
         raise EngineFault(f"MLX can't be loaded: {error}", hint='pip install "topcoat" --force-reinstall') from error
     engine = MlxEngine(chosen_compute(compute, on_cpu=on_cpu()))
@@ -43,6 +45,8 @@ def open_engine(sink: Sink | None = None, compute: str | None = None) -> MlxEngi
         )
     elif engine.on_cpu and blas.note:
         _say(blas.note, sink)
+    if sink is not None and on_cuda() and (said := first_use()):
+        sink.emit(Note(said))
     return engine
 
 

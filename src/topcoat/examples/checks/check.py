@@ -17,10 +17,10 @@ from topcoat.examples.checks.calls import check_calls
 from topcoat.examples.checks.codes import CODES, finding, short
 from topcoat.examples.checks.overlap import check_duplicates, check_repeats, check_suite, check_validation
 from topcoat.examples.checks.secrets import find_secrets
-from topcoat.examples.rows import Encoded
+from topcoat.examples.rows import Cut, Encoded
 from topcoat.quantity import counted
+from topcoat.spec.agent import Agent
 from topcoat.spec.canonical import canonical_json
-from topcoat.spec.catalog import Catalog
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.suite import Suite
 from topcoat.store.records import Finding
@@ -30,6 +30,7 @@ __all__ = [
     "TEMPLATE_HINTS",
     "check_balance",
     "check_categories",
+    "check_context",
     "check_delimiters",
     "check_examples",
     "check_held_out",
@@ -51,14 +52,14 @@ _PLAIN_KEYS = {"messages", "category", "weight"}
 _PLAIN_TURN = {"role", "content"}
 
 
-def check_examples(examples: Examples, suite: Suite, catalog: Catalog, system_prompt: str) -> list[Finding]:
+def check_examples(examples: Examples, suite: Suite, agent: Agent) -> list[Finding]:
     """The findings in single dialogues, and in their overlap with the suite."""
     findings = check_duplicates(examples)
-    findings += check_calls(examples, catalog)
-    findings += check_suite(examples, suite, catalog)
-    findings += _check_system_prompts(examples, suite, system_prompt)
+    findings += check_calls(examples, agent)
+    findings += check_suite(examples, suite, agent)
+    findings += _check_system_prompts(examples, suite, agent)
     for located in examples:
-        findings += _check_tools(located)
+        findings += _check_tools(located, agent)
         findings += _check_empty_turns(located)
         findings += _check_secrets(located)
     return findings
@@ -115,7 +116,7 @@ def check_balance(new: Examples, quota: Mapping[str, int], phase_file: Where) ->
 
 
 TEMPLATE_HINTS = {
-    "template-refusal": "move the system text into the first user turn, or write the turns as the template wants them",
+    "template-refusal": "write the turns as the template wants them, such as a system text in the first user turn",
     "stop-inside": "write the token in another way, or make the turn end there",
     "unrendered-turn": "use a chat template that renders tool_calls, or write the calls into the content",
     "unplaced-turn": "begin the answer with what the prompt opens, such as <think>, or use another chat template",
@@ -134,8 +135,21 @@ def check_rows(encoded: Encoded) -> list[Finding]:
         )
         for row in encoded.over_long
     ]
+    findings += [_cut_finding(cut) for cut in encoded.cut]
     findings += [
-        finding(one.code, "error", one.where, one.reason, TEMPLATE_HINTS[one.code]) for one in encoded.unrenderable
+        finding(
+            "thought-only",
+            "warning",
+            where,
+            f'{counted(count, "trained turn")} without words or calls once thinking = "strip" removes its thought: '
+            + ("not trained" if others else "the example is left out"),
+            'write what the turn answers, or thinking = "keep" under [project]',
+        )
+        for where, count, others in encoded.thought_only
+    ]
+    findings += [
+        finding(one.code, "error", one.where, one.reason, one.hint or TEMPLATE_HINTS[one.code])
+        for one in encoded.unrenderable
     ]
     findings += _check_shown(encoded)
     message = "the chat template renders an earlier assistant turn differently here: it is trained in a row of its own"
@@ -145,12 +159,42 @@ def check_rows(encoded: Encoded) -> list[Finding]:
     ]
 
 
+def check_context(encoded: Encoded, context: int | None) -> list[Finding]:
+    """The findings in rows of more tokens than the model was made for, one for each example."""
+    longest: dict[Where, int] = {}
+    for row, located in zip(encoded.rows, encoded.examples, strict=True):
+        if context is not None and len(row.tokens) > context:
+            longest[located.where] = max(longest.get(located.where, 0), len(row.tokens))
+    hint = f"max_seq_length = {context}, if the model can't read further than its config.json says"
+    return [
+        finding("beyond-context", "warning", where, f"{tokens} tokens, the model was made for {context}", hint)
+        for where, tokens in longest.items()
+    ]
+
+
+def _cut_finding(cut: Cut) -> Finding:
+    rows = f"{counted(len(cut.rows), 'row')} of {', '.join(map(str, cut.rows))} tokens"
+    missing = f", of which one leaves out {counted(cut.left_out, 'turn')}" if cut.left_out else ""
+    lost = f"{cut.lost} of {counted(cut.trained, 'trained turn')} no longer trained"
+    return finding(
+        "cut-dialogue",
+        "warning",
+        cut.where,
+        f"{cut.tokens} tokens, max_seq_length is {cut.limit}: cut at turns into {rows}{missing}; {lost}",
+        f'max_seq_length = {cut.tokens}, or over_long = "leave-out"',
+    )
+
+
 def _check_shown(encoded: Encoded) -> Iterator[Finding]:
     """The findings about what the chat template doesn't show, although the example says it."""
     tools = "the chat template doesn't show the example's tools: it is trained without them"
     for where in encoded.unshown_tools:
         hint = "describe the tools in the system turn, or use a chat template that shows tools"
         yield finding("unshown-tools", "warning", where, tools, hint)
+    for where, name, answer in encoded.unread_calls:
+        message = f"the chat template writes a call of {name} in a way that isn't read as one: {short(answer, 80)}"
+        hint = "use a chat template of a known family; answers that call tools in this way are scored as without calls"
+        yield finding("unread-call", "warning", where, message, hint)
     for where, what in encoded.left_out:
         message = f"the chat template leaves out what an assistant turn says ({what}): it isn't trained"
         yield finding("left-out-words", "warning", where, message, "say it where the template shows it, or remove it")
@@ -209,8 +253,8 @@ def _rendered(example: Example, tokenizer: Tokenizer) -> str:
         return ""
 
 
-def _check_tools(located: LocatedExample) -> Iterator[Finding]:
-    if located.example.tools:
+def _check_tools(located: LocatedExample, agent: Agent) -> Iterator[Finding]:
+    if located.example.tools and agent.calls == "code":
         message = f"trained with {counted(len(located.example.tools), 'tool')} of its own, evaluated without"
         hint = "write the tools into the system prompt of both, or leave the key out"
         yield finding("unasked-tools", "warning", located.where, message, hint)
@@ -225,15 +269,16 @@ def _check_empty_turns(located: LocatedExample) -> Iterator[Finding]:
         )
 
 
-def _check_system_prompts(examples: Examples, suite: Suite, system_prompt: str) -> Iterator[Finding]:
-    systems = {case.system if case.system is not None else system_prompt for case in suite.cases}
+def _check_system_prompts(examples: Examples, suite: Suite, agent: Agent) -> Iterator[Finding]:
+    """A warning where a native dialogue brings its own tools: such dialogues are held with prompts of their own too."""
+    systems = {case.system if case.system is not None else agent.system_prompt for case in suite.cases}
     evaluated = {text.strip() for text in systems}
     for located in examples:
         trained = next((m.content or "" for m in located.example.messages if m.role == "system"), "")
         if trained.strip() not in evaluated:
             yield finding(
                 "system-prompt",
-                "error",
+                "warning" if agent.calls == "native" and located.example.tools else "error",
                 located.where,
                 f"trained with {short(trained)}, evaluated with {short(min(systems, key=len, default=''))}",
                 "use one text for training and evaluation",

@@ -14,7 +14,7 @@ from topcoat.calls.sandbox import Sandbox
 from topcoat.errors import Where
 from topcoat.examples.checks.codes import finding
 from topcoat.examples.checks.templates import call_blocks
-from topcoat.spec.catalog import Catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.example import LocatedExample
 from topcoat.store.records import Finding
 
@@ -23,15 +23,15 @@ __all__ = ["MOST_RUN", "check_runs", "runnable_programs"]
 MOST_RUN = 500
 
 
-def runnable_programs(examples: Sequence[LocatedExample], catalog: Catalog) -> dict[str, list[Where]]:
+def runnable_programs(examples: Sequence[LocatedExample], agent: Agent) -> dict[str, list[Where]]:
     """The different programs without a mistake that reading finds, each with the places of its examples."""
     programs: dict[str, list[Where]] = {}
     for located in examples:
-        for message in located.example.messages:
-            for block in call_blocks(message):
+        for place in located.example.trained_turns:  # others are context, which no model learns
+            for block in call_blocks(located.example.messages[place], agent):
                 if isinstance(block, Code) and not block.cut and block.text.strip():
                     programs.setdefault(block.text.strip(), []).append(located.where)
-    return {code: places for code, places in programs.items() if not problems_in_program(code, catalog)}
+    return {code: places for code, places in programs.items() if not problems_in_program(code, agent.catalog)}
 
 
 def check_runs(programs: Mapping[str, Sequence[Where]], sandbox: Sandbox) -> list[Finding]:

@@ -12,10 +12,11 @@ from topcoat.calls.parsing import parse
 from topcoat.errors import Where
 from topcoat.examples.checks.codes import finding, short
 from topcoat.examples.checks.similarity import WordSets, near_twins
-from topcoat.examples.checks.templates import effective_number, questions, template, text_template
+from topcoat.examples.checks.templates import effective_number, questions, template, text_template, written_turn
 from topcoat.scoring.scorers import calls as makes_all_calls
-from topcoat.spec.catalog import Catalog
+from topcoat.spec.agent import Agent
 from topcoat.spec.example import Example, LocatedExample
+from topcoat.spec.rules.rule import possible_texts
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.records import Finding
 
@@ -31,6 +32,7 @@ __all__ = [
     "near_cases",
     "said",
     "same_words",
+    "shared_wordings",
 ]
 
 Examples = Sequence[LocatedExample]
@@ -39,6 +41,8 @@ LONGEST_RUN = 4
 """The most examples of one template without a finding."""
 NEAR_CASE = 0.75
 """The least share of words (Jaccard) at which a question is nearly a case's: one word in seven differs."""
+SHARED_WORDING = 0.6
+"""The least share of words (Jaccard, names blanked) at which a case has the wording of an example."""
 _TELLING = 8
 """The least characters of an expected argument that belongs to its case alone."""
 
@@ -100,10 +104,11 @@ def check_validation(train: Examples, valid: Examples) -> list[Finding]:
     return findings
 
 
-def check_suite(examples: Examples, suite: Suite, catalog: Catalog) -> list[Finding]:
+def check_suite(examples: Examples, suite: Suite, agent: Agent) -> list[Finding]:
     """A finding for each example that contains a case: its words, nearly its words, or its answer.
 
-    Each example that repeats a prompt is reported. Near ones are reported once a case, at the nearest.
+    Each example that repeats a prompt is reported. Near ones are reported once a case, at the nearest, and shared
+    wordings once a category.
     """
     prompts = {same_words(case.text): case.id for case in suite.cases}
     findings = []
@@ -120,7 +125,8 @@ def check_suite(examples: Examples, suite: Suite, catalog: Catalog) -> list[Find
         findings.append(
             finding("eval-near", "warning", near.nearest.where, message, "word it, or the case, differently")
         )
-    for solved, located in answer_twins(examples, suite, catalog):
+    findings += shared_wordings(examples, suite)
+    for solved, located in answer_twins(examples, suite, agent):
         what = f"its answer is what case {solved.id} expects: {short(solved.text)}"
         findings.append(finding("eval-answer", "warning", located.where, what, "use other names than the case does"))
     return findings
@@ -183,6 +189,46 @@ def case_twins(examples: Examples, suite: Suite) -> list[CaseTwin]:
     return [twin for case in suite.cases if (twin := asked.twin(case))]
 
 
+def shared_wordings(examples: Examples, suite: Suite) -> list[Finding]:
+    """A finding for each category with many cases in an example's wording: how many, and the pair that shares most.
+
+    Many are `MANY_WORDINGS` cases and a quarter of the category. Words are compared without names, numbers and paths.
+    Such a category measures partly what was learned by heart. Each wording of the examples is compared once, so time
+    grows linearly with them.
+    """
+    first: dict[str, LocatedExample] = {}
+    for located in examples:
+        for question in questions(located.example):
+            first.setdefault(_wording(question), located)
+    first.pop("", None)
+    sets, owners = WordSets(first), list(first.values())
+    cases: dict[str, list[Case]] = defaultdict(list)
+    for case in suite.cases:
+        cases[case.category].append(case)
+    findings = []
+    for category, members in cases.items() if first else ():
+        pairs = []
+        for case in members:
+            similarity = sets.similarity(_wording(case.text))
+            nearest = int(similarity.argmax())
+            if similarity[nearest] >= SHARED_WORDING:
+                pairs.append((float(similarity[nearest]), case, owners[nearest]))
+        if len(pairs) >= max(MANY_WORDINGS, len(members) / 4):
+            most, case, located = max(pairs, key=lambda pair: pair[0])
+            message = (
+                f"{len(pairs)} of {len(members)} prompts of category {category} share {SHARED_WORDING:.0%} of their"
+                f" words with an example, names blanked; the nearest: case {case.id} with {most:.0%} of this one"
+            )
+            hint = f"word the cases of {category} differently: its score counts what was learned by heart too"
+            findings.append(finding("eval-wording", "warning", located.where, message, hint))
+    return findings
+
+
+def _wording(question: str) -> str:
+    """The words of a question but its names, numbers and paths."""
+    return text_template(question).replace("_", " ")
+
+
 def near_cases(examples: Examples, suite: Suite) -> set[int]:
     """The indices of the examples that ask what a case asks: its words, nearly its words, or with other names."""
     sets = WordSets([case.text for case in suite.cases])
@@ -200,32 +246,39 @@ def same_words(text: str) -> str:
     return " ".join(text.lower().split()).rstrip(".?! ")
 
 
-def answer_twins(examples: Examples, suite: Suite, catalog: Catalog) -> Iterator[tuple[Case, LocatedExample]]:
+def answer_twins(examples: Examples, suite: Suite, agent: Agent) -> Iterator[tuple[Case, LocatedExample]]:
     """The cases that expect characteristic arguments, each with the examples whose calls solve it."""
     telling = _telling_arguments(suite)
     if not telling:
         return
     for located in examples:
         for message in located.example.messages:
-            text = message.content or ""
             if message.role != "assistant":
                 continue
-            suspects = [case for argument, cases in telling.items() if argument in text for case in cases]
-            answer = parse(text, catalog.tools) if suspects else None
-            for case in suspects:
-                if answer is not None and makes_all_calls(case.expect, answer, catalog)[0] == 1.0:
+            text = written_turn(message)
+            suspects = {case.id: case for argument, cases in telling.items() if argument in text for case in cases}
+            answer = parse(text, agent.bringing(located.example.tools)) if suspects else None
+            for case in suspects.values():
+                wanted = [turn.expect for turn in case.played if turn.expect.calls]
+                own = agent.bringing(case.tools)
+                if answer is not None and any(makes_all_calls(one, answer, own)[0] == 1.0 for one in wanted):
                     yield case, located
 
 
 def _telling_arguments(suite: Suite) -> Mapping[str, list[Case]]:
-    """The cases with a characteristic argument, by the longest text among their expected arguments."""
+    """The cases with a characteristic argument, by its texts: those of the argument whose texts are the longest."""
     telling: dict[str, list[Case]] = defaultdict(list)
     for case in suite.cases:
-        texts = [value for call in case.expect.calls for value in call.args.values() if isinstance(value, str)]
-        longest = max(texts, key=len, default="")
-        if len(longest) >= _TELLING and longest.isprintable() and not set(longest) & set("\\\"'"):
-            telling[longest].append(case)
+        arguments = [possible_texts(rule) for call in case.expected_calls for rule in call.rules.values()]
+        longest = max(arguments, key=lambda texts: min(map(len, texts), default=0), default=())
+        if longest and all(map(_is_telling, longest)):
+            for text in dict.fromkeys(longest):
+                telling[text].append(case)
     return telling
+
+
+def _is_telling(text: str) -> bool:
+    return len(text) >= _TELLING and text.isprintable() and not set(text) & set("\\\"'")
 
 
 def said(example: Example) -> str:
@@ -239,3 +292,7 @@ def _question(example: Example) -> str:
 
 def _more(count: int) -> str:
     return f" ({count} examples do)" if count > 1 else ""
+
+
+MANY_WORDINGS = 5
+"""The fewest cases of a category that are worth a warning about their wording."""

@@ -6,18 +6,30 @@ neither do the assistant's other words, because both follow from the names. If t
 
 from __future__ import annotations
 
+import json
 import keyword
 import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from topcoat.calls.block import Block, Broken, Code, calls_in
+from topcoat.calls.bare import taken
+from topcoat.calls.block import EXECUTE_CODE, Block, Broken, Code, calls_in
 from topcoat.calls.markup import blocks
+from topcoat.spec.agent import Agent
 from topcoat.spec.example import Example
 from topcoat.spec.message import Message
 
-__all__ = ["call_blocks", "code_template", "effective_number", "names_given", "questions", "template", "text_template"]
+__all__ = [
+    "call_blocks",
+    "code_template",
+    "effective_number",
+    "names_given",
+    "questions",
+    "template",
+    "text_template",
+    "written_turn",
+]
 
 _BLANK = "_"
 _WORDS = re.compile(
@@ -68,15 +80,30 @@ def questions(example: Example) -> Iterator[str]:
             yield message.content
 
 
-def call_blocks(message: Message) -> list[Block]:
-    """The tool calls of an assistant turn, in its text or under `tool_calls`. Other turns have none."""
+def call_blocks(message: Message, agent: Agent | None = None) -> list[Block]:
+    """The tool calls of an assistant turn, in its text or under `tool_calls`, as the agent's tools take them.
+
+    Other turns have none.
+    """
     if message.role != "assistant":
         return []
-    found = blocks(message.content) if message.content else []
+    found = blocks(message.content, agent) if message.content else []
     for call in message.tool_calls or ():
         function = call.get("function", call) if isinstance(call, dict) else call
-        found += calls_in(function) or [Broken("a tool call under tool_calls has no name and arguments")]
+        written = calls_in(function) or [Broken("a tool call under tool_calls has no name and arguments")]
+        found += [taken(block, agent) for block in written]
     return found
+
+
+def written_turn(message: Message) -> str:
+    """What a turn says and calls, as one text: calls under `tool_calls` stand in tags, where the parser finds them."""
+    written = [message.content] if message.content else []
+    for block in (block for call in message.tool_calls or () for block in calls_in(call.get("function", call))):
+        if not isinstance(block, Broken):
+            name = EXECUTE_CODE if isinstance(block, Code) else block.name
+            document = json.dumps({"name": name, "arguments": dict(block.arguments)}, ensure_ascii=False)
+            written.append(f"<tool_call>{document}</tool_call>")
+    return "\n".join(written)
 
 
 def text_template(text: str, names: frozenset[str] = frozenset()) -> str:

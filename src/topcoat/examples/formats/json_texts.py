@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
-__all__ = ["Untranslatable", "decoded_list", "named_call"]
+__all__ = ["Note", "Said", "Untranslatable", "decoded_list", "json_list", "made_call", "named_call", "require_text"]
 
 
 class Untranslatable(ValueError):
     """A line that doesn't have the expected format. The text says why."""
+
+
+class Note(NamedTuple):
+    """What a conversion did to a `thing` that a person should know."""
+
+    thing: str
+    what: str
+
+
+Said = Counter[Note]
+"""How often each note holds."""
 
 
 def decoded_list(value: object, place: str) -> list[Any]:
@@ -22,6 +34,27 @@ def decoded_list(value: object, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise Untranslatable(f"{place}: must be a list")
     return value
+
+
+def json_list(value: object) -> object:
+    """The list that a JSON text holds; anything else as it is."""
+    try:
+        return decoded_list(value, "") if isinstance(value, str) else value
+    except Untranslatable:
+        return value
+
+
+def require_text(value: object, place: str) -> str:
+    """`value`, which has to be text. Raises `Untranslatable`."""
+    if not isinstance(value, str):
+        raise Untranslatable(f"{place}: must be text")
+    return value
+
+
+def made_call(call: object, place: str) -> dict[str, Any]:
+    """`{"name": ..., "arguments": ...}` as an item of `tool_calls`. Raises `Untranslatable`."""
+    name, arguments = named_call(call, place)
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def named_call(function: object, place: str) -> tuple[str, dict[str, Any]]:

@@ -9,16 +9,19 @@ from topcoat.errors import Mistake, Where
 from topcoat.spec.reading.loader import read_text
 from topcoat.spec.reading.unplaced import Unplaced
 
-__all__ = ["content_after", "read_documents"]
+__all__ = ["content_after", "documents_in", "read_documents"]
 
 
 def read_documents(path: Path) -> tuple[list[tuple[object, Where]], list[Mistake]]:
-    """Every document with its first line, and every mistake.
+    """Every document with its first line, and every mistake. Raises `InvalidInput` if the file isn't text."""
+    return documents_in(read_text(path), path)
 
-    After a mistake, reading continues at the next line that could begin a document. Raises `InvalidInput` if the file
-    isn't text.
+
+def documents_in(text: str, path: Path) -> tuple[list[tuple[object, Where]], list[Mistake]]:
+    """Every document of a file's text with its first line, and every mistake.
+
+    After a mistake, reading continues at the next line that could begin a document.
     """
-    text = read_text(path)
     decoder, unplaced = json.JSONDecoder(), Unplaced(text)
     documents: list[tuple[object, Where]] = []
     mistakes: list[Mistake] = []

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import codecs
 import difflib
-import json
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from topcoat.errors import InvalidInput, Mistake, Where
+from topcoat.spec.reading.json_text import MAX_DEPTH, Unreadable, depth_of, parse_json
 from topcoat.spec.reading.toml_lines import KeyPath, key_lines, repeated_key
 from topcoat.spec.reading.wording import findings
 
@@ -31,9 +30,6 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
-
-MAX_DEPTH = 100
-"""The most levels of tables and lists in a document: far above any real file, far below Python's recursion limit."""
 
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONG_NUMBER = re.compile(r"\d{4000,}")
@@ -96,7 +92,7 @@ def parse_toml(path: Path) -> TomlSource:
         raise _invalid(path, [_too_deep(Where(path))]) from None
     except ValueError as error:  # also integers of more digits than Python converts
         raise _invalid(path, [_toml_mistake(path, source, error)]) from None
-    if _depth(data) > MAX_DEPTH:
+    if depth_of(data) > MAX_DEPTH:
         raise _invalid(path, [_too_deep(Where(path))])
     if not data:
         raise _invalid(path, [Mistake("the file is empty", Where(path))])
@@ -135,7 +131,7 @@ def read_rows(rows: Iterable[tuple[Where, bytes]], path: Path, model: type[M]) -
         try:
             data = _parse_json(raw)
             lines.append(Line(model.model_validate(data), where))
-        except _Unreadable as problem:
+        except Unreadable as problem:
             mistakes.append(Mistake(problem.message, where, problem.hint))
         except ValidationError as error:
             mistakes += [Mistake(f.message, where, f.hint) for f in findings(error, data, model, "json")]
@@ -178,72 +174,14 @@ def _like_named(path: Path) -> str:
     return f"did you mean {folder / close[0]}?" if close else f"ls '{folder}'"
 
 
-class _Unreadable(Exception):
-    """A line that isn't a JSON object."""
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
 def _parse_json(raw: bytes) -> dict[str, Any]:
     try:
-        text = raw.decode("utf-8")
-        data = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_each_key_once)
+        data = parse_json(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _Unreadable(_not_utf8(error), "save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        reason = "more follows the object" if error.msg == "Extra data" else error.msg[:1].lower() + error.msg[1:]
-        raise _Unreadable(f"not valid JSON at column {error.colno}: {reason}") from None
-    except RecursionError:
-        raise _Unreadable(_too_deep(None).message) from None
-    except ValueError:  # an integer of more digits than Python converts
-        raise _Unreadable("a number has too many digits") from None
+        raise Unreadable(_not_utf8(error), "save the file as UTF-8") from None
     if not isinstance(data, dict):
-        raise _Unreadable("must be a JSON object, like {...}")
-    if _depth(data) > MAX_DEPTH:
-        raise _Unreadable(_too_deep(None).message)
-    if "\\u" in text and not _encodable(data):
-        raise _Unreadable("holds half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+        raise Unreadable("must be a JSON object, like {...}")
     return data
-
-
-def _no_constant(name: str) -> float:
-    raise _Unreadable(f"{name} is not valid JSON", "use null or a number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise _Unreadable(f"the number {text[:40]} is too large")
-    return value
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise _Unreadable(f'the key "{repeated}" is written twice')
-    return table
-
-
-def _encodable(data: object) -> bool:
-    try:
-        json.dumps(data, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _depth(data: object) -> int:
-    """The number of levels of tables and lists."""
-    level: list[object] = [data]
-    depth = 0
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-    return depth
 
 
 def _toml_mistake(path: Path, source: str, error: ValueError) -> Mistake:

@@ -22,14 +22,14 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def refuse(problems: Iterable[tuple[str, str]]) -> None:
-    """Raise a validator's error if there are `problems`: pairs of a key (dotted; "" for the table) and a message.
+def refuse(problems: Iterable[tuple[str, str] | tuple[str, str, str]]) -> None:
+    """Raise a validator's error if there are `problems`: a key (dotted; "" for the table), a message, perhaps a hint.
 
     The loader turns each problem into a mistake with the line of its key.
     """
-    found = [[key, message] for key, message in problems]
+    found = [(key, message, hint[0] if hint else "") for key, message, *hint in problems]
     if found:
-        text = "; ".join(f"{key}: {message}" if key else message for key, message in found)
+        text = "; ".join(f"{key}: {message}" if key else message for key, message, _ in found)
         raise PydanticCustomError(CROSS_CHECK, "{text}", {"text": text, "problems": found})
 
 

@@ -114,9 +114,9 @@ def _describe(
     details, path = error.details, error.path
     kind, context = details["type"], details.get("ctx", {})
     if kind == CROSS_CHECK:
-        for key, message in context["problems"]:
+        for key, message, hint in context["problems"]:
             whole = (*path, *(int(part) if part.isdigit() else part for part in key.split(".") if part))
-            yield Finding(whole, _sentence(whole, message))
+            yield Finding(whole, _sentence(whole, message), hint or None)
     elif kind == "missing":
         yield Finding(path, *_missing(path, model, notation))
     elif kind == "extra_forbidden":

@@ -6,8 +6,20 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
-from topcoat.store.records import AttemptResult, CategoryScore, EvalResult, Evidence, Interval, Record, Score
+from topcoat.store.records import (
+    AttemptResult,
+    Call,
+    CategoryScore,
+    EvalResult,
+    Evidence,
+    GateCheck,
+    GuardFinding,
+    Interval,
+    Record,
+    Score,
+)
 from topcoat.suites.evidence.statistics import Pairs, interval, weigh
 
 __all__ = ["CaseChange", "CategoryChange", "Comparison", "compare", "compare_attempt", "interval_of"]
@@ -51,7 +63,8 @@ class Comparison(Record):
     """What changed between two evaluations.
 
     `changed` are the cases with another score or another answer, in the order of the suite. `unpaired` are ids that
-    only one evaluation has; no difference counts them.
+    only one evaluation has; no difference counts them. From a base to its attempt, `checks` are those of the gate, and
+    `guard` is what its guard cases showed.
     """
 
     version: Literal[1] = 1
@@ -62,6 +75,8 @@ class Comparison(Record):
     headline: CategoryChange | None
     changed: list[CaseChange]
     unpaired: list[str]
+    checks: list[GateCheck] = Field(default_factory=list)
+    guard: list[GuardFinding] = Field(default_factory=list)
 
     @property
     def better(self) -> list[CaseChange]:
@@ -111,12 +126,30 @@ def compare(before: EvalResult, after: EvalResult, blocked: Collection[str] = ()
     )
 
 
-def compare_attempt(result: AttemptResult) -> Comparison | None:
-    """The changes from an attempt's base to its model, over the cases and with the evidence that its gate judged.
+def compare_attempt(result: AttemptResult, *, turned: bool = False) -> Comparison | None:
+    """The changes from an attempt's base to its model, with the evidence and the guard cases that its gate judged.
 
-    None if the attempt ended before it had scores.
+    `turned`: from the model to its base. None if the attempt ended before it had scores.
     """
-    return compare(result.before, result.after, result.verdict.falls) if result.after else None
+    if result.after is None:
+        return None
+    one, other = (result.after, result.before) if turned else (result.before, result.after)
+    found = compare(one, other, result.verdict.falls)
+    # The verdicts of topcoat 0.1 have no evidence of their own. Their evaluations hold the reserve cases instead.
+    judged = {evidence.category: _turned(evidence) if turned else evidence for evidence in result.verdict.evidence}
+    categories = [
+        change.model_copy(update={"evidence": judged.get(change.category, change.evidence)})
+        for change in found.categories
+    ]
+    checks = [] if turned else result.verdict.checks
+    guard = [] if turned else result.verdict.guard
+    return found.model_copy(update={"categories": categories, "checks": checks, "guard": guard})
+
+
+def _turned(evidence: Evidence) -> Evidence:
+    """The evidence for the opposite change. The test is two-sided."""
+    opposite: dict[Call, Call] = {"confirmed better": "confirmed worse", "confirmed worse": "confirmed better"}
+    return evidence.model_copy(update={"call": opposite.get(evidence.call, evidence.call)})
 
 
 def _change(before: Score, after: Score) -> CaseChange:

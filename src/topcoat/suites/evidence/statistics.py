@@ -41,7 +41,7 @@ DRAWS = 19_999
 _SEED = 20_170_626
 _ROWS = 1_000
 _Z = 1.959963984540054
-"""The normal distribution's 97.5% point."""
+"""The normal distribution's 97.5% point: an interval of 1.96 standard errors on each side holds 95%."""
 _UNIT = 1e-9
 """The unit of differences, so that equal sums are equal. A real difference is larger."""
 _TINY = 1e-300
@@ -88,8 +88,8 @@ def interval(values: Sequence[float], families: Sequence[str]) -> Interval:
     return wilson(min(1.0, math.fsum(values) / len(values)), len(values) ** 2 / float(np.sum(sizes**2)))
 
 
-def wilson(mean: float, n: float) -> Interval:
-    """The 95% score interval of a mean of `n` independent scores in 0..1.
+def wilson(mean: float, n: float, z: float = _Z) -> Interval:
+    """The score interval of a mean of `n` independent scores in 0..1, at 95% unless `z` says otherwise.
 
     Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22, 209-212; recommended
     for small n by Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion, Statistical Science
@@ -98,9 +98,9 @@ def wilson(mean: float, n: float) -> Interval:
     for them it is wider than needed, never narrower. Unlike mean ± t s / sqrt(n), it has a width even if all scores
     agree.
     """
-    weight = _Z**2 / n
+    weight = z**2 / n
     centre = (mean + weight / 2) / (1 + weight)
-    half = _Z * math.sqrt(mean * (1 - mean) / n + weight / (4 * n)) / (1 + weight)
+    half = z * math.sqrt(mean * (1 - mean) / n + weight / (4 * n)) / (1 + weight)
     return max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
 
 

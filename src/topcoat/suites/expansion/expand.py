@@ -14,9 +14,10 @@ from pydantic import JsonValue
 from topcoat.errors import InvalidInput, Mistake
 from topcoat.examples.checks.overlap import Questions, answer_twins, same_words
 from topcoat.quantity import counted
+from topcoat.spec.agent import Agent
 from topcoat.spec.case_template import CaseTemplate, CaseTemplates
-from topcoat.spec.catalog import Catalog
 from topcoat.spec.example import LocatedExample
+from topcoat.spec.rules.rule import possible_texts
 from topcoat.spec.suite import Case, Suite
 from topcoat.store.records import Record
 from topcoat.suites.expansion.held_out import Draws, HeldOutNames, KnownTexts
@@ -54,7 +55,7 @@ def expand(
     *,
     examples: Sequence[LocatedExample],
     suite: Suite,
-    catalog: Catalog,
+    agent: Agent,
 ) -> Expansion:
     """`count` cases of each category. Its templates take turns, and each is a case's `family`.
 
@@ -64,9 +65,9 @@ def expand(
     """
     trained = _known(located.example.model_dump(mode="json", exclude={"category"}) for located in examples)
     keys = {"prompt", "messages", "system", "expect"}
-    asked = _known(case.model_dump(mode="json", include=keys) for case in suite.cases)
+    asked = _known(case.model_dump(mode="json", include=keys, exclude_defaults=True) for case in suite.cases)
     names = HeldOutNames(templates, trained, asked)
-    near = _Nearness(examples, trained, suite, catalog)
+    near = _Nearness(examples, trained, suite, agent)
     families = [_Family(template, templates, names, near, seed) for template in templates.templates]
     cases: list[Case] = []
     mistakes: list[Mistake] = []
@@ -131,13 +132,13 @@ class _Family:
 class _Nearness:
     """Finds cases to leave out: those that training data has, or that the suite asks already."""
 
-    def __init__(self, examples: Sequence[LocatedExample], texts: KnownTexts, suite: Suite, catalog: Catalog) -> None:
+    def __init__(self, examples: Sequence[LocatedExample], texts: KnownTexts, suite: Suite, agent: Agent) -> None:
         self._examples = examples
         self._texts = texts
         self._trained = Questions(examples)
         self._suite = suite
         self._asked = {same_words(case.text): case for case in reversed(suite.cases)}
-        self._catalog = catalog
+        self._agent = agent
 
     def reason(self, case: Case) -> tuple[str, str] | None:
         """A code, and the place of what the case is too near to. None for a good case."""
@@ -155,10 +156,12 @@ class _Nearness:
 
     def _answer(self, case: Case) -> LocatedExample | None:
         """The first example whose calls solve the case. Rare, because most cases expect new names."""
-        expected = [value for call in case.expect.calls for value in call.args.values() if isinstance(value, str)]
-        if not all(map(self._texts.has, expected)):
+        expected = [
+            texts for call in case.expected_calls for texts in map(possible_texts, call.rules.values()) if texts
+        ]
+        if not all(any(map(self._texts.has, texts)) for texts in expected):
             return None
-        twins = answer_twins(self._examples, Suite(self._suite.path, (case,)), self._catalog)
+        twins = answer_twins(self._examples, Suite(self._suite.path, (case,)), self._agent)
         return next((located for _, located in twins), None)
 
 

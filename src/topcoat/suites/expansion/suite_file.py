@@ -47,14 +47,14 @@ def expand_suite(
     InvalidInput with every mistake of the templates, or if they can't make enough cases. Raises Refused if `to`, or
     reserve cases of these templates, exist already, unless `overwrite`.
     """
-    templates = load_templates(source, project.catalog)
+    templates = load_templates(source, project.agent)
     suite, reserve = project.suite, to is None
     path = to or project.settings.suite
     others = _without(suite, templates, reserve=reserve) if path.absolute() == suite.path.absolute() else suite
     if reserve:
         _require_measured(templates, others)
     examples = _examples(training_files(project), project.paths.root)
-    made = expand(templates, count, seed, examples=examples, suite=others, catalog=project.catalog)
+    made = expand(templates, count, seed, examples=examples, suite=others, agent=project.agent)
     cases = made.cases
     if reserve:
         cases = tuple(case.model_copy(update={"reserve": True}) for case in cases)

@@ -17,18 +17,21 @@ class Access:
     host: str
     token: str = ""
 
-    def refusal(self, *, host: str, origin: str | None, authorization: str) -> tuple[int, str] | None:
+    def refusal(
+        self, *, host: str, origin: str | None, authorization: str, api_key: str = ""
+    ) -> tuple[int, str] | None:
         """The status and the reason to refuse a request with these headers, or None to accept it.
 
         A page from another host can reach this machine under its own name (DNS rebinding). But `Host` shows that name,
-        and `Origin` shows the page's source.
+        and `Origin` shows the page's source. `api_key` is X-Api-Key, where Anthropic's clients have a key.
         """
         name = _name(f"//{host}")
         if is_loopback(self.host) and not (is_loopback(name) or name == self.host):
             return 403, f"this server is only reached as 127.0.0.1 or localhost, not as {name or 'nothing'}"
         if origin is not None and not (is_loopback(_name(origin)) or _name(origin) == name != ""):
             return 403, f"pages of {origin} may not use this server"
-        if self.token and not _equal(authorization, f"Bearer {self.token}"):
+        known = _equal(authorization, f"Bearer {self.token}") or _equal(api_key, self.token)
+        if self.token and not known:
             return 401, "the token is missing or wrong: Authorization: Bearer TOKEN"
         return None
 

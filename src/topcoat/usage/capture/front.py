@@ -2,55 +2,59 @@
 
 Bytes are passed on unchanged and at once. The recorder gets a copy of both. Only the end of an answer waits until its
 exchange is written, so that killing the process loses no exchange that a client has seen the end of.
+
+Requests of Anthropic's Messages API and of OpenAI's Responses API are forwarded as they are to a server that knows
+them, and translated to chat completions for topcoat's own server and for others that don't (`apis`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
 from yarl import URL
 
-from topcoat.errors import Refused
+from topcoat.engine.protocol import Message, Tools
+from topcoat.errors import InvalidInput, Refused
 from topcoat.usage.capture.access import Access
+from topcoat.usage.capture.apis.chat_answer import error_in
+from topcoat.usage.capture.apis.chat_request import Untranslatable, for_our_model, object_in
+from topcoat.usage.capture.apis.messages_request import messages_to_chat
+from topcoat.usage.capture.apis.notes import Notes
+from topcoat.usage.capture.apis.server_events import END
+from topcoat.usage.capture.apis.table import CHAT_PATH, COUNT_PATH, Api, Translation, api_at, api_of
 from topcoat.usage.capture.exchange import RECORDED, Exchange
+from topcoat.usage.capture.headers import for_chat, handed_on, handed_to, is_handed_on, session_named
 from topcoat.usage.capture.recorder import RecordingFigures
 
-__all__ = ["Front", "Upstream", "listening"]
+__all__ = ["Front", "TokenCounter", "Upstream", "listening"]
 
 LARGEST_REQUEST = 1 << 25
 """In bytes, unpacked. Every request is parsed, and while one of 32 MiB is, the others wait for a second or two."""
-_DECODED = ("gzip", "deflate", "br", "zstd")
 _CONNECT_SECONDS = 10.0
 _RECORD_SECONDS = 5.0
 """The longest time that the end of an answer waits for the recorder. Nothing waits while recording fails."""
+_ALIVE_SECONDS = 15.0
+"""How long a translated stream is silent at most. Clients take a longer silence for a broken connection."""
+_UNKNOWN = (404, 405, 501)
+"""What a server may say of a path that it doesn't have."""
+_NOTES_HEADER = "X-Topcoat-Notes"
+_LONGEST_HEADER = 4_000
 _CLIENTS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
-_NOT_HANDED_ON = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",  # so far: RFC 9110, 7.6.1
-        "accept-encoding",  # the recorder must be able to read the answer
-        "content-length",
-        "host",
-        "origin",
-    }
-)
+
+
+TokenCounter = Callable[[Sequence[Message], Tools], int]
+"""Gives the number of tokens of messages and tools, as the model's chat template writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,30 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that was read."""
+
+    request: web.Request
+    body: bytes
+    started: datetime
+    client: ClientSession
+
+
+@dataclass(frozen=True, slots=True)
 class Front:
     """The front. `record` takes an exchange and returns at once; its future is done when the exchange is written.
 
-    `figures` counts what was recorded and lost.
+    `figures` counts what was recorded and lost. `count` gives the number of tokens of messages and tools for the model,
+    if topcoat knows it. `notes` has what translations leave out. `unknown` are the paths that the upstream lacks.
     """
 
     upstream: Upstream
     access: Access
     record: Callable[[Exchange], Future[None]]
     figures: Callable[[], RecordingFigures]
+    count: TokenCounter | None = None
+    notes: Notes = field(default_factory=Notes)
+    unknown: set[str] = field(default_factory=set)
 
     async def handle(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
         """Answer one request."""
@@ -83,46 +101,63 @@ class Front:
             host=_host(request),
             origin=request.headers.get("Origin"),
             authorization=request.headers.get("Authorization", ""),
+            api_key=request.headers.get("X-Api-Key", ""),
         )
         if refusal is not None:
-            return _error(*refusal)
+            return _error(request, *refusal)
         if request.method == "GET" and request.path == "/health":
             return await self._health(client)
         if self.upstream.model and request.method == "GET" and request.path == "/v1/models":
             listed = {"id": self.upstream.model, "object": "model", "owned_by": "topcoat"}
             return web.json_response({"object": "list", "data": [listed]})
-        return await self._hand_on(request, client)
-
-    async def _hand_on(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
         started = datetime.now(UTC)
         try:
             body = await request.read()
         except web.RequestPayloadError:
-            return _error(400, "the request's body isn't what its headers say")
+            return _error(request, 400, "the request's body isn't what its headers say")
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"the request is larger than {LARGEST_REQUEST >> 20} MiB")
-        sent = body
+            return _error(request, 413, f"the request is larger than {LARGEST_REQUEST >> 20} MiB")
+        return await self._answered(_Asked(request, body, started, client))
+
+    async def _answered(self, asked: _Asked) -> web.StreamResponse:
+        request = asked.request
+        api = api_at(request.path) if request.method == "POST" else None
+        if self.upstream.model and request.method == "POST" and request.path == COUNT_PATH:
+            return await self._counted(asked)
+        if api is not None and (self.upstream.model or request.path in self.unknown):
+            return await self._translated(asked, api)
+        if self.upstream.model and api_of(request.path):
+            return _error(request, 404, f"topcoat has no {request.method} {request.path}"[:200])
+        return await self._hand_on(asked, api)
+
+    async def _hand_on(self, asked: _Asked, api: Api | None) -> web.StreamResponse:
+        """Hand a request on as it is. `api` is set if it belongs to one that the upstream may not know."""
+        request, sent = asked.request, asked.body
         if self.upstream.model and request.method == "POST":
             try:
-                sent = _for_our_model(body)
+                sent = for_our_model(asked.body)
             except (ValueError, RecursionError):
-                return _error(400, "the request is not a JSON object")
-        headers = {key: value for key, value in request.headers.items() if key.lower() not in _NOT_HANDED_ON}
-        if request.headers.get("Content-Encoding", "").lower() in _DECODED:
-            headers.pop("Content-Encoding", None)  # aiohttp has decoded the body
-        if self.access.token:
-            headers.pop("Authorization", None)
-        headers |= {"Accept-Encoding": "identity", **self.upstream.headers}
+                return _error(request, 400, "the request is not a JSON object")
+        headers = handed_to(self._headers(request), api.name if api else "chat", self.upstream.headers)
         path = request.rel_url.raw_path_qs if _is_absolute(request) else request.raw_path
         url = URL(self.upstream.url + path, encoded=True)
         try:
-            async with client.request(request.method, url, data=sent, headers=headers) as answer:
-                recorded = request.method == "POST" and request.path in RECORDED and answer.status == 200
-                return await self._hand_back(
-                    request, answer, _Copy(request, body, started, answer) if recorded else None
-                )
+            async with asked.client.request(request.method, url, data=sent, headers=headers) as answer:
+                if api is None or answer.status not in _UNKNOWN:
+                    return await self._hand_back(request, answer, self._copy(asked, answer, api))
         except (ClientError, TimeoutError) as error:
-            return _error(502, f"the model server can't be reached: {str(error) or type(error).__name__}")
+            return _unreachable(request, error)
+        return await self._translated(asked, api, refused=True)
+
+    def _headers(self, request: web.Request) -> CIMultiDict[str]:
+        return handed_on(request.headers, self.upstream.headers, token=bool(self.access.token))
+
+    def _copy(self, asked: _Asked, answer: ClientResponse, api: Api | None) -> _Copy | None:
+        """The copy of an exchange that is handed on; None if it is none to record."""
+        recorded = api is not None or asked.request.path in RECORDED
+        if asked.request.method != "POST" or not recorded or answer.status != 200:
+            return None
+        return _Copy(asked, answer, asked_in=api, answered_in=api)
 
     async def _hand_back(self, request: web.Request, answer: ClientResponse, copy: _Copy | None) -> web.StreamResponse:
         response = _begun(answer)
@@ -153,6 +188,103 @@ class Front:
                 self.record(copy.exchange())
         return response
 
+    async def _translated(self, asked: _Asked, api: Api, *, refused: bool = False) -> web.StreamResponse:
+        """Ask the model server in chat completions, and answer in the client's API.
+
+        `refused`: the upstream was asked in that API before, and didn't know it.
+        """
+        request = asked.request
+        try:
+            translation = api.translate(asked.body, self.upstream.model)
+            sent = translation.body
+        except Untranslatable as error:
+            return _error(request, 400, str(error))
+        except RecursionError:
+            return _error(request, 400, "the request is nested too deeply")
+        headers = for_chat(self._headers(request), self.upstream.headers)
+        try:
+            async with asked.client.post(f"{self.upstream.url}{CHAT_PATH}", data=sent, headers=headers) as answer:
+                if answer.status != 200:
+                    return await self._refused(request, answer)
+                if refused and request.path not in self.unknown:
+                    self.unknown.add(request.path)
+                    self.notes.say(f"{self.upstream.url} has no {request.path}: translated to chat completions")
+                self.notes.add(request.path, translation.request.notes)
+                copy = _Copy(asked, answer, asked_in=api, answered_in=None)
+                if copy.streamed and translation.streamed:
+                    return await self._hand_back_stream(request, answer, copy, translation)
+                return await self._hand_back_whole(request, answer, copy, translation)
+        except (ClientError, TimeoutError) as error:
+            return _unreachable(request, error)
+
+    async def _refused(self, request: web.Request, answer: ClientResponse) -> web.Response:
+        """The model server's refusal, in the client's API. mlx_lm.server says 404 of what its model can't read."""
+        status = 400 if self.upstream.model and answer.status == 404 else max(answer.status, 400)
+        said = f"the model server refuses the request: {error_in(await answer.read())}"
+        response = _error(request, status, said)
+        if "Retry-After" in answer.headers:
+            response.headers["Retry-After"] = answer.headers["Retry-After"]
+        return response
+
+    async def _hand_back_whole(
+        self, request: web.Request, answer: ClientResponse, copy: _Copy, translation: Translation
+    ) -> web.StreamResponse:
+        said = None
+        try:
+            copy.chunks.append(await answer.read())
+        except BaseException:  # also where the client went away
+            self.record(copy.exchange())
+            raise
+        with contextlib.suppress(ValueError):
+            said = translation.whole(copy.chunks[0])
+        copy.whole = said is not None
+        await self._recorded(copy.exchange())
+        if said is None:
+            return _error(request, 502, "the model server's answer is no chat completion")
+        kind = "text/event-stream" if translation.streamed else "application/json"
+        return web.Response(body=said, content_type=kind, headers=_noted(translation))
+
+    async def _hand_back_stream(
+        self, request: web.Request, answer: ClientResponse, copy: _Copy, translation: Translation
+    ) -> web.StreamResponse:
+        begun = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        response = web.StreamResponse(headers={**begun, **_noted(translation)})
+        kept: _Copy | None = copy
+        try:
+            await response.prepare(request)
+            await response.write(translation.begin())
+            async for chunk in _chunks(answer):
+                copy.chunks.append(chunk)
+                if said := translation.feed(chunk):
+                    await response.write(said)
+                if translation.over:
+                    break
+            copy.whole, kept = translation.complete, None
+            await self._recorded(copy.exchange())
+            await response.write(translation.end())
+            await response.write_eof()
+        except (ClientError, ConnectionError, TimeoutError):  # one side closed the connection during the answer
+            with contextlib.suppress(ClientError, ConnectionError):
+                await response.write(translation.broken())
+                await response.write_eof()
+        finally:
+            if kept:
+                self.record(kept.exchange())
+        return response
+
+    async def _counted(self, asked: _Asked) -> web.StreamResponse:
+        """The number of tokens of a request of the Messages API."""
+        if self.count is None:
+            return _error(asked.request, 404, "topcoat can't count the tokens of this model")
+        try:
+            chat = messages_to_chat(object_in(asked.body), counted=True).body
+            number = await asyncio.to_thread(self.count, chat["messages"], chat.get("tools"))
+        except (Untranslatable, InvalidInput) as error:
+            return _error(asked.request, 400, str(error))
+        except RecursionError:
+            return _error(asked.request, 400, "the request is nested too deeply")
+        return web.json_response({"input_tokens": number})
+
     async def _recorded(self, exchange: Exchange) -> None:
         """Record an exchange, and wait for some time until it is written."""
         await asyncio.wait([asyncio.wrap_future(self.record(exchange))], timeout=_RECORD_SECONDS)
@@ -163,17 +295,23 @@ class Front:
                 well = answer.status < 500
         except (ClientError, TimeoutError):
             well = False
-        document = {"status": "ok" if well else "unavailable", "capture": self.figures().model_dump()}
+        document: dict[str, Any] = {"status": "ok" if well else "unavailable", "capture": self.figures().model_dump()}
+        if self.notes.counts:
+            document["translation"] = dict(self.notes.counts)
         return web.json_response(document, status=200 if well else 503)
 
 
 class _Copy:
     """The bytes of one exchange, copied as they pass."""
 
-    def __init__(self, request: web.Request, body: bytes, started: datetime, answer: ClientResponse) -> None:
-        self._body, self._started = body, started
-        self._session = request.headers.get("X-Session-Id", "")
-        self._branch = request.headers.get("X-Branch", "")
+    def __init__(self, asked: _Asked, answer: ClientResponse, *, asked_in: Api | None, answered_in: Api | None) -> None:
+        """The APIs of the request and of the answer are None for chat completions."""
+        headers = asked.request.headers
+        self._asked = asked
+        self._session = session_named(headers)
+        self._branch = headers.get("X-Branch", "")
+        self._asked_in, self._answered_in = asked_in, answered_in
+        self._ends = answered_in.ends if answered_in else (END.encode(),)
         self.chunks: list[bytes] = []
         self.streamed = answer.content_type == "text/event-stream"
         self.whole = False
@@ -188,11 +326,21 @@ class _Copy:
 
     def is_cut(self) -> bool:
         """Whether a stream lacks the mark at its end."""
-        return self.streamed and b"[DONE]" not in b"".join(self.chunks[-2:])
+        latest = b"".join(self.chunks[-2:])
+        return self.streamed and not any(end in latest for end in self._ends)
 
     def exchange(self) -> Exchange:
-        response = b"".join(self.chunks)
-        return Exchange(self._started, self._body, response, self.streamed, self.whole, self._session, self._branch)
+        return Exchange(
+            self._asked.started,
+            self._asked.body,
+            b"".join(self.chunks),
+            self.streamed,
+            self.whole,
+            self._session,
+            self._branch,
+            asked=self._asked_in.name if self._asked_in else "chat",
+            answered=self._answered_in.name if self._answered_in else "chat",
+        )
 
 
 def _is_absolute(request: web.Request) -> bool:
@@ -209,7 +357,7 @@ def _begun(answer: ClientResponse) -> web.StreamResponse:
     """A response with the status and headers of `answer`."""
     response = web.StreamResponse(status=answer.status, reason=answer.reason)
     for key, value in answer.headers.items():
-        if key.lower() not in _NOT_HANDED_ON and not key.lower().startswith("access-control-"):
+        if is_handed_on(key) and not key.lower().startswith("access-control-"):
             response.headers.add(key, value)
     if answer.content_length is not None:
         response.content_length = answer.content_length
@@ -268,20 +416,30 @@ class _OneLine(logging.Formatter):
         return f"a request failed by a fault of topcoat: {type(error).__name__ if error else record.getMessage()}"
 
 
-def _for_our_model(body: bytes) -> bytes:
-    """The request with the name of the loaded model. Raises `ValueError` if it isn't a JSON object.
-
-    Raises `RecursionError` if it is nested too deeply.
-    """
-    document: Any = json.loads(body)
-    if not isinstance(document, dict):
-        raise ValueError
-    if document.get("model") in (None, "default_model") and not document.keys() & {"adapters", "draft_model"}:
-        return body
-    kept = {key: value for key, value in document.items() if key not in ("adapters", "draft_model")}
-    return json.dumps({**kept, "model": "default_model"}).encode()
+async def _chunks(answer: ClientResponse) -> AsyncIterator[bytes]:
+    """The chunks of an answer, and a comment after each long silence."""
+    while True:
+        try:
+            chunk = await asyncio.wait_for(answer.content.readany(), _ALIVE_SECONDS)
+        except TimeoutError:
+            chunk = b": silent\n\n"
+        if not chunk:
+            return
+        yield chunk
 
 
-def _error(status: int, message: str) -> web.Response:
-    """An error in the format of OpenAI's clients."""
+def _noted(translation: Translation) -> dict[str, str]:
+    """The header that says what the translation left out, if it left out something."""
+    notes = "; ".join(sorted(translation.request.notes))
+    return {_NOTES_HEADER: notes[:_LONGEST_HEADER]} if notes else {}
+
+
+def _unreachable(request: web.Request, error: Exception) -> web.Response:
+    return _error(request, 502, f"the model server can't be reached: {str(error) or type(error).__name__}")
+
+
+def _error(request: web.Request, status: int, message: str) -> web.Response:
+    """An error in the form of the API that the request belongs to. Its own form is that of OpenAI's clients."""
+    if api := api_of(request.path):
+        return web.json_response(api.error(status, message), status=status)
     return web.json_response({"error": {"message": message, "type": "topcoat", "code": status}}, status=status)

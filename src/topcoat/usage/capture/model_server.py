@@ -8,7 +8,7 @@ import os
 import socket
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +50,15 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def model_server(engine: EngineEntry, model: Path, arguments: Sequence[str] = ()) -> AsyncIterator[ModelServer]:
-    """Serve `model` with the engine's server and `arguments` during the block.
+async def model_server(
+    engine: EngineEntry, model: Path, arguments: Sequence[str], template: Mapping[str, object]
+) -> AsyncIterator[ModelServer]:
+    """Serve `model` with the engine's server and `arguments` during the block, and `template` as its options.
 
     Raises `InvalidInput` for arguments that the server refuses, `EngineFault` if it ends by itself.
     """
     port = _free_port()
-    serving = engine.server(model, port, arguments)
+    serving = engine.server(model, port, arguments, template)
     process = await asyncio.create_subprocess_exec(
         *serving.command,
         stdin=PIPE,

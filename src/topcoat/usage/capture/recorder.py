@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Literal
 
 from topcoat.errors import TopcoatError
+from topcoat.spec.project import SHAPES, CaptureSection
 from topcoat.store.records import Record
 from topcoat.usage.events import Event
 from topcoat.usage.log import EventLog
+from topcoat.usage.privacy.personal import require_libraries
 from topcoat.usage.sessions import Sessions
 
 __all__ = ["Recorder", "RecordingFigures"]
@@ -58,10 +60,16 @@ class RecordingFigures(Record):
 
 
 class Recorder:
-    """Writes events to `path` from a thread of its own. Call `close` from the thread that made it."""
+    """Writes events to `path` from a thread of its own. Call `close` from the thread that made it.
 
-    def __init__(self, path: Path, *, most_waiting_bytes: int = 256_000_000) -> None:
+    Raises `Refused` if `capture` keeps results and a library that finds personal data isn't installed.
+    """
+
+    def __init__(self, path: Path, *, most_waiting_bytes: int = 256_000_000, capture: CaptureSection = SHAPES) -> None:
+        if capture.results == "keep":
+            require_libraries()
         self._path = path
+        self._capture = capture
         self._limit = most_waiting_bytes
         self._jobs: deque[tuple[Job, int, Future[None]]] = deque()
         self._failing = False
@@ -118,7 +126,7 @@ class Recorder:
             try:
                 log = self._unless_removed(log)
                 if log is None:
-                    log = EventLog(self._path, busy_seconds=_BUSY_SECONDS)
+                    log = EventLog(self._path, busy_seconds=_BUSY_SECONDS, capture=self._capture)
                     sessions = Sessions(log.ends(_REMEMBERED))
                 events = job(sessions)
                 log.add(events)

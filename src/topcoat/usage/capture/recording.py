@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from topcoat.errors import TopcoatError
-from topcoat.spec.project import find_project
+from topcoat.spec.project import capture_around, find_project
 from topcoat.store.paths import ProjectPaths
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
 from topcoat.usage.events import Event
@@ -80,5 +80,6 @@ def _recorder(start: Path) -> Recorder:
         if start not in _recorders:
             if not _recorders:
                 atexit.register(stop_recording)
-            _recorders[start] = Recorder(ProjectPaths(find_project(start)).events)
+            paths = ProjectPaths(find_project(start))
+            _recorders[start] = Recorder(paths.events, capture=capture_around(start))
         return _recorders[start]

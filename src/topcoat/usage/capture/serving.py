@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
@@ -15,27 +16,33 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from topcoat.engine.protocol import Message, Tokenizer, Tools
 from topcoat.engine.registry import ENGINES, EngineEntry
 from topcoat.errors import InvalidInput, StorageFault, TopcoatError
 from topcoat.progress import Note, Sink
 from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
+from topcoat.project.rendering import project_tokenizer
+from topcoat.spec.project import SuccessSection
 from topcoat.store.lineage import Lineage
 from topcoat.suites.endpoint import KEY_VARIABLE
 from topcoat.usage.capture.access import Access, is_loopback
+from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.capture.front import Front, Upstream, listening
+from topcoat.usage.capture.front import Front, TokenCounter, Upstream, listening
 from topcoat.usage.capture.model_server import ModelServer, model_server
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
 from topcoat.usage.events import Event
 from topcoat.usage.privacy.digests import DialogueDigests
+from topcoat.usage.privacy.personal import require_libraries
 from topcoat.usage.sessions import Sessions
+from topcoat.usage.success.judge import DEFAULTS
 from topcoat.usage.turns import Spoken, boundaries, events_of
 
-__all__ = ["TOKEN_VARIABLE", "Serving", "exchange_events", "serve"]
+__all__ = ["TOKEN_VARIABLE", "Serving", "exchange_events", "serve", "token_counter"]
 
 TOKEN_VARIABLE = "TOPCOAT_TOKEN"
 _SHOWN_SECONDS = 5.0
@@ -62,9 +69,10 @@ class Serving:
 def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
     """Serve until SIGINT or SIGTERM, and return how many exchanges were recorded.
 
-    Raises `InvalidInput` for a host that others can reach without a token and for arguments that the server doesn't
-    take, `Refused` if the port is taken, `StorageFault` if the model is damaged, `EngineFault` when the model server
-    ends by itself.
+    Raises `InvalidInput` for a host that others can reach without a token, for arguments that the server doesn't take
+    and options that the model's chat template doesn't read, `Refused` if the port is taken or if results are kept
+    without the libraries for that, `StorageFault` if the model is damaged, `EngineFault` when the model server ends by
+    itself.
     """
     if not is_loopback(serving.host) and not serving.token:
         message = f"whoever reaches {serving.host} could use the model"
@@ -76,15 +84,25 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
             f"{serving.upstream} runs already, so nothing can be said to it: {' '.join(serving.arguments)}",
             hint=f"topcoat serve --upstream {serving.upstream}",
         )
+    if project.settings.spec.capture.results == "keep":
+        require_libraries(project.settings.source.where("capture", "results"))
+    count = None
     if not serving.upstream:
         model = project.model("production")
         sink.emit(Note(f"comparing the files of {model.name} with what was recorded"))
-        require_whole(serving.engine.open(sink), model)
+        engine = serving.engine.open(sink)
+        require_whole(engine, model)
+        tokenizer = project_tokenizer(project, engine, model.path)
+        count = token_counter(tokenizer)
+        if project.agent.calls == "native" and not tokenizer.serves_calls:
+            sink.emit(
+                Note(f"clients find the calls of {model.name} in its text: mlx-lm's server doesn't know its form")
+            )
     digests = DialogueDigests(project.paths.dialogue_key)
-    recorder = Recorder(project.paths.events)
+    recorder = Recorder(project.paths.events, capture=project.settings.spec.capture)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        asyncio.run(_serve(project, serving, sink, recorder, digests))
+        asyncio.run(_serve(project, serving, sink, recorder, digests, count))
     finally:
         figures = recorder.close()
         _say_what_became(figures, sink)
@@ -92,10 +110,22 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
 
 
 def exchange_events(
-    exchange: Exchange, sessions: Sessions, digests: DialogueDigests, *, model: str, repository: Path
+    exchange: Exchange,
+    sessions: Sessions,
+    digests: DialogueDigests,
+    *,
+    model: str,
+    repository: Path,
+    success: SuccessSection = DEFAULTS,
+    results: Literal["shape", "keep"] = "shape",
 ) -> list[Event]:
-    """The events of what is new in an exchange. Raises `ValueError` if it contains no dialogue."""
+    """The events of what is new in an exchange. Raises `ValueError` if it contains no dialogue.
+
+    `success` has the project's own marks of results. With `results="keep"`, results have their text.
+    """
     turns, named, branch = exchange.question()
+    if not digests.is_clean(named, personal=results == "keep"):
+        named = digests.of_name(named)  # else all sessions with such names would be one: "[secret]"
     reached = keyed = digests.boundaries(turns)
     session, known = sessions.place(keyed, named)
     if not known:  # an earlier version may have stored its beginning
@@ -108,12 +138,16 @@ def exchange_events(
         "source": "serve",
         "model": model,
         "branch": branch or _branch(repository, int(time.monotonic())),
+        "success": success,
+        "results": results,
     }
     end = keyed[-1] if keyed else ""
     answers = [(answer, digests.boundaries([answer], end)[0]) for answer in exchange.answers()]
     events = events_of(
         [*turns, *(a for a, _ in answers[:1])], [*reached, *(p for _, p in answers[:1])], known, **common
     )
+    if not known and events:
+        events[0] = Event.model_validate({**events[0].model_dump(exclude={"id"}), "tools": exchange.tools()})
     start = _last_question(turns)
     for answer, place in answers[1:]:  # an event holds a question and its answer, so it is all that they repeat
         asked, places = [*turns[start:], answer], [*reached[start:], place]
@@ -132,23 +166,57 @@ def _last_question(turns: Sequence[Spoken]) -> int:
     return start
 
 
-async def _serve(project: Project, serving: Serving, sink: Sink, recorder: Recorder, digests: DialogueDigests) -> None:
+def token_counter(tokenizer: Tokenizer) -> TokenCounter:
+    """What counts the tokens of messages and tools as the model's chat template writes them, for any thread.
+
+    It raises `InvalidInput` for what the template refuses, and for images.
+    """
+    lock = threading.Lock()  # tokenizers can't be used by two threads at once
+
+    def count(messages: Sequence[Message], tools: Tools) -> int:
+        if any(isinstance(message["content"], list) for message in messages):
+            raise InvalidInput("the tokens of images aren't counted")
+        with lock:
+            return len(tokenizer.chat(messages, tools=tools, add_generation_prompt=True))
+
+    return count
+
+
+async def _serve(
+    project: Project,
+    serving: Serving,
+    sink: Sink,
+    recorder: Recorder,
+    digests: DialogueDigests,
+    count: TokenCounter | None,
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     repository = serving.repository or project.paths.root
     model = "" if serving.upstream else project.model("production").name
+    capture = project.settings.spec.capture
 
     def record(exchange: Exchange) -> Future[None]:
         def events(sessions: Sessions) -> list[Event]:
-            return exchange_events(exchange, sessions, digests, model=model, repository=repository)
+            return exchange_events(
+                exchange,
+                sessions,
+                digests,
+                model=model,
+                repository=repository,
+                success=capture.success,
+                results=capture.results,
+            )
 
         return recorder.put(events, len(exchange.request) + len(exchange.response))
 
     async with _upstream(project, serving, sink, stop) as (upstream, server):
         if upstream is None:
             return
-        front = Front(upstream, Access(serving.host, serving.token), record, recorder.figures)
+        notes = Notes(lambda note: sink.emit(Note(note)))
+        access = Access(serving.host, serving.token)
+        front = Front(upstream, access, record, recorder.figures, count, notes)
         async with listening(front, serving.port) as port:
             host = f"[{serving.host}]" if ":" in serving.host else serving.host
             sink.emit(Note(f"serving {model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"))
@@ -167,7 +235,7 @@ async def _upstream(
     model = project.model("production")
     sink.emit(Note(f"loading {model.name}"))
     async with contextlib.AsyncExitStack() as stack:
-        running = model_server(serving.engine, model.path, serving.arguments)
+        running = model_server(serving.engine, model.path, serving.arguments, project.settings.spec.project.template)
         starting = asyncio.ensure_future(stack.enter_async_context(running))
         stopped = asyncio.ensure_future(stop.wait())
         await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from topcoat.calls.sandbox import Sandbox
 from topcoat.engine.protocol import CallMarkup
@@ -19,17 +19,20 @@ from topcoat.examples.checks.templates import template
 from topcoat.examples.reading import read_examples
 from topcoat.examples.training_files import earlier_data
 from topcoat.project.project import Project
+from topcoat.project.rendering import project_tokenizer
 from topcoat.project.session import Session
 from topcoat.spec.example import Example, LocatedExample
 from topcoat.spec.reading.loader import read_text
-from topcoat.spec.suite import Case, Suite
+from topcoat.spec.suite import Case, Suite, case_mistakes
 from topcoat.store.files import jsonl_text
 from topcoat.store.lock import write_lock
 from topcoat.store.records import Record
 from topcoat.usage.extraction.owned_files import write_owned
 from topcoat.usage.extraction.review import reviewed
-from topcoat.usage.extraction.rules import Candidate, extract
+from topcoat.usage.extraction.rules import Candidate
 from topcoat.usage.extraction.selection import HELD_OUT, captured_case, category_of, choose, is_held_out
+from topcoat.usage.extraction.structured import structured
+from topcoat.usage.extraction.trajectories import extract_whole
 from topcoat.usage.log import EventLog
 
 __all__ = ["REJECTIONS", "Extraction", "extract_examples"]
@@ -38,6 +41,7 @@ REJECTIONS = {
     "category": "its tools are no category of the suite",
     "eval-near": "it asks nearly what a case of the suite asks",
     "held-out": "a held-out session asks the same",
+    "impossible": "it would be a case, and no call with its arguments fits the tool",
     "learned": "it stands in the data of an earlier phase",
     "not-weak": "the quota asks for no example of its category",
     "quota": "the quota of its category is met by others",
@@ -98,14 +102,14 @@ def extract_examples(
     sessions = held = 0
     with EventLog(paths.events) as log:
         for captured in log.sessions():
-            found = extract(list(log.events(captured)), session.catalog.tools, markup)
+            found = extract_whole(list(log.events(captured)), session.agent, markup)
             kept = is_held_out(captured, held_out)
             sessions, held = sessions + 1, held + kept
             (evaluate if kept else train).extend(found.candidates)
             rejected += found.left_out
     if not sessions:
         raise InvalidInput("no usage was captured yet", where=Where(paths.events), hint="topcoat serve")
-    cases = _cases(session, evaluate)
+    cases = _cases(session, evaluate, rejected)
     with write_lock(paths.review_lock):  # a decision made meanwhile waits, and finds the new file
         good = _checked(session, _sorted(session, train, cases, rejected), rejected)
         wanted = quota or Counter(item.example.example.category or "" for item in good)
@@ -136,24 +140,33 @@ def extract_examples(
 
 
 def _markup(session: Session) -> CallMarkup:
-    """How the model writes a call: as its chat template says, or else as the training data does."""
+    """How the model writes a call: as its chat template says, or else as the training data does.
+
+    Native calls become structure, so JSON will do.
+    """
+    if session.agent.calls == "native":
+        return "json"
     base = session.engine.locate(session.settings.base)
-    said = session.engine.tokenizer(base).call_markup
+    said = project_tokenizer(session, session.engine, base).call_markup
     if said is not None:
         return said
     return "function" if any("<function=" in read_text(path) for path in earlier_data(session)) else "json"
 
 
-def _cases(project: Project, candidates: Sequence[Candidate]) -> list[Case]:
-    """The cases of held-out sessions: each question once, without those that the suite has."""
+def _cases(project: Project, candidates: Sequence[Candidate], rejected: Counter[str]) -> list[Case]:
+    """The cases of held-out sessions: each question once, without those that the suite has or couldn't hold."""
     asked = {same_words(case.text) for case in project.suite.cases}
     cases = []
     for candidate in candidates:
         category = category_of(candidate.tools, project.suite)
-        case = captured_case(candidate, category) if category else None
-        if case is not None and same_words(case.text) not in asked:
-            asked.add(same_words(case.text))
-            cases.append(case)
+        case = captured_case(candidate, category, project.agent) if category else None
+        if case is None or same_words(case.text) in asked:
+            continue
+        if case_mistakes(case, Where(project.paths.captured_suite), project.agent):
+            rejected["impossible"] += 1
+            continue
+        asked.add(same_words(case.text))
+        cases.append(case)
     return cases
 
 
@@ -167,7 +180,7 @@ def _sorted(
     for candidate in sorted(candidates, key=lambda c: (-c.score, c.id)):
         decision = decisions.get(candidate.id)
         category = category_of(candidate.tools, project.suite)
-        messages = decision.messages if decision and decision.messages else candidate.messages
+        messages = decision.messages if decision and decision.messages else _messages(project, candidate)
         if decision is not None and decision.kind == "rejected":
             rejected["review"] += 1
         elif category is None:
@@ -183,13 +196,20 @@ def _sorted(
     return kept
 
 
-def _example(project: Project, candidate: Candidate, category: str, messages: Sequence[Mapping[str, str]]) -> Example:
+def _messages(project: Project, candidate: Candidate) -> list[dict[str, Any]]:
+    """The candidate's turns as the project writes them: calls as structure if its model calls tools natively."""
+    agent = project.agent.bringing(candidate.brings)
+    return structured(candidate.messages, agent) if agent.calls == "native" else [*candidate.messages]
+
+
+def _example(project: Project, candidate: Candidate, category: str, messages: Sequence[Mapping[str, Any]]) -> Example:
     """The candidate with the system prompt of evaluation, its weight and where it comes from."""
     system = project.settings.system_prompt
     first = [{"role": "system", "content": system}] if system else []
     return Example.model_validate(
         {
             "messages": [*first, *messages],
+            **({"tools": candidate.brings} if candidate.brings is not None else {}),
             "category": category,
             "weight": candidate.weight,
             "candidate": candidate.id,
@@ -207,8 +227,8 @@ def _checked(project: Project, items: Sequence[_Sorted], rejected: Counter[str])
     examples = [item.example for item in items]
     suite: Suite = project.suite
     codes: dict[str, str] = {str(examples[i].where): "eval-near" for i in near_cases(examples, suite)}
-    findings = check_examples(examples, suite, project.catalog, project.settings.system_prompt)
-    if programs := runnable_programs(examples, project.catalog):
+    findings = check_examples(examples, suite, project.agent)
+    if programs := runnable_programs(examples, project.agent):
         with Sandbox(project.catalog) as sandbox:
             findings += check_runs(programs, sandbox)
     codes |= {finding.where: finding.code for finding in findings}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class Decision(Record):
     """A decision about a candidate. `messages` are the edited turns, without a system prompt; empty if unchanged."""
 
     kind: Literal["accepted", "rejected"]
-    messages: list[dict[str, str]] = Field(default_factory=list)
+    messages: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class _Reviews(Record):

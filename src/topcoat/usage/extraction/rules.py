@@ -1,7 +1,8 @@
 """Finds candidate examples in a session's events. Pure rules; no clock, no model, no file.
 
 A **round** is a user's turn with the answers to it. Its **steps** are the answers that call tools, each with what its
-calls returned. The steps after the last failure of a round are learned, as the first answer to the query:
+calls returned. Where results are kept, `trajectories.py` learns whole dialogues, some of the kind `recovered` (1.5).
+Elsewhere the steps of a round that worked are learned, as the first answer to the query, if the last one did:
 
     user_correction  2.0  the user corrected the round before ("no, I meant ..."), and this one worked; or an agent
                           reported the code that the user wrote instead
@@ -9,14 +10,20 @@ calls returned. The steps after the last failure of a round are learned, as the 
     chain            1.3  worked at once, with several calls
     clean            1.0  worked at once, with one call
 
-The weight is multiplied by `OUTCOMES` for the outcome of the session. A corrected query is used alone if it contains
-every name in the answer. Otherwise the corrections follow it in the same turn.
+The weight is multiplied by `OUTCOMES` for the outcome of the session. A corrected query is used alone if the user said
+that it meant the same ("I meant"), it shows every name in the answer, and it names no tool that the user then refused.
+Otherwise the corrections follow it in the same turn.
 
-**A wrong turn is never learned**: a step that failed, code that failed a validation, the original of a retry, a round
-that the user corrected. A step that repeats one of their calls is left out, even if it worked.
+**A wrong turn is never learned**: a call that failed, code that failed a validation, the original of a retry, a round
+that the user corrected. A step that repeats one of their calls is left out, even if it worked, unless the call failed
+for a reason that passes by itself (a timeout, a rate limit). Of calls side by side, those that worked are kept, and the
+one that makes up for the failed one joins them. If none does, the answer is half of one and isn't learned.
 
-**Only visible names are learned**: results aren't stored, so every text that a later step or a later round gives to a
-tool must appear earlier in the example. The words after the last call describe results, and are left out too.
+**What is in doubt isn't learned** either: results that don't tell, and rounds after which the user's words can be
+meant in two ways (`reactions.py`).
+
+**Only visible values are learned** (`visible.py`): what an answer gives to a tool must stand in the question, the
+prompt or the tools. The words after the last call describe results, and are left out too.
 
 **The score**, 0..1, is the confidence in an example: `SCORES` of the kind, plus `CONFIRMED` if the user was content,
 plus `ENDED_WELL` if the work was merged or accepted, halved if it was closed or rejected.
@@ -25,58 +32,78 @@ plus `ENDED_WELL` if the work was merged or accepted, halved if it was closed or
 from __future__ import annotations
 
 import json
-import re
-from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import zip_longest
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from topcoat.calls.answer import Answer
 from topcoat.calls.block import EXECUTE_CODE, Block, Broken, Code
 from topcoat.calls.markup import blocks
 from topcoat.calls.parsing import parse
 from topcoat.engine.protocol import CallMarkup
-from topcoat.examples.checks.templates import names_given
+from topcoat.spec.agent import Agent
 from topcoat.spec.canonical import canonical_json, digest_of
+from topcoat.spec.tools.tool_list import tool_faults
 from topcoat.store.records import Record
-from topcoat.usage.dialogue import Turn, dialogues, written_calls
+from topcoat.usage.dialogue import written_calls
 from topcoat.usage.events import OUTCOMES as ENDS
 from topcoat.usage.events import Event, ToolCall
+from topcoat.usage.extraction.reactions import leans_back
+from topcoat.usage.extraction.rounds import Round, Step, failures, is_correction, made_up_for, passing, threads
+from topcoat.usage.extraction.visible import Shown
+from topcoat.usage.privacy.text import MARKS
 
-__all__ = ["OUTCOMES", "REASONS", "SCORES", "WEIGHTS", "Candidate", "ExampleKind", "Extracted", "extract"]
+__all__ = [
+    "OUTCOMES",
+    "REASONS",
+    "SCORES",
+    "WEIGHTS",
+    "Candidate",
+    "ExampleKind",
+    "Extracted",
+    "Judged",
+    "brought",
+    "call_keys",
+    "extract",
+    "fault_of",
+    "flow",
+    "valued",
+]
 
-ExampleKind = Literal["user_correction", "corrected_retry", "chain", "clean"]
-WEIGHTS: dict[ExampleKind, float] = {"user_correction": 2.0, "corrected_retry": 1.5, "chain": 1.3, "clean": 1.0}
+ExampleKind = Literal["user_correction", "recovered", "corrected_retry", "chain", "clean"]
+WEIGHTS: dict[ExampleKind, float] = {
+    "user_correction": 2.0,
+    "recovered": 1.5,
+    "corrected_retry": 1.5,
+    "chain": 1.3,
+    "clean": 1.0,
+}
 OUTCOMES = {"merged": 1.2, "accepted": 1.2, "closed": 0.5, "rejected": 0.5}
-SCORES: dict[ExampleKind, float] = {"user_correction": 0.6, "corrected_retry": 0.6, "chain": 0.6, "clean": 0.5}
+SCORES: dict[ExampleKind, float] = dict.fromkeys(WEIGHTS, 0.6) | {"clean": 0.5}
 CONFIRMED = ENDED_WELL = 0.2
 
 REASONS = {
+    "bad-tools": "the client sent tools that can't be read",
     "corrected": "the user corrected it",
     "failed": "no call worked in the end",
+    "half": "a call failed, and no later one of its tool made up for it",
+    "marked": "what would be trained holds the mark of a removed secret or of personal data",
     "known-wrong": "it makes a call that went wrong in this session",
     "no-call": "it calls no tool of the catalog",
     "no-outcome": "nothing tells whether the calls worked",
-    "unseen": "it is given names that stand in results or earlier turns, which the example doesn't show",
+    "unsure": "what the user said next may mean that it was wrong",
+    "unread": "it makes a call that can't be read, or of a tool that it wasn't given",
+    "unseen": "it is given names that the example doesn't show, or the question needs earlier turns",
 }
 """Why a round gives no candidate."""
-
-_CORRECTION = re.compile(
-    r"""(?ix) \W* (?: no\b (?!\W*(?:problem|worries|thanks|need|more)) | nope\b | wrong\b | not\s+(?:that|this|what)\b
-    | (?:that|this|it)(?:['’]s|\s+is|\s+was)\s+(?:wrong|not)\b | i\s+(?:meant|said|asked\s+for)\b | actually\b
-    | instead\b | you\s+should\s+have\b )"""
-)
-_CONTENT = re.compile(
-    r"(?i)\W*(?:thanks|thank\s+you|perfect|great|good|excellent|exactly|yes|works|that\s+works|done)\b"
-)
 
 
 class Candidate(Record):
     """A possible example and its origin. `messages` are the turns without a system prompt.
 
     `tools` are called in this order. `uses` has, for each call, the positions of the calls whose results it uses.
+    `brings` are the tools that the client sent, if not the catalog's. `whole`: it is a dialogue of `trajectories.py`.
     """
 
     id: str
@@ -86,9 +113,11 @@ class Candidate(Record):
     weight: float
     score: float
     reason: str
-    messages: list[dict[str, str]]
+    messages: list[dict[str, Any]]
     tools: list[str]
     uses: list[list[int]]
+    brings: list[dict[str, Any]] | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,36 +128,27 @@ class Extracted:
     left_out: Counter[str]
 
 
-@dataclass(slots=True)
-class _Step:
-    """An answer that calls tools, and the results."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is known of a session: how it `ended`, and the `refused` calls, of rounds that the user corrected."""
 
-    turn: Turn
-    outcomes: list[Event] = field(default_factory=list)
-
-    @property
-    def worked(self) -> bool | None:
-        """Whether the calls worked; None if it is unknown."""
-        if any(event.result is not None and event.result.success is False for event in self.outcomes):
-            return False
-        known = [event.result.success for event in self.outcomes if event.result is not None]
-        return True if known and None not in known else None
+    session: str
+    ended: str
+    agent: Agent
+    refused: Collection[str]
 
 
-@dataclass(slots=True)
-class _Round:
-    query: str
-    first: int
-    steps: list[_Step] = field(default_factory=list)
-    corrected: bool = False
-    settled: bool = False
-    """Whether the agent reported the right code."""
-    confirmed: bool = False
+Whole = Callable[[Sequence[Round], Judged], "Iterable[Candidate | tuple[str, str]] | None"]
+"""What a dialogue with its results teaches: candidates, and the queries of other rounds with a code of `REASONS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The contents of a possible example, before it is judged. `follows`: its query may depend on earlier turns."""
+    """The contents of a possible example, before it is judged. `follows`: its query may depend on earlier turns.
+
+    `tools` are those that the client sent. `alone`: the first query may mean all that the others say. `instead` are the
+    answers that the user called wrong.
+    """
 
     kind: ExampleKind
     queries: list[str]
@@ -137,29 +157,37 @@ class _Found:
     reason: str
     confirmed: bool = False
     follows: bool = False
+    tools: list[dict[str, Any]] | None = None
+    alone: bool = True
+    instead: Sequence[str] = ()
 
 
-def extract(events: Sequence[Event], tools: Collection[str], markup: CallMarkup = "json") -> Extracted:
+def extract(
+    events: Sequence[Event], agent: Agent, markup: CallMarkup = "json", whole: Whole | None = None
+) -> Extracted:
     """The candidates in the events of one session. Events of the same time are in the order in which they were stored.
 
-    `tools` are the catalog's names. Structured calls are written in `markup`.
+    Calls are those of the agent's tools. Structured calls are written in `markup`. `whole` reads the dialogues whose
+    results were kept, and gives None for the others.
     """
     events = sorted(events, key=lambda event: event.time)  # the server's and the agent's arrive in any order
-    place = {event.id: index for index, event in enumerate(events)}
-    talks = _threads((_rounds(turns, place) for turns in dialogues(events, markup)), events)
-    wrong = _wrong_calls(events, [round_ for talk in talks for round_ in talk], markup)
+    talks = threads(events, markup)
+    wrong = _wrong_calls(events, [round_ for talk in talks for round_ in talk], markup, agent)
     left_out: Counter[str] = Counter()
     found: dict[str, Candidate] = {}
     judged: set[str] = set()
     ended = next((event.kind for event in reversed(events) if event.kind in ENDS), "")
-    for item in [*_reported(events, markup), *(item for talk in talks for item in _worked(talk))]:
-        if isinstance(item, _Found):
-            candidate = _candidate(item, events[0].session, ended, tools, wrong)
+    refused = _refused([round_ for talk in talks for round_ in talk], agent)
+    judge = Judged(events[0].session if events else "", ended, agent, refused)
+    taught = (item for talk in talks for item in (whole and whole(talk, judge)) or _worked(talk, markup))
+    for item in [*_reported(events, markup), *taught]:
+        if not isinstance(item, tuple):
+            candidate = item if isinstance(item, Candidate) else _candidate(item, judge, wrong)
             if isinstance(candidate, Candidate):
                 best = found.get(candidate.id)
                 found[candidate.id] = candidate if best is None or candidate.weight > best.weight else best
                 continue
-            key, code = digest_of([item.queries, item.answers]), candidate
+            key, code = digest_of([item.queries, item.answers]) if isinstance(item, _Found) else item.id, candidate
         else:
             key, code = f"{item[0]} {item[1]}", item[1]
         if key not in judged:  # dialogues that continue in several ways share a beginning
@@ -168,85 +196,80 @@ def extract(events: Sequence[Event], tools: Collection[str], markup: CallMarkup 
     return Extracted(list(found.values()), left_out)
 
 
-def _rounds(turns: Iterable[Turn], place: Mapping[str, int]) -> list[_Round]:
-    """The rounds of a dialogue. `place` has the position of each event, by its id."""
-    rounds: list[_Round] = []
-    for turn in turns:
-        if turn.role == "user":
-            rounds.append(_Round(turn.text, place[turn.event.id]))
-        elif rounds and turn.role == "assistant" and blocks(turn.text):
-            rounds[-1].steps.append(_Step(turn))
-        elif rounds and turn.role == "tool" and rounds[-1].steps:
-            rounds[-1].steps[-1].outcomes.append(turn.event)
-    return rounds
-
-
-def _threads(talks: Iterable[Sequence[_Round]], events: Sequence[Event]) -> list[list[_Round]]:
-    """The rounds of a session's dialogues. Each is marked if the next one corrects or confirms it.
-
-    Some agents begin a new dialogue for each question. A dialogue that repeats a failed question is linked to the one
-    that it repeats. Its first words, or the agent's report, tell.
-    """
-    threads: list[list[_Round]] = []
-    wrong = [i for i, event in enumerate(events) if event.kind == "user_correction" and not event.corrected]
-    latest: list[tuple[int, int]] = []  # where each thread's last round begins, and minus the thread's index, sorted
-    for talk in sorted(filter(None, talks), key=lambda talk: talk[0].first):
-        begins = talk[0].first
-        nearest = bisect_left(latest, (begins, -len(threads))) - 1
-        since_before = bisect_left(wrong, latest[nearest][0]) if nearest >= 0 else len(wrong)
-        reported = since_before < len(wrong) and wrong[since_before] < begins
-        if nearest >= 0 and (reported or _CORRECTION.match(talk[0].query)):
-            index = -latest.pop(nearest)[1]
-            threads[index] += talk
-        else:
-            index = len(threads)
-            threads.append(list(talk))
-        insort(latest, (talk[-1].first, -index))
-    questions = sorted({round_.first for thread in threads for round_ in thread})
-    for thread in threads:
-        for round_, follower in zip_longest(thread, thread[1:]):
-            following = bisect_right(questions, round_.first)
-            since = events[round_.first + 1 : questions[following] if following < len(questions) else None]
-            said = {event.kind for event in since}
-            words = follower.query if follower else ""
-            round_.corrected = "user_correction" in said or bool(_CORRECTION.match(words))
-            round_.settled = any(event.kind == "user_correction" and event.corrected for event in since)
-            round_.confirmed = "user_confirmation" in said or bool(_CONTENT.match(words))
-    return threads
-
-
-def _worked(talk: Sequence[_Round]) -> Iterator[_Found | tuple[str, str]]:
+def _worked(talk: Sequence[Round], markup: CallMarkup) -> Iterator[_Found | tuple[str, str]]:
     """For each round of a dialogue: what it teaches, or its query and why it teaches nothing."""
-    queries: list[str] = []
+    chain: list[Round] = []
     start = 0
+    doubted = False
     for index, round_ in enumerate(talk):
-        if not queries:
+        if not chain:
             start = index
-        queries.append(round_.query)
+        chain.append(round_)
         if round_.corrected:
             yield round_.query, "corrected"
-            queries = [] if round_.settled else queries
+            chain = [] if round_.settled else chain
             continue
-        asked, queries = queries, []
-        steps = round_.steps
-        failed = [place for place, step in enumerate(steps) if step.worked is False]
-        if not steps:
-            yield round_.query, "no-call"
-        elif steps[-1].worked is None or any(step.outcomes and step.worked is None for step in steps):
-            yield round_.query, "no-outcome"
-        elif failed and failed[-1] == len(steps) - 1:
-            yield round_.query, "failed"
+        asked, chain = chain, []
+        code = fault_of(round_)
+        leans = start > 0 and len(asked) == 1 and (doubted or round_.replies or leans_back(round_.query))
+        doubted = round_.doubtful
+        if code or round_.doubtful or leans:
+            yield round_.query, code or ("unsure" if round_.doubtful else "unseen")
         else:
-            good = steps[failed[-1] + 1 if failed else 0 :]
-            kind: ExampleKind = "user_correction" if len(asked) > 1 else "corrected_retry" if failed else "clean"
-            reason = {
-                "user_correction": f'the user corrected "{talk[start].query[:80]}", and this worked',
-                "corrected_retry": f"{len(failed)} of {len(steps)} answers failed, and this worked",
-            }.get(kind, "it worked at once")
-            yield _Found(kind, asked, _turns_of(good), _ids(good), reason, round_.confirmed, follows=start > 0)
+            yield _found(asked, start, round_, markup)
 
 
-def _turns_of(steps: Sequence[_Step]) -> list[tuple[str, str]]:
+def fault_of(round_: Round) -> str:
+    """Why the steps of a round teach nothing: a code of `REASONS`, "" if they do."""
+    steps = round_.steps
+    if not steps:
+        return "no-call"
+    if steps[-1].worked is None or any(step.outcomes and step.worked is None for step in steps):
+        return "no-outcome"
+    if steps[-1].worked is False:
+        return "failed"
+    return "" if made_up_for(steps) else "half"
+
+
+def _found(asked: Sequence[Round], start: int, round_: Round, markup: CallMarkup) -> _Found:
+    """What a round teaches whose last step worked. `asked` are the rounds that it corrects, and itself."""
+    steps = round_.steps
+    failed = sum(step.worked is False for step in steps)
+    good = _good(steps, markup)
+    kind: ExampleKind = "user_correction" if len(asked) > 1 else "corrected_retry" if failed else "clean"
+    reason = {
+        "user_correction": f'the user corrected "{asked[0].query[:80]}", and this worked',
+        "corrected_retry": f"{failed} of {len(steps)} answers failed, and this worked",
+    }.get(kind, "it worked at once")
+    return _Found(
+        kind,
+        [each.query for each in asked],
+        _turns_of(good),
+        _ids(good),
+        reason,
+        round_.confirmed,
+        start > 0,
+        round_.tools,
+        alone=all(each.alone for each in asked[:-1]),
+        instead=[step.turn.text for each in asked[:-1] if not each.reported for step in each.steps],
+    )
+
+
+def _good(steps: Sequence[Step], markup: CallMarkup) -> list[Step]:
+    """The steps that worked, each once. Of one that failed in part, the rest joins the step that made up for it."""
+    good: list[Step] = []
+    part: Step | None = None
+    for step in steps:
+        if step.worked is False:
+            kept = step.of_calls(worked=True, markup=markup)
+            part = part.then(kept) if part and kept else kept or part
+        elif step.worked:
+            good.append(part.then(step) if part else step)
+            part = None
+    return list({step.turn.text: step for step in good}.values())
+
+
+def _turns_of(steps: Sequence[Step]) -> list[tuple[str, str]]:
     """The turns of an answer, from its first call to its last."""
     turns = []
     for step in steps:
@@ -261,7 +284,7 @@ def _turns_of(steps: Sequence[_Step]) -> list[tuple[str, str]]:
     return turns
 
 
-def _ids(steps: Sequence[_Step]) -> list[str]:
+def _ids(steps: Sequence[Step]) -> list[str]:
     return [event.id for step in steps for event in (step.turn.event, *step.outcomes)]
 
 
@@ -271,7 +294,7 @@ def _reported(events: Sequence[Event], markup: CallMarkup) -> Iterator[_Found]:
     written, again = "", False
     for event in events:
         if event.kind == "request" and event.query:
-            if not again and not _CORRECTION.match(event.query):
+            if not again and not is_correction(event.query):
                 queries.clear()
             queries.append(event.query)
             again = False
@@ -306,9 +329,14 @@ def _program(answer: str) -> str:
     return found[0].text.strip() if alone and isinstance(found[0], Code) and "<function=" in answer else ""
 
 
-def _wrong_calls(events: Sequence[Event], rounds: Iterable[_Round], markup: CallMarkup) -> set[str]:
+def _wrong_calls(events: Sequence[Event], rounds: Iterable[Round], markup: CallMarkup, agent: Agent) -> set[str]:
     """The calls of all wrong turns."""
-    texts = [step.turn.text for round_ in rounds for step in round_.steps if round_.corrected or step.worked is False]
+    steps = [(round_, step) for round_ in rounds for step in round_.steps]
+    texts = [step.turn.text for round_, step in steps if round_.corrected]
+    for round_, step in steps:
+        if step.worked is False and not round_.corrected and not all(map(passing, failures(step))):
+            bad = step.of_calls(worked=False, markup=markup) if len(step.outcomes) > 1 else None
+            texts.append((bad or step).turn.text)
     for event in events:
         texts += [_as_answer(event.original, markup)] if event.original else []
         failed = bool(event.errors) if event.result is None else event.result.success is False
@@ -320,8 +348,20 @@ def _wrong_calls(events: Sequence[Event], rounds: Iterable[_Round], markup: Call
         canonical_json([event.tool, event.arguments])
         for event in events
         if event.kind == "tool_call" and event.result is not None and event.result.success is False
+        if not passing(event)
     }
-    return direct | {_call_key(block) for text in texts for block in blocks(text)}
+    return direct.union(*(call_keys(text, agent) for text in texts))
+
+
+def _refused(rounds: Iterable[Round], agent: Agent) -> set[str]:
+    """The calls that the user called wrong."""
+    texts = [step.turn.text for round_ in rounds if round_.corrected for step in round_.steps]
+    return {key for text in texts for key in call_keys(text, agent)}
+
+
+def call_keys(text: str, agent: Agent) -> set[str]:
+    """The keys of the calls in an answer: as the tools' schemas read them, and as they were recorded without any."""
+    return {_call_key(block) for known in (agent, None) for block in blocks(text, known)}
 
 
 def _call_key(block: Block) -> str:
@@ -331,49 +371,75 @@ def _call_key(block: Block) -> str:
     return block.problem if isinstance(block, Broken) else canonical_json([block.name, dict(block.arguments)])
 
 
-def _candidate(
-    found: _Found, session: str, ended: str, tools: Collection[str], wrong: Collection[str]
-) -> Candidate | str:
+def _candidate(found: _Found, judged: Judged, wrong: Collection[str]) -> Candidate | str:
     """The candidate, or the code of the reason for rejecting it."""
+    agent, ended = judged.agent, judged.ended
     answers = [text for role, text in found.answers if role == "assistant"]
-    if any(_call_key(block) in wrong for text in answers for block in blocks(text)):
+    brings = brought(found.tools, agent)
+    if tool_faults(brings or ()):
+        return "bad-tools"
+    agent = agent.bringing(brings)
+    if any(MARKS.search(text) for text in answers):
+        return "marked"
+    if any(key in wrong for text in answers for key in call_keys(text, agent)):
         return "known-wrong"
-    parsed = [parse(text, tools) for text in answers]
+    parsed = [parse(text, agent) for text in answers]
     if not all(answer.calls for answer in parsed):
         return "no-call"
+    if agent.calls == "native" and any(len(answer.calls) != answer.blocks for answer in parsed):
+        return "unread"
     query = found.queries[0]
-    if len(found.queries) > 1 and not _seen(answers[0], query):
+    if len(found.queries) > 1 and not _stands_alone(found, parsed, agent):
         query = "\n".join(found.queries)
-    if (found.follows and not _seen(answers[0], query)) or not all(
-        _seen(text, "\n".join([query, *answers[:place]])) for place, text in enumerate(answers) if place
-    ):
-        return "unseen"
-    names, uses = _flow(parsed)
+    shown = Shown(query, agent)
+    for place, text in enumerate(answers):
+        if not shown.shows_all(text, first=place == 0 and not found.follows):
+            return "unseen"
+        shown.add(text)
+    names, uses = flow(parsed)
     if found.kind == "clean" and len(names) > 1:
         found = replace(found, kind="chain", reason=f"{found.reason}, with {len(names)} calls")
-    score = SCORES[found.kind] + CONFIRMED * found.confirmed
-    score = score + ENDED_WELL if OUTCOMES.get(ended, 0.0) > 1 else score / 2 if ended else score
     messages = [{"role": role, "content": text} for role, text in [("user", query), *found.answers]]
     return Candidate(
         id=digest_of(messages)[:32],
-        session=session,
+        session=judged.session,
         events=found.events,
-        kind=found.kind,
-        weight=round(WEIGHTS[found.kind] * OUTCOMES.get(ended, 1.0), 3),
-        score=round(score, 2),
-        reason=found.reason + (f"; {ended}" if ended else "") + ("; the user was content" if found.confirmed else ""),
+        **valued(found.kind, found.reason, ended, confirmed=found.confirmed),
         messages=messages,
         tools=names,
         uses=uses,
+        brings=brings,
     )
 
 
-def _seen(answer: str, before: str) -> bool:
-    """Whether every name that `answer` gives to a tool appears in `before`."""
-    return all(name in before for block in blocks(answer) for name in names_given(block))
+def valued(kind: ExampleKind, reason: str, ended: str, *, confirmed: bool) -> dict[str, Any]:
+    """The kind, weight, score and reason of a candidate in a session that `ended` so."""
+    score = SCORES[kind] + CONFIRMED * confirmed
+    score = score + ENDED_WELL if OUTCOMES.get(ended, 0.0) > 1 else score / 2 if ended else score
+    said = reason + (f"; {ended}" if ended else "") + ("; the user was content" if confirmed else "")
+    weight = round(WEIGHTS[kind] * OUTCOMES.get(ended, 1.0), 3)
+    return {"kind": kind, "weight": weight, "score": round(score, 2), "reason": said}
 
 
-def _flow(parsed: Sequence[Answer]) -> tuple[list[str], list[list[int]]]:
+def brought(tools: list[dict[str, Any]] | None, agent: Agent) -> list[dict[str, Any]] | None:
+    """The tools that a dialogue was held with, if they aren't the catalog's. Programs call the catalog's alone."""
+    return None if agent.calls == "code" or tools == agent.catalog.declared else tools
+
+
+def _stands_alone(found: _Found, parsed: Sequence[Answer], agent: Agent) -> bool:
+    """Whether the first query asked for what was done in the end.
+
+    It shows what the first answer names, and doesn't name a tool that the user then refused.
+    """
+    if not Shown(found.queries[0], agent).shows_all(found.answers[0][1], first=not found.follows):
+        return False
+    made = {call.tool for answer in parsed for call in answer.calls}
+    refused = {call.tool for text in found.instead for call in parse(text, agent).calls} - made
+    words = found.queries[0].casefold()
+    return found.alone and not any(part in words for tool in refused for part in tool.casefold().split("_"))
+
+
+def flow(parsed: Sequence[Answer]) -> tuple[list[str], list[list[int]]]:
     """The tools of all calls in several answers, and the positions of the calls whose results each uses."""
     names: list[str] = []
     uses: list[list[int]] = []

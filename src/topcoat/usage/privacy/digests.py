@@ -46,6 +46,14 @@ class DialogueDigests:
             reached.append(chain)
         return reached
 
+    def of_name(self, name: str) -> str:
+        """A digest of a name that looks like a secret, such as a session's. Equal names have equal digests."""
+        return hmac.new(self._key, name.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+
+    def is_clean(self, name: str, *, personal: bool = False) -> bool:
+        """Whether a name is stored as it is: it looks like no secret, and if asked like no `personal` data."""
+        return cleaned(name, self._home, personal=personal) == name
+
     def _cleaned(self, text: str) -> bytes:
         """The digest of `text` without its secrets. Clients send all turns again with each request, so it is kept."""
         raw = hashlib.sha256(text.encode("utf-8", "replace")).digest()

@@ -1,4 +1,4 @@
-"""Removes secrets and the names of home folders from a text."""
+"""Removes secrets, the names of home folders, and where that is asked for personal data from a text."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
+from topcoat.examples.checks.secret_forms import FORMS, INNER_FORMS, LONG_FORMS
 from topcoat.examples.checks.secrets import candidate_runs, find_secrets
 from topcoat.usage.privacy.layers import Layer, decoded_runs, layers_of
 from topcoat.usage.privacy.names import issuer_secrets, named_secrets
+from topcoat.usage.privacy.personal import KINDS, personal_data
 from topcoat.usage.privacy.shapes import begun_secrets, is_random, shaped_secrets
 
-__all__ = ["cleaned"]
+__all__ = ["MARKS", "cleaned"]
 
 _HOME = re.compile(
     r"""(?x)
@@ -24,19 +26,22 @@ _PAIR = re.compile(r"[\w.@+-]{2,64}:[^\s:]{4,128}")
 """A name and its password, as `Authorization: Basic` and files of credentials write them in base64."""
 _WORD = re.compile("[A-Z]?[a-z]*|[A-Z]*")
 _UNKNOWN = "secret"
+_REMOVED = {_UNKNOWN, *KINDS, *(form[0] for forms in (FORMS, INNER_FORMS, LONG_FORMS) for form in forms)}
+MARKS = re.compile(rf"\[(?:{'|'.join(map(re.escape, sorted(_REMOVED)))})\]")
+"""What `cleaned` writes in the place of what it removes."""
 _DEPTH = 2
 """How often base64 may stand in base64."""
 
 Span = tuple[int, int, str]
 
 
-def cleaned(text: str, home: str = "") -> str:
+def cleaned(text: str, home: str = "", *, personal: bool = False) -> str:
     """`text` with every secret replaced by its kind in brackets, and every home folder by `~`.
 
-    `home` is this machine's home folder, in case it is in an unusual place.
+    `home` is this machine's home folder, in case it is in an unusual place. `personal` data is replaced too, if asked.
     """
     end, parts = 0, []
-    for start, stop, kind in _merged(_secrets(text, _DEPTH)):
+    for start, stop, kind in _merged(_secrets(text, _DEPTH, personal)):
         parts += [text[end:start], f"[{kind}]"]
         end = stop
     text = "".join([*parts, text[end:]])
@@ -57,21 +62,23 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
-def _secrets(text: str, depth: int) -> Iterator[Span]:
+def _secrets(text: str, depth: int, personal: bool) -> Iterator[Span]:
     """The places of the secrets in `text` or in a layer over it, and their kinds."""
     for path in layers_of(text):
         if not path:
-            yield from _plain_secrets(text, depth)
+            yield from _plain_secrets(text, depth, personal)
             continue
         top = path[-1]
         for begin, stop in top.windows():
-            for start, end, kind in _plain_secrets(top.text[begin:stop], depth):
+            for start, end, kind in _plain_secrets(top.text[begin:stop], depth, personal and not top.joins):
                 start, end = begin + start, begin + end
                 if not top.joins or _goes_on(top, start, end, kind):
                     yield *_below(path, start, end), kind
 
 
-def _plain_secrets(text: str, depth: int) -> Iterator[Span]:
+def _plain_secrets(text: str, depth: int, personal: bool) -> Iterator[Span]:
+    if personal:
+        yield from personal_data(text)
     for secret in find_secrets(text):
         yield secret.start, secret.end, secret.kind
     for start, end in named_secrets(text):
@@ -81,7 +88,7 @@ def _plain_secrets(text: str, depth: int) -> Iterator[Span]:
             for start, end in find(text, *run):
                 yield start, end, _UNKNOWN
         for start, end, inner in decoded_runs(text, *run) if depth else ():
-            if _PAIR.fullmatch(inner) or any(True for _ in _secrets(inner, depth - 1)):
+            if _PAIR.fullmatch(inner) or any(True for _ in _secrets(inner, depth - 1, personal)):
                 yield start, end, _UNKNOWN
 
 

@@ -211,7 +211,7 @@ def test_the_bits_of_an_earlier_fuse_give_the_same_bytes(
 
 
 def test_one_master_is_in_memory_at_a_time(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
-    model = make_model(num_hidden_layers=8, hidden_size=128, intermediate_size=256)
+    model = make_model(num_hidden_layers=8, hidden_size=128, intermediate_size=256, vocab_size=2048)
     adapter = make_adapter(model, tmp_path / "adapter", size=0.02, layers=8)
     everything = sum(value.nbytes for _, value in tree_flatten(load(model, Compute.DEQUANTIZED).model.parameters()))
     largest = 4 * 128 * 256
@@ -411,3 +411,18 @@ def test_a_base_in_a_floating_point_mode_is_fused_and_fused_again(
     assert min(module.survival for module in again.modules) >= 0.95
     meant = logits(tmp_path / "one", second)
     assert apart(logits(tmp_path / "two"), meant) < 0.3 * apart(logits(tmp_path / "one"), meant)
+
+
+def test_auto_takes_the_fewest_bits_at_which_enough_of_the_delta_survives(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = make_model(bits=4)
+    adapter = make_adapter(model, tmp_path / "adapter", size=0.02, keys=["self_attn.q_proj"], layers=1)
+    fixed = {}
+    for bits in (4, 5, 6, 8):
+        report = fuse(engine, model, [adapter], tmp_path / str(bits), bits=bits, min_survival=0.0)
+        fixed[bits] = min(module.survival for module in report.modules)
+    assert sorted(fixed.values()) == list(fixed.values()), "more bits keep more"
+    for bits, survival in fixed.items():
+        report = fuse(engine, model, [adapter], tmp_path / f"auto-{bits}", min_survival=survival - 1e-6)
+        assert {module.bits for module in report.modules} == {bits}

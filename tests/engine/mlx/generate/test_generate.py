@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from mlx_lm import stream_generate
 from mlx_lm.models import base, qwen3
 from mlx_lm.models.cache import KVCache
 
+from tests.support.mlx.kinds import KINDS, PROMPTS, SHARED, model_of
 from tests.support.mlx.models import MakeModel
 from tests.support.recorder import Recorder
 from topcoat.demo import TEMPLATE
@@ -23,118 +23,8 @@ from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.protocol import GenerateJob, Sampling
 from topcoat.errors import InvalidInput
-from topcoat.progress import Note, Silent
-
-SHARED = random.Random(0).sample(range(5, 2000), 40)
-PROMPTS = [[*SHARED, *range(10 + i, 10 + i + 1 + 3 * (i % 5))] for i in range(11)]
-KINDS: dict[str, dict[str, object]] = {
-    "qwen3": {"num_attention_heads": 4, "num_key_value_heads": 2},
-    "qwen3_moe": {},
-    "gemma3_text": {"sliding_window": 16, "sliding_window_pattern": 2, "query_pre_attn_scalar": 32},
-    "gemma2": {"query_pre_attn_scalar": 32},
-    "deepseek_v3": {
-        "moe_intermediate_size": 32,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "n_routed_experts": 4,
-        "num_experts_per_tok": 2,
-        "n_shared_experts": 1,
-        "n_group": 1,
-        "topk_group": 1,
-        "q_lora_rank": 32,
-        "kv_lora_rank": 32,
-        "qk_rope_head_dim": 16,
-        "qk_nope_head_dim": 16,
-        "v_head_dim": 32,
-        "first_k_dense_replace": 1,
-        "head_dim": 32,
-    },
-    "plamo": {"num_attention_heads": 4, "n_shared_head": 2},
-    "jamba": {
-        "attn_layer_offset": 1,
-        "attn_layer_period": 2,
-        "expert_layer_offset": 1,
-        "expert_layer_period": 2,
-        "mamba_d_conv": 4,
-        "mamba_d_state": 8,
-        "mamba_expand": 2,
-        "num_experts": 4,
-        "num_experts_per_tok": 2,
-    },
-    "nemotron_h": {
-        "hybrid_override_pattern": ["M", "*", "M", "-"],
-        "attention_bias": False,
-        "mamba_num_heads": 4,
-        "mamba_head_dim": 32,
-        "mamba_proj_bias": False,
-        "ssm_state_size": 16,
-        "conv_kernel": 4,
-        "n_groups": 1,
-        "mlp_bias": False,
-        "layer_norm_epsilon": 1e-5,
-        "use_bias": False,
-        "use_conv_bias": True,
-    },
-    "recurrent_gemma": {
-        "attention_bias": False,
-        "conv1d_width": 4,
-        "logits_soft_cap": 30.0,
-        "attention_window_size": 16,
-        "block_types": ["recurrent", "recurrent", "attention", "recurrent"],
-    },
-    "gemma3n": {
-        "text_config": {
-            "model_type": "gemma3n_text",
-            "hidden_size": 64,
-            "num_hidden_layers": 4,
-            "intermediate_size": 128,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "head_dim": 32,
-            "rms_norm_eps": 1e-6,
-            "vocab_size": 2048,
-            "vocab_size_per_layer_input": 2048,
-            "hidden_size_per_layer_input": 32,
-            "num_kv_shared_layers": 2,
-            "sliding_window": 16,
-            "layer_types": ["sliding_attention", "full_attention"] * 2,
-            "max_position_embeddings": 4096,
-            "rope_theta": 10000.0,
-            "rope_local_base_freq": 10000.0,
-            "final_logit_softcapping": 30.0,
-            "activation_sparsity_pattern": [0.0] * 4,
-            "altup_num_inputs": 2,
-            "altup_active_idx": 0,
-            "altup_coef_clip": 120.0,
-            "altup_correct_scale": True,
-            "laurel_rank": 16,
-        }
-    },
-    "llama4": {
-        "text_config": {
-            "model_type": "llama4_text",
-            "hidden_size": 64,
-            "num_hidden_layers": 4,
-            "intermediate_size": 64,
-            "intermediate_size_mlp": 128,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "head_dim": 32,
-            "rms_norm_eps": 1e-6,
-            "vocab_size": 2048,
-            "max_position_embeddings": 4096,
-            "rope_theta": 10000.0,
-            "rope_scaling": None,
-            "use_qk_norm": True,
-            "attention_bias": False,
-            "attention_chunk_size": 32,
-            "interleave_moe_layer_step": 2,
-            "num_local_experts": 4,
-            "num_experts_per_tok": 1,
-        }
-    },
-    "mamba": {"state_size": 8, "conv_kernel": 4, "use_bias": False, "use_conv_bias": True, "time_step_rank": 4},
-}
+from topcoat.progress import Advanced, Note, Silent
+from topcoat.store.records import Completion
 
 
 def one_after_another(folder: Path, prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> list[str]:
@@ -147,10 +37,6 @@ def one_after_another(folder: Path, prompts: Sequence[Sequence[int]], limits: Se
         tokens = [int(response.token) for response in responses if response.token not in wrapper.eos_token_ids]
         answers.append(loaded.tokenizer.decode(tokens))
     return answers
-
-
-def model_of(make_model: MakeModel, kind: str) -> Path:
-    return make_model(kind, intermediate_size=128, **KINDS[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,12 +75,17 @@ def test_shared_keys_are_kept_once_where_the_layers_allow_it(make_model: MakeMod
     assert all(isinstance(cache, OwnKeys) for cache in caches) == apart
 
 
+def grown(prompt: list[int], tokens: int = 0) -> module.Answer:
+    return module.Answer(0, 99, Sampling(), prompt, tokens=[7] * tokens)
+
+
 def test_a_batch_keeps_a_bounded_number_of_keys(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT", 100)
     model = load(model_of(make_model, "qwen3"), Compute.DEQUANTIZED).model
     with shared_attention(model):
-        assert module.Prefix(model, PROMPTS).batch(PROMPTS[4]) == 100 // 13
-        assert module.Prefix(model, [[1], [2] * 200]).batch([2] * 200) == 1
+        assert module.Prefix(model, PROMPTS).batch([grown(PROMPTS[4])]) == 100 // 13
+        assert module.Prefix(model, PROMPTS).batch([grown(PROMPTS[0]), grown(PROMPTS[4], 7)]) == 100 // 20
+        assert module.Prefix(model, [[1], [2] * 200]).batch([grown([2] * 200)]) == 1
 
 
 def test_an_attention_that_does_not_see_shared_keys_is_noticed(make_model: MakeModel) -> None:
@@ -297,11 +188,46 @@ def token_by_token(model: object, prompt: list[int], limit: int, stop: set[int],
     tokens: list[int] = []
     while len(tokens) < limit:
         logits = model(mx.array([prompt + tokens]))[:, -1]  # type: ignore[operator]
-        token = int(scalar(draw(logits, [sampling], len(tokens))))
+        token = int(scalar(draw(logits, [sampling], [len(tokens)])))
         if token in stop:
             break
         tokens.append(token)
     return tokens
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gemma3_text", "jamba"])
+def test_rows_that_end_make_room_and_change_no_answer(
+    engine: MlxEngine, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Answers of 1 to 24 tokens, four rows at a time: prompts join a batch whose rows are at other places."""
+    monkeypatch.setattr(module, "BATCH", 4)
+    folder = model_of(make_model, kind)
+    limits = [1 + 23 * (i % 3 == 0) + i % 5 for i in range(len(PROMPTS))]
+    sampling = [Sampling(0.8 * (i % 2), i) for i in range(len(PROMPTS))]
+    told: dict[int, Completion] = {}
+    together = engine.generate(GenerateJob(folder, PROMPTS, limits, sampling), Silent(), told.__setitem__)
+    jobs = [GenerateJob(folder, [PROMPTS[i]], [limits[i]], [sampling[i]]) for i in range(len(PROMPTS))]
+    assert together == [engine.generate(job, Silent())[0] for job in jobs]
+    assert [told[i] for i in range(len(PROMPTS))] == together
+
+
+def test_a_waiting_prompt_joins_before_the_longest_answer_ends(
+    engine: MlxEngine, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+    ended: list[int] = []
+    prompts = [[9, 8, 7, 6], [5, 4, 3], [2, 1], [3]]
+    engine.generate(GenerateJob(make_model(), prompts, [40, 2, 2, 2]), Silent(), lambda index, _: ended.append(index))
+    assert ended == [1, 2, 3, 0]
+
+
+def test_progress_shows_tokens_before_the_first_answer_ends(engine: MlxEngine, make_model: MakeModel) -> None:
+    recorder = Recorder()
+    engine.generate(GenerateJob(make_model(), [[4, 5, 6], [7, 8]], [40, 40]), recorder)
+    shown = [event for event in recorder.events if isinstance(event, Advanced)]
+    assert (shown[0].done, shown[0].detail) == (0, "3 tokens read")
+    assert (shown[1].done, shown[1].detail) == (0, "3 tokens read, 32 drawn")
+    assert shown[-1].done == 2
 
 
 def test_more_prompts_than_a_batch_are_all_answered_in_order(engine: MlxEngine, make_model: MakeModel) -> None:

@@ -12,7 +12,7 @@ from topcoat.engine.protocol import Sampling
 
 
 def drawn(logits: mx.array, sampling: Sequence[Sampling], position: int) -> list[int]:
-    return [int(token) for token in np.array(draw(logits, sampling, position))]
+    return [int(token) for token in np.array(draw(logits, sampling, [position] * len(sampling)))]
 
 
 def test_at_temperature_0_the_most_probable_token_is_drawn() -> None:
@@ -51,5 +51,14 @@ def test_nothing_of_the_global_random_state_is_used() -> None:
     mx.random.seed(3)
     untouched = mx.random.uniform().item()
     mx.random.seed(3)
-    draw(mx.zeros((1, 10)), [Sampling(1.0, 1)], 0)
+    draw(mx.zeros((1, 10)), [Sampling(1.0, 1)], [0])
     assert mx.random.uniform().item() == untouched
+
+
+def test_rows_at_different_places_draw_what_each_draws_alone() -> None:
+    logits = mx.broadcast_to(mx.zeros((1, 50)), (3, 50))
+    sampling = [Sampling(1.0, 1), Sampling(1.0, 1), Sampling(0.7, 2)]
+    together = [int(token) for token in np.array(draw(logits, sampling, [4, 0, 9]))]
+    alone = [drawn(logits[:1], [one], place)[0] for one, place in zip(sampling, [4, 0, 9], strict=True)]
+    assert together == alone
+    assert together[0] != together[1]

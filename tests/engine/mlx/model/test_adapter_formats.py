@@ -34,6 +34,50 @@ def test_a_peft_adapter_computes_what_its_deltas_say(
     assert scalar(mx.abs(adapted(TOKENS) - plain(TOKENS)).max()) < 1e-4
 
 
+def dora_adapter(folder: Path, layers: tuple[int, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """PEFT's DoRA: the delta of each module, and the magnitude of each of its outputs."""
+    source, deltas = peft_adapter(folder, layers, use_dora=True)
+    rng = np.random.default_rng(1)
+    tensors = load_file(source / "adapter_model.safetensors")
+    learned = {}
+    for name, delta in deltas.items():
+        magnitude = rng.uniform(0.3, 1.0, len(delta)).astype(np.float32)
+        tensors[f"base_model.model.{name}.lora_magnitude_vector"] = magnitude
+        learned[name] = delta, magnitude
+    save_file(tensors, source / "adapter_model.safetensors")
+    return learned
+
+
+def test_a_peft_dora_has_the_magnitudes_that_it_learned(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    folder = make_model(bits=None)
+    learned = dora_adapter(tmp_path / "peft", (2, 3))
+    engine.adopt(folder, tmp_path / "peft", tmp_path / "adopted")
+    plain, _ = load_model(folder)
+    for name, (delta, magnitude) in learned.items():
+        module = dict(plain.named_modules())[name]
+        moved = np.array(module.weight) + delta
+        module.weight = mx.array(magnitude[:, None] * moved / np.linalg.norm(moved, axis=1, keepdims=True))
+    adapted = load_adapters(load_model(folder)[0], str(tmp_path / "adopted"))  # mlx-lm's own
+    assert scalar(mx.abs(adapted(TOKENS) - plain(TOKENS)).max()) < 1e-4
+
+
+def test_a_dora_without_some_layers_is_refused(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    """Their magnitudes would be those of the base's own rows, which an adapter alone doesn't tell."""
+    dora_adapter(tmp_path / "peft", (1, 3))
+    with pytest.raises(InvalidInput, match=r"leaves out .* in a layer after its first"):
+        engine.adopt(make_model(), tmp_path / "peft", tmp_path / "adopted")
+
+
+def test_a_full_fine_tuning_is_refused_by_name(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
+    source = make_adapter(make_model(), tmp_path / "mlx", size=0.1)
+    config = json.loads((source / "adapter_config.json").read_text())
+    (source / "adapter_config.json").write_text(json.dumps(config | {"fine_tune_type": "full"}))
+    with pytest.raises(InvalidInput, match='fine_tune_type is "full"'):
+        engine.adopt(make_model(), source, tmp_path / "adopted")
+
+
 def test_an_adapter_of_mlx_lm_stays_what_it_is(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:
     folder = make_model()
     source = make_adapter(folder, tmp_path / "mlx", size=0.1)
@@ -50,7 +94,7 @@ def test_an_adapter_of_mlx_lm_stays_what_it_is(engine: MlxEngine, make_model: Ma
     ("changes", "said"),
     [
         ({"peft_type": "IA3"}, "IA3"),
-        ({"use_dora": True}, "DoRA"),
+        ({"use_dora": True}, "lacks its magnitudes"),
         ({"bias": "all"}, "biases"),
         ({"modules_to_save": ["lm_head"]}, "beside the adapter"),
         ({"r": 8}, "the rank is said to be 8"),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from topcoat.engine.mlx.model.config import read_config, size_of
+from benchmarks.zoo.folder import make_folder
+from topcoat.engine.mlx.model.config import context_of, read_config, size_of
 from topcoat.errors import InvalidInput
 
 GOOD = {"model_type": "qwen3", "num_hidden_layers": 4, "hidden_size": 64}
@@ -47,6 +48,13 @@ def test_values_that_no_model_has_are_named(tmp_path: Path, changes: dict[str, o
     assert mistake.where.path == tmp_path / "config.json"
 
 
+def test_how_long_dialogues_may_be_is_read_if_it_is_said(tmp_path: Path) -> None:
+    assert context_of(read_config(write(tmp_path))) is None
+    assert context_of(read_config(write(tmp_path, max_position_embeddings=2048))) == 2048
+    inner = {"num_hidden_layers": 4, "hidden_size": 64, "max_position_embeddings": 4096}
+    assert context_of(read_config(write(tmp_path, max_position_embeddings=2048, text_config=inner))) == 4096
+
+
 @pytest.mark.parametrize(
     "quantization",
     [
@@ -78,3 +86,30 @@ def test_every_document_is_read_or_refused(tmp_path: Path, changes: dict[str, ob
     except InvalidInput:
         return
     assert 1 <= size_of(config, "num_hidden_layers", tmp_path) <= 10_000
+
+
+@pytest.mark.parametrize("architecture", ["dbrx", "exaone", "gpt2", "lille-130m", "longcat_flash", "openelm"])
+def test_sizes_of_another_spelling_are_those_of_the_model(tmp_path: Path, architecture: str) -> None:
+    folder = make_folder(architecture, tmp_path)
+    config = read_config(folder)
+    assert not {"hidden_size", "num_hidden_layers"} <= config.keys()
+    assert (size_of(config, "num_hidden_layers", folder), size_of(config, "hidden_size", folder)) == (4, 64)
+
+
+def test_a_default_that_a_text_configuration_leaves_out_is_the_model_s(tmp_path: Path) -> None:
+    folder = make_folder("gemma3", tmp_path)
+    config = read_config(folder)
+    del config["text_config"]["num_hidden_layers"]
+    assert size_of(config, "num_hidden_layers", folder) == 4
+
+
+def test_a_size_that_nothing_tells_is_said(tmp_path: Path) -> None:
+    write(tmp_path)
+    config = {"model_type": "gpt2"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        InvalidInput, match=r"config.json has no hidden_size, and mlx-lm makes no model of it: "
+    ) as said:
+        size_of(config, "hidden_size", tmp_path)
+    assert said.value.where is not None
+    assert said.value.where.path == tmp_path / "config.json"

@@ -8,11 +8,14 @@ import pytest
 from huggingface_hub.utils._paths import filter_repo_objects
 from mlx_lm.utils import DEFAULT_ALLOW_PATTERNS
 
+from benchmarks.zoo.folder import make_folder
 from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model import folder as folder_module
 from topcoat.engine.mlx.model.folder import describe, load, locate
 from topcoat.errors import EngineFault
+from topcoat.spec.phase import FuseSpec, TrainSpec
 
 
 def test_only_a_dense_mlp_is_named(make_model: MakeModel, tmp_path: Path) -> None:
@@ -56,3 +59,9 @@ def test_a_fetched_model_has_every_file_of_its_tokenizer_and_no_code(
     expected = set(filter_repo_objects(ON_THE_HUB, allow_patterns=DEFAULT_ALLOW_PATTERNS))
     assert {"tokenizer.model", "tiktoken.model", "qwen.tiktoken"} < fetched
     assert fetched == {name for name in expected if not name.endswith(".py")}
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "recurrent_gemma"])
+def test_any_folder_that_mlx_lm_loads_can_be_trained(engine: MlxEngine, tmp_path: Path, architecture: str) -> None:
+    """gpt2 has other names for its sizes; recurrent_gemma's module lacks what freezing needs."""
+    engine.require_trainable(make_folder(architecture, tmp_path), TrainSpec(num_layers=2), FuseSpec())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from transformers.utils import chat_template_utils
 
+from tests.support.mlx.families import TOOLS, make_family
 from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx.engine import MlxEngine
 
@@ -89,3 +90,14 @@ def test_a_template_without_a_clock_is_given_nothing(engine: MlxEngine, make_mod
     folder = with_template(tmp_path / "m", make_model(), "{{ strftime is defined }}" + TURNS)
     assert not engine.describe(folder).dated
     assert engine.tokenizer(folder, date(2026, 2, 3)).chat(DIALOGUE) == engine.tokenizer(folder).chat(DIALOGUE)
+
+
+HELLO = "<|im_start|>user\nhello<|im_end|>\n"
+
+
+def test_an_empty_list_of_tools_is_none(tmp_path: Path) -> None:
+    """Templates ask whether tools are none, and a model may have a template of its own for tools."""
+    tokenizer = make_family(tmp_path, "hermes", TURNS)
+    tokenizer.wrapper.chat_template = {"default": "plain" + TURNS, "tool_use": "tools" + TURNS}
+    assert tokenizer.render(DIALOGUE, tools=[]) == tokenizer.render(DIALOGUE) == f"plain{HELLO}"
+    assert tokenizer.render(DIALOGUE, tools=TOOLS).startswith("tools")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import mlx.core as mx
 import numpy as np
@@ -12,6 +13,7 @@ from tests.support.mlx.rows import rows, with_prefix
 from tests.support.recorder import Recorder
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.model.folder import load
+from topcoat.engine.mlx.train import recompute
 from topcoat.engine.mlx.train import trunk as trunk_module
 from topcoat.engine.mlx.train.prefix import shared_prefix
 from topcoat.engine.mlx.train.trunk import Trunk
@@ -34,7 +36,7 @@ def test_states_are_those_of_the_model_s_own_layers(make_model: MakeModel, kind:
     model.norm = lambda states: states
     for row in data:
         whole = np.array(model(mx.array(row.tokens[None, :-1])))[0]
-        ours = np.concatenate([np.array(trunk.prefix_states())[0], np.array(trunk.states(row))])
+        ours = np.concatenate([np.array(trunk.prefix_values()[1, 0])[0], np.array(trunk.states(row))])
         assert np.abs(ours - whole).max() < 1e-4 * np.abs(whole).max()
 
 
@@ -50,6 +52,25 @@ def test_a_row_s_states_don_t_depend_on_the_rows_beside_it(
     apart.compute(data, Silent())
     for row in data:
         assert np.array_equal(np.array(together.states(row)), np.array(apart.states(row)))
+
+
+@pytest.mark.parametrize("prefix", [0, 50])
+def test_a_long_row_goes_through_the_layers_by_pieces(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: int
+) -> None:
+    folder, data = make_model("qwen3_moe"), with_prefix(prefix)
+    at_once = trunk_of(folder, tmp_path / "a", data)
+    at_once.compute(data, Silent())
+    monkeypatch.setattr(trunk_module, "AT_ONCE", 24)
+    monkeypatch.setattr(recompute, "PIECE", 16)
+    pieces = Mock(side_effect=recompute.at_positions)
+    monkeypatch.setattr(trunk_module, "at_positions", pieces)
+    by_pieces = trunk_of(folder, tmp_path / "b", data)
+    by_pieces.compute(data, Silent())
+    assert pieces.call_count > 2
+    for row in data:
+        states = np.array(at_once.states(row))
+        assert np.abs(np.array(by_pieces.states(row)) - states).max() < 1e-5 * np.abs(states).max()
 
 
 def test_stored_states_are_not_computed_again(make_model: MakeModel, tmp_path: Path) -> None:
@@ -88,7 +109,7 @@ def test_a_cache_that_is_deleted_meanwhile_is_computed_again(make_model: MakeMod
     lost = trunk_of(folder, tmp_path / "lost", data)
     lost.compute(data, Silent())
     shutil.rmtree(tmp_path / "lost")
-    assert np.array_equal(np.array(lost.prefix_states()), np.array(kept.prefix_states()))
+    assert np.array_equal(np.array(lost.prefix_values()[1, 0]), np.array(kept.prefix_values()[1, 0]))
     for row in data:
         assert np.array_equal(np.array(lost.states(row)), np.array(kept.states(row)))
 

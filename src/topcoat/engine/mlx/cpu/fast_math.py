@@ -2,8 +2,8 @@
 
 MLX's CPU `exp` computes some 70 million values a second, but 5 billion additions or products: exponentials were half of
 a training step. Here they are powers of two by a polynomial. Attention goes block by block over the queries, and skips
-keys that no query of the block may see. Its backward pass keeps one number a query instead of the probabilities.
-Results equal MLX's own to float rounding. A GPU uses none of this.
+keys that no query of the block may see. One block's scores exist at a time, and its backward pass keeps one number a
+query instead of the probabilities. Results equal MLX's own to float rounding. A GPU uses none of this.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ WORTHWHILE = 1 << 14
 """MLX computes fewer exponentials than this (of a row, in attention): many short operations cost more than one."""
 
 BLOCK = 160
-"""Queries in a block, if later queries see more keys."""
+"""The most queries in a block, if later queries see more keys."""
+
+SCORES = 1 << 19
+"""The most scores of a head in such a block, unless it has only `FEWEST` queries. MLX holds some ten arrays of them."""
+
+FEWEST = 32
 
 _LOG2_E = 1.4426950408889634
 _POLYNOMIAL = (
@@ -187,6 +192,11 @@ def attention(
     return mx.concatenate(outputs)
 
 
+def _after(x: mx.array, earlier: Sequence[mx.array]) -> mx.array:
+    """`x`, which is computed with only when the last of `earlier` are."""
+    return cast(list[mx.array], mx.depends([x], list(earlier)))[0] if earlier else x
+
+
 @dataclass(frozen=True, slots=True)
 class _Block:
     """Queries `start` to `stop`, which see only the first `keys` keys. `bias` is added to their scores."""
@@ -212,9 +222,11 @@ class _Plan:
 
         @mx.custom_function
         def forward(q: mx.array, k: mx.array, v: mx.array) -> Pair:
-            outputs, normalizers = [], []
+            outputs: list[mx.array] = []
+            normalizers: list[mx.array] = []
             for block in self._blocks(mask):
-                scores = self._scores(block, q, k)
+                # Each block waits for the one before it. Otherwise the scores of many would exist at the same time.
+                scores = self._scores(block, _after(q, outputs[-1:]), k)
                 highest = scores.max(axis=-1, keepdims=True)
                 shares = exp2(scores - highest)
                 total = shares.sum(axis=-1, keepdims=True)
@@ -226,13 +238,15 @@ class _Plan:
         def _backward(
             primals: tuple[mx.array, ...], cotangents: tuple[mx.array, ...], outputs: tuple[mx.array, ...]
         ) -> tuple[mx.array, ...]:
-            q, k, v = primals
+            _, k, v = primals
             output, normalizer = outputs
             inner = (cotangents[0] * output).sum(axis=-1, keepdims=True)
-            of_queries, of_keys, of_values = [], mx.zeros_like(k), mx.zeros_like(v)
+            of_queries: list[mx.array] = []
+            of_keys, of_values = mx.zeros_like(k), mx.zeros_like(v)
             for block in self._blocks(mask):
+                q, cotangent = (_after(x, [*of_queries[-1:], of_keys, of_values]) for x in (primals[0], cotangents[0]))
                 shares = exp2(self._scores(block, q, k) - self._fold(block, normalizer))
-                cotangent = self._fold(block, cotangents[0])
+                cotangent = self._fold(block, cotangent)
                 of_shares = cotangent @ v[:, :, : block.keys].swapaxes(-1, -2)
                 of_scores = shares * (of_shares - self._fold(block, inner))
                 of_queries.append(self._unfold(block, of_scores @ k[:, :, : block.keys]) * self.scale)
@@ -245,7 +259,7 @@ class _Plan:
         return output
 
     def _blocks(self, mask: mx.array | None) -> Iterator[_Block]:
-        size = BLOCK if self._causal else self.queries
+        size = min(BLOCK, max(FEWEST, SCORES // self.keys)) if self._causal else self.queries
         before = self.keys - self.queries
         for start in range(0, self.queries, size):
             stop = min(start + size, self.queries)

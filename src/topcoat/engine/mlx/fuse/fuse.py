@@ -9,6 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_unflatten
 from mlx_lm.models.switch_layers import QuantizedSwitchLinear, SwitchLinear
+from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from topcoat.engine.mlx.compute import Compute
@@ -194,7 +195,7 @@ def _replace(model: nn.Module, master: Master, compute: Compute) -> None:
     inner = current
     if isinstance(current, LoRAEmbedding):
         inner = current.embedding
-    elif isinstance(current, LoRALinear | LoRASwitchLinear):
+    elif isinstance(current, LoRALinear | LoRASwitchLinear | DoRALinear):
         inner = current.linear
     fused = _plain_module(inner)
     if compute is Compute.DEQUANTIZED:

@@ -20,7 +20,7 @@ from topcoat.engine.mlx.model.config import Config
 from topcoat.engine.mlx.model.folder import weight_files
 from topcoat.engine.mlx.model.lora import Weights
 from topcoat.engine.mlx.model.shards import Shard, save_tensors, write_without
-from topcoat.engine.mlx.model.stored import converted
+from topcoat.engine.mlx.model.stored import PARTS, converted
 from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.store.files import staged_folder, write_json
 
@@ -37,7 +37,7 @@ def write_fused(modules: list[AdaptedModule], coat: Weights, job: FuseJob | Rebu
 
     Returns the number of tensors that are kept byte for byte, and the bytes of new disk space.
     """
-    old_names = frozenset(f"{module.name}.{part}" for module in modules for part in ("weight", "scales", "biases"))
+    old_names = frozenset(f"{module.name}.{part}" for module in modules for part in PARTS)
     shards = [Shard.open(path) for path in weight_files(job.base)]
     names = {name for shard in shards for name in shard.tensors}
     with staged_folder(job.output) as staged:

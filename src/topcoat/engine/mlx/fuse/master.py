@@ -6,6 +6,8 @@ files. Quantizing the base's own weight again would round a small delta away, be
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +16,12 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
 from topcoat.engine.mlx.fuse.rounding import compensated_codes, pack
-from topcoat.engine.mlx.model.lora import Weights, read_adapter
+from topcoat.engine.mlx.model.folder import unpacked_weight
+from topcoat.engine.mlx.model.lora import MAGNITUDES, Weights, adapter_weights, read_adapter
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.stored import StoredTensors
 from topcoat.engine.protocol import FuseJob, RebuildJob
@@ -32,6 +36,9 @@ Packed = tuple[mx.array, mx.array, mx.array]
 """Codes in uint32 words, scales and biases, as `mx.quantize` returns them."""
 _FLOATING_MODES: dict[tuple[int | None, int | None], str] = {(4, 32): "mxfp4", (4, 16): "nvfp4", (8, 32): "mxfp8"}
 """MLX's modes without biases, by bits and group size. Modules fused on such a base are written in the affine mode."""
+ADAPTERS = (LoRALinear, LoRASwitchLinear, LoRAEmbedding, DoRALinear)
+"""The adapters that can be fused."""
+_BEGAN = "began"
 AUTO_STEPS: tuple[Bits, ...] = (5, 6, 8, None)
 """The bits that `bits = "auto"` tries after the module's own bits."""
 
@@ -73,8 +80,13 @@ class AdaptedModule:
         delta = mx.zeros_like(weight)
         for config, weights in self.adapters:
             if f"{self.name}.lora_a" in weights:
-                delta = _delta(self.kind, weights, self.name, float(config["lora_parameters"]["scale"]))
-                weight = weight + delta
+                before = weight
+                scale = float(config["lora_parameters"]["scale"])
+                delta = _delta(self.kind, weights, self.name, scale)
+                weight = before + delta
+                if f"{self.name}.m" in weights:
+                    weight = _of_magnitude(before, weight, self.name, weights)
+                    delta = weight - before
         mx.eval(weight, delta)
         return Master(self, weight, delta)
 
@@ -163,7 +175,7 @@ class Master:
 
 def adapted_modules(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]:
     """Every module of `model` with an adapter, by name. `model` is the base with the last adapter attached."""
-    adapters = [read_adapter(folder) for folder in job.adapters]
+    adapters = [_read(folder) for folder in job.adapters]
     root, base = StoredTensors(job.root), StoredTensors(job.base)
     modules = []
     for name, module in _wrapped(model):
@@ -211,12 +223,20 @@ def require_fusable(model: nn.Module, folder: Path, spec: FuseSpec | None) -> No
 
 
 def _wrapped(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The modules with an adapter, by name."""
-    return sorted(
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, LoRALinear | LoRASwitchLinear | LoRAEmbedding)
-    )
+    """The modules with an adapter, by name. Raises InvalidInput if another has one that can't be fused."""
+    wrapped = {name: module for name, module in model.named_modules() if isinstance(module, ADAPTERS)}
+    other = next((name for name in adapter_weights(model) if name.rpartition(".")[0] not in wrapped), None)
+    if other is not None:
+        raise InvalidInput(
+            f"{other} belongs to a module of a kind of its own, which can't be fused",
+            hint=f"keys = {json.dumps(sorted({_key(name) for name in wrapped}))} under [train.lora]",
+        )
+    return sorted(wrapped.items())
+
+
+def _key(name: str) -> str:
+    """A module's name within its layer, as mlx-lm's `keys` have it."""
+    return re.sub(r"^.*layers\.\d+\.", "", name)
 
 
 def _require_stored(name: str, module: nn.Module, stored: StoredTensors) -> Weights:
@@ -265,14 +285,14 @@ def _plain(name: str, tensors: Weights, width: int) -> mx.array:
     bits, group_size = _quantization(name, tensors, width)
     if bits is None:
         return weight.astype(mx.float32)
-    if f"{name}.biases" not in tensors:
-        mode = _FLOATING_MODES.get((bits, group_size))
-        if mode is None or f"{name}.global_scale" in tensors:
-            raise EngineFault(f"{name} is quantized with {bits} bits in groups of {group_size} in an unknown mode")
-        plain = mx.dequantize(weight, tensors[f"{name}.scales"], group_size=group_size, bits=bits, mode=mode)
-        return plain.astype(mx.float32)
-    scales, biases = tensors[f"{name}.scales"].astype(mx.float32), tensors[f"{name}.biases"].astype(mx.float32)
-    return mx.dequantize(weight, scales, biases, group_size=group_size, bits=bits)
+    own = {part.rpartition(".")[2]: value for part, value in tensors.items()}
+    if "biases" in own:
+        scales, biases = own["scales"].astype(mx.float32), own["biases"].astype(mx.float32)
+        return mx.dequantize(own["weight"], scales, biases, group_size=group_size, bits=bits)
+    mode = _FLOATING_MODES.get((bits, group_size))
+    if mode is None:
+        raise EngineFault(f"{name} is quantized with {bits} bits in groups of {group_size} in an unknown mode")
+    return unpacked_weight(own, group_size=group_size, bits=bits, mode=mode)
 
 
 def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, scale: float) -> mx.array:
@@ -283,6 +303,29 @@ def _delta(kind: type[nn.Module], weights: Mapping[str, mx.array], name: str, sc
     if kind is LoRASwitchLinear:
         return (scale * b) @ a
     return (scale * b.T) @ a.T
+
+
+def _of_magnitude(before: mx.array, moved: mx.array, name: str, weights: Weights) -> mx.array:
+    """`moved` (out, in) with rows as long as those of `before`, times the change of magnitude that a DoRA learned.
+
+    On its own base that is what mlx-lm's DoRALinear computes: rows of length `m`. A master's rows are slightly longer
+    or shorter than those of the quantized base that the DoRA was trained on, and that difference wasn't learned.
+    """
+    lengths = mx.linalg.norm(before, axis=1)
+    began = weights.get(f"{name}.{_BEGAN}", lengths)
+    change = weights[f"{name}.m"].astype(mx.float32) / began
+    return (change * lengths / mx.linalg.norm(moved, axis=1))[:, None] * moved
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Weights]:
+    """An adapter's configuration and weights, among them the magnitudes with which it began."""
+    config, weights = read_adapter(folder)
+    path = folder / MAGNITUDES
+    if not path.is_file():
+        return config, weights
+    began = mx.load(str(path))
+    assert isinstance(began, dict)
+    return config, weights | {f"{name.rpartition('.')[0]}.{_BEGAN}": value for name, value in began.items()}
 
 
 def _bits_of_job(name: str, job: FuseJob | RebuildJob, base_bits: Bits) -> list[Bits]:

@@ -15,6 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_unflatten
+from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRALinear
 from numpy.typing import NDArray
 
@@ -37,7 +38,7 @@ def input_moments(model: nn.Module, rows: Sequence[Row]) -> dict[str, mx.array]:
     All are held at once. Experts and embeddings are left out, because an expert sees too few of the rows. Raises
     NumericalFault if numbers overflow.
     """
-    watched = {name: _Watched(m) for name, m in model.named_modules() if isinstance(m, LoRALinear)}
+    watched = {name: _Watched(m) for name, m in model.named_modules() if isinstance(m, LoRALinear | DoRALinear)}
     model.update_modules(tree_unflatten(list(watched.items())))
     for row in rows:
         mx.eval(model(mx.array(row.tokens[None, :])), [module.moments for module in watched.values()])

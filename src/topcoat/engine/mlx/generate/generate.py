@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,12 +19,12 @@ from topcoat.engine.mlx.generate.sampling import draw
 from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
-from topcoat.engine.protocol import GenerateJob, Sampling
+from topcoat.engine.protocol import Ended, GenerateJob, Sampling, ignore
 from topcoat.errors import EngineFault, InvalidInput
-from topcoat.progress import Note, Sink, task
+from topcoat.progress import Note, Sink, Task, task
 from topcoat.store.records import Completion
 
-__all__ = ["generate"]
+__all__ = ["Answer", "Caches", "Kept", "Prefix", "Prompt", "generate"]
 
 BATCH = 64
 """The most prompts in a batch: enough to keep matrix products wide."""
@@ -33,18 +34,37 @@ PREFILL = 512
 """The most prompt tokens in one forward pass. With more, the attention's scores don't fit a CPU's caches."""
 TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}
 """The largest accepted difference of attention in two parts, relative to the largest logit."""
+_DROPPED = 0.2
+"""Rows leave and join a batch together, this share of it at a time: both copy the keys of the others."""
+_REPORTED = 16
+"""The number of tokens of every row after which progress is reported."""
 
 Prompt = Sequence[int]
 Caches = list[Any]
 """One of mlx-lm's caches for each layer."""
 
 
+class Keeper(Protocol):
+    """Remembers what was read of dialogues, for the next job."""
+
+    def recall(self, dialogue: str, own: Prompt) -> Kept:
+        """What is known of a dialogue whose tokens after the prefix are now `own`."""
+        ...
+
+    def keep(self, answer: Answer, caches: Caches, row: int) -> None:
+        """Remember the row of a finished answer."""
+        ...
+
+
 @dataclass(slots=True)
 class Answer:
-    """One prompt's answer as it grows."""
+    """One prompt's answer as it grows. `index` is the prompt's place in its job."""
 
+    index: int
     limit: int
     sampling: Sampling
+    prompt: Prompt = ()
+    dialogue: str = ""
     tokens: list[int] = field(default_factory=list)
     finish: str = ""
 
@@ -57,12 +77,30 @@ class Answer:
         if len(self.tokens) >= self.limit:
             self.finish = "length"
 
+    def completion(self, tokenizer: MlxTokenizer) -> Completion:
+        """The answer after its end."""
+        return Completion(
+            text=tokenizer.decode(self.tokens),
+            tokens=len(self.tokens),
+            finish="stop" if self.finish == "stop" else "length",
+            ids=tuple(self.tokens),
+        )
 
-def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: Sink) -> list[Completion]:
-    """Answers, one for each prompt, in the order of the prompts.
 
-    Batches begin with the longest prompts, so that they pad little. Raises InvalidInput for a prompt without tokens,
-    EngineFault if the model can't compute.
+def generate(
+    model: nn.Module,
+    tokenizer: MlxTokenizer,
+    job: GenerateJob,
+    sink: Sink,
+    prefix_of: Callable[[Sequence[Prompt]], Prefix] | None = None,
+    keeper: Keeper | None = None,
+    ended: Ended = ignore,
+) -> list[Completion]:
+    """Answers, one for each prompt, in the order of the prompts. `ended` is told of each when it ends.
+
+    `prefix_of` gives the prefix of the prompts, if one is known; `keeper` has what was read of their dialogues.
+    The longest prompts come first, so that rows that are read together pad little. Raises InvalidInput for a prompt
+    without tokens, EngineFault if the model can't compute.
     """
     empty = [index for index, prompt in enumerate(job.prompts) if not prompt]
     if empty:
@@ -72,66 +110,128 @@ def generate(model: nn.Module, tokenizer: MlxTokenizer, job: GenerateJob, sink: 
     stop = frozenset(tokenizer.wrapper.eos_token_ids)
     order = sorted(range(len(job.prompts)), key=lambda index: (-len(job.prompts[index]), index))
     sampling = job.sampling or [Sampling()] * len(job.prompts)
-    answers = [Answer(limit, one) for limit, one in zip(job.max_tokens, sampling, strict=True)]
+    names = job.dialogues or [""] * len(job.prompts)
+    asked = list(zip(job.max_tokens, sampling, job.prompts, names, strict=True))
+    completions: dict[int, Completion] = {}
     try:
         with (
             shared_attention(model),
-            task(sink, "answers", total=len(answers), unit="case") as progress,
+            task(sink, "answers", total=len(asked), unit="case") as progress,
         ):
-            prefix = Prefix(model, job.prompts)
+            prefix = prefix_of(job.prompts) if prefix_of else Prefix(model, job.prompts)
             if prefix.way == "alone" and len(job.prompts) > 1:
                 sink.emit(Note(f"answers are drawn one after another: in a batch, {prefix.problem}"))
-            start = 0
-            while start < len(order):
-                chosen = order[start : start + prefix.batch(job.prompts[order[start]])]
-                for finished in _answer(prefix, [job.prompts[i] for i in chosen], [answers[i] for i in chosen], stop):
-                    progress.advance(start + finished)
-                start += len(chosen)
+            work = _Work(progress)
+            for answer in _answer(prefix, [Answer(index, *asked[index]) for index in order], stop, keeper, work):
+                completions[answer.index] = completion = answer.completion(tokenizer)
+                ended(answer.index, completion)
     except (ValueError, RuntimeError, MemoryError) as error:
         raise EngineFault(f"generation failed: {error}") from error
-    return [
-        Completion(
-            text=tokenizer.decode(answer.tokens),
-            tokens=len(answer.tokens),
-            finish="stop" if answer.finish == "stop" else "length",
-        )
-        for answer in answers
-    ]
+    return [completions[index] for index in range(len(asked))]
+
+
+@dataclass(slots=True)
+class _Work:
+    """What was done of a job: tokens of prompts read, tokens drawn, answers ended. A long prompt shows progress too."""
+
+    progress: Task
+    read: int = 0
+    drawn: int = 0
+    ended: int = 0
+
+    def report(self) -> None:
+        drawn = f", {self.drawn:,} drawn" if self.drawn else ""
+        self.progress.advance(self.ended, f"{self.read:,} tokens read{drawn}")
 
 
 def _answer(
-    prefix: Prefix, prompts: Sequence[Prompt], answers: Sequence[Answer], stop: frozenset[int]
-) -> Iterator[int]:
-    """Answer a batch of prompts into `answers`. Yield the number of answers that have finished, whenever some do."""
-    caches = prefix.read([prompt[:-1] for prompt in prompts])
-    live = list(answers)
+    prefix: Prefix, answers: Sequence[Answer], stop: frozenset[int], keeper: Keeper | None, work: _Work
+) -> Iterator[Answer]:
+    """Yield each of `answers` when it ends. All are drawn in one batch, whose ended rows make room for waiting ones."""
+    waiting = deque(answers)
+    batch = _Batch(prefix, keeper, work)
+    for step in count(1):
+        batch.admit(waiting)
+        for answer, token in batch.draw():
+            answer.take(token, stop)
+            work.drawn += 1
+            if answer.finish:
+                work.ended += 1
+                yield answer
+        if step % _REPORTED == 0:
+            work.report()
+        batch.drop_ended()
+        if not batch.live and not waiting:
+            return
 
-    def draw_next(tokens: mx.array, position: int) -> mx.array:
-        """The tokens (rows,) at `position` of the answers. Their computation has begun."""
-        logits = prefix.model(tokens[:, None], cache=caches)[:, -1]
-        drawn = draw(logits, [answer.sampling for answer in live], position)
+
+class _Batch:
+    """The answers that are drawn together. A row's token is computed while the one before it is read."""
+
+    def __init__(self, prefix: Prefix, keeper: Keeper | None, work: _Work) -> None:
+        self.live: list[Answer] = []
+        self._prefix, self._keeper, self._work = prefix, keeper, work
+        self._caches: Caches = []
+        self._next = mx.array([], mx.uint32)
+        """The next token (rows,) of each live answer, not read yet."""
+
+    def admit(self, waiting: deque[Answer]) -> None:
+        """Read the prompts of `waiting` answers for which there is room, and begin to draw them."""
+        room = self._prefix.batch([*self.live, waiting[0]]) - len(self.live) if waiting else 0
+        if room < max(1, _DROPPED * (room + len(self.live))):
+            return
+        joining = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+        begin = self._prefix.length
+        kept = [self._keeper.recall(one.dialogue, one.prompt[begin:-1]) for one in joining] if self._keeper else None
+        caches = self._prefix.read([one.prompt[:-1] for one in joining], kept, self._work)
+        first = self._after(mx.array([one.prompt[-1] for one in joining]), joining, caches, 0)
+        if self.live:
+            self._next = mx.concatenate([self._next, first])
+            for cache, other in zip(self._caches, caches, strict=True):
+                cache.extend(other)
+        else:
+            self._next, self._caches = first, caches
+        self.live += joining
+
+    def draw(self) -> Iterator[tuple[Answer, int]]:
+        """Each answer that still grows, and its next token."""
+        # The tokens after these begin before these are read, so that a GPU never waits.
+        tokens, self._next = self._next, self._after(self._next, self.live, self._caches, 1)
+        for answer, token in zip(self.live, np.array(tokens), strict=True):
+            if not answer.finish:
+                yield answer, int(token)
+
+    def drop_ended(self) -> None:
+        """Drop the rows of ended answers, if they are enough: dropping copies the others' keys."""
+        keep = [row for row, answer in enumerate(self.live) if not answer.finish]
+        if len(keep) > (1 - _DROPPED) * len(self.live):
+            return
+        _remember(self._keeper, self.live, self._caches, keep)
+        self._work.report()
+        self.live = [self.live[row] for row in keep]
+        if keep:
+            self._next = self._next[mx.array(keep)]
+            for cache in self._caches:
+                cache.filter(keep)
+
+    def _after(self, tokens: mx.array, rows: Sequence[Answer], caches: Caches, unread: int) -> mx.array:
+        """The tokens (rows,) after `tokens`, of which answers lack the last `unread`. Their computation has begun."""
+        logits = self._prefix.model(tokens[:, None], cache=caches)[:, -1]
+        places = [len(answer.tokens) + unread for answer in rows]
+        drawn = draw(logits, [answer.sampling for answer in rows], places)
         mx.async_eval(drawn)  # type: ignore[no-untyped-call]  # mlx's stubs leave its arguments out
         return drawn
 
-    tokens = draw_next(mx.array([prompt[-1] for prompt in prompts]), 0)
-    for position in count(1):
-        following = draw_next(tokens, position)  # begins before the tokens are read, so that a GPU never waits
-        for answer, token in zip(live, np.array(tokens), strict=True):
-            if not answer.finish:
-                answer.take(int(token), stop)
-        tokens = following
-        keep = [row for row, answer in enumerate(live) if not answer.finish]
-        if not keep:
-            yield len(answers)
-            return
-        # Dropping rows copies the others' keys, which pays only for enough rows.
-        if len(keep) <= 0.8 * len(live):
-            live = [live[row] for row in keep]
-            tokens = tokens[mx.array(keep)]
-            for cache in caches:
-                cache.filter(keep)
-            yield len(answers) - len(live)
 
+def _remember(keeper: Keeper | None, live: Sequence[Answer], caches: Caches, still: Sequence[int]) -> None:
+    """Keep the rows of finished answers that are about to be dropped: all but those of `still`."""
+    if keeper is not None:
+        for row in sorted({*range(len(live))} - {*still}):
+            keeper.keep(live[row], caches, row)
+
+
+Kept = tuple[int, Sequence[KVCache]]
+"""How many tokens after the prefix are known of a dialogue, and for each layer a cache that has read them."""
 
 Way = Literal["apart", "copies", "alone"]
 """How a batch reads the prefix: its keys once for all rows, a copy for each row, or one prompt after another."""
@@ -146,6 +246,7 @@ class Prefix:
     def __init__(self, model: nn.Module, prompts: Sequence[Prompt]) -> None:
         self.model = model
         self.length = len(os.path.commonprefix([list(prompt[:-1]) for prompt in prompts]))  # noqa: RUF071 # no paths
+        self.tokens = tuple(prompts[0][: self.length])
         self._caches = make_prompt_cache(model)
         _read(model, mx.array([prompts[0][: self.length]]), self._caches)
         self.way: Way = "alone"
@@ -157,35 +258,47 @@ class Prefix:
                 return
         self.way = "alone"
 
-    def batch(self, longest: Prompt) -> int:
-        """The most prompts in a batch whose longest is `longest`."""
+    @property
+    def shared(self) -> Caches:
+        """For each layer, the cache that has read the prefix."""
+        return self._caches
+
+    def batch(self, answers: Sequence[Answer]) -> int:
+        """The most rows in a batch with these answers, as far as they have grown."""
         if self.way == "alone":
             return 1
-        kept = len(longest) - self.length if self.way == "apart" else len(longest)
-        return max(1, min(BATCH, KEPT // kept))
+        longest = max(len(answer.prompt) + len(answer.tokens) for answer in answers)
+        return max(1, min(BATCH, KEPT // (longest - self.length if self.way == "apart" else longest)))
 
-    def read(self, prompts: Sequence[Prompt]) -> Caches:
-        """Caches that have read `prompts`, one row each. They are read in groups of similar length."""
+    def read(self, prompts: Sequence[Prompt], kept: Sequence[Kept] | None = None, work: _Work | None = None) -> Caches:
+        """Caches that have read `prompts`, one row each. They are read in groups of similar length.
+
+        Of a prompt of which something is `kept`, only the rest is read. `work` counts the tokens.
+        """
+        known = kept if kept is not None and self.way == "apart" else [(0, ())] * len(prompts)
+        rows = [prompt[self.length + start :] for prompt, (start, _) in zip(prompts, known, strict=True)]
         caches: Caches = []
-        group: list[Prompt] = []
-        for prompt in [*prompts, None]:
-            if group and (prompt is None or (len(group) + 1) * (len(group[0]) - self.length) > PREFILL):
-                read = self._read_group([row[self.length :] for row in group])
+        begin = 0
+        for end in range(1, len(rows) + 1):
+            if end == len(rows) or (end - begin + 1) * max(map(len, rows[begin : end + 1])) > PREFILL:
+                own = [caches_of for _, caches_of in known[begin:end]] if any(n for n, _ in known[begin:end]) else None
+                read = self._read_group(rows[begin:end], own)
                 for cache, more in zip(caches, read, strict=False):
                     cache.extend(more)
                 caches = caches or read
-                group = []
-            if prompt is not None:
-                group.append(prompt)
+                if work is not None:
+                    work.read += sum(map(len, rows[begin:end]))
+                    work.report()
+                begin = end
         return caches
 
-    def _read_group(self, rows: Sequence[Prompt]) -> Caches:
+    def _read_group(self, rows: Sequence[Prompt], known: Sequence[Sequence[KVCache]] | None = None) -> Caches:
         if self.way == "alone":
             (row,) = rows
             caches = copy.deepcopy(self._caches)
             _read(self.model, mx.array(list(row), mx.int32)[None], caches)
             return caches
-        caches = self._fresh(len(rows))
+        caches = self._known(known) if known is not None else self._fresh(len(rows))
         longest = max(map(len, rows))
         padding = [longest - len(row) for row in rows]
         for cache in caches:
@@ -201,6 +314,11 @@ class Prefix:
         if self.way == "apart":
             return [OwnKeys(cache, rows) for cache in self._caches]
         return [cache.merge([cache] * rows) for cache in self._caches]
+
+    def _known(self, known: Sequence[Sequence[KVCache]]) -> Caches:
+        """Caches that have read the prefix, and after it what each row's own have. A row may have none."""
+        layers = [[row[layer] if row else KVCache() for row in known] for layer in range(len(self._caches))]
+        return [OwnKeys.of_rows(shared, rows) for shared, rows in zip(self._caches, layers, strict=True)]
 
     def _ways(self) -> list[Way]:
         """The ways that the model's caches may allow. Rotating caches and recurrent states have no separate keys."""

@@ -7,7 +7,7 @@ Inside `shared_attention`, that name refers to a function that attends separatel
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -35,6 +35,15 @@ class OwnKeys(BatchKVCache):
         super().__init__([0] * rows)
         self.offset += shared.offset  # positions continue after the shared tokens
         self.shared_keys, self.shared_values = shared.keys_and_values()
+
+    @classmethod
+    def of_rows(cls, shared: KVCache, rows: Sequence[KVCache]) -> OwnKeys:
+        """The own keys and values of rows that each have read some tokens after the shared ones, or none."""
+        own, merged = cls(shared, len(rows)), BatchKVCache.merge([*rows])
+        own.keys, own.values, own.left_padding = merged.keys, merged.values, merged.left_padding
+        own.offset += merged.offset
+        own._idx = merged._idx
+        return own
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 PEFT (0.18) stores `base_model.model.MODULE.lora_A.weight` (rank, in) and `lora_B.weight` (out, rank) and multiplies by
 lora_alpha / r, or lora_alpha / sqrt(r) with `use_rslora`; mlx-lm stores `MODULE.lora_a` (in, rank) and `lora_b`
-(rank, out), and its scale as it is.
+(rank, out), and its scale as it is. DoRA's magnitudes (out,) are `MODULE.lora_magnitude_vector` and `MODULE.m`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-from topcoat.engine.mlx.model.lora import Weights, load_adapter, read_adapter, require_rank
+from topcoat.engine.mlx.model.lora import MAGNITUDES, Weights, load_adapter, read_adapter, require_rank
 from topcoat.engine.mlx.model.shards import save_tensors
 from topcoat.errors import InvalidInput, Where
 from topcoat.store.files import staged_folder, write_json
 
 __all__ = ["adopt"]
 
-_PEFT = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])(?:\.default)?\.weight")
+_PEFT = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>A|B|magnitude_vector)(?:\.default)?(?:\.weight)?")
 _LAYER = re.compile(r"(?P<before>.*\blayers)\.(?P<index>\d+)\.(?P<key>.+)")
 _UNSUPPORTED = {
-    "use_dora": "DoRA changes magnitudes too",
     "modules_to_save": "whole modules were trained beside the adapter",
     "rank_pattern": "its modules have different ranks",
     "alpha_pattern": "its modules have different scales",
@@ -54,9 +53,11 @@ def adopt(model: nn.Module, source: Path, target: Path) -> None:
         write_json(staged / "adapter_config.json", parameters)
         save_tensors(staged / "adapters.safetensors", weights, {"format": "mlx"})
         try:
-            load_adapter(model, staged)
+            began = load_adapter(model, staged)
         except InvalidInput as error:
             raise InvalidInput(error.message, where=Where(source)) from error
+        if began:
+            save_tensors(staged / MAGNITUDES, began, {"format": "mlx"})
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -109,8 +110,8 @@ def _scale_of(config: dict[str, Any], where: Where) -> float:
 def _from_peft(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[str, Any], Weights]:
     where = Where(source / "adapter_config.json")
     scale, rank = _scale_of(config, where), config["r"]
-    pairs = _pairs(source / "adapter_model.safetensors", rank)
-    places = {module: _LAYER.fullmatch(module) for module in pairs}
+    halves = _halves(source / "adapter_model.safetensors", rank, dora=bool(config.get("use_dora")))
+    places = {module: _LAYER.fullmatch(module) for module in halves}
     outside = [module for module, place in places.items() if place is None]
     if outside:
         raise InvalidInput(f"{outside[0]} lies outside the layers; only their modules can be adopted", where=where)
@@ -119,36 +120,47 @@ def _from_peft(source: Path, config: dict[str, Any], layers: int) -> tuple[dict[
     if last >= layers:
         raise InvalidInput(f"it adapts layer {last}, but the model has layers 0 to {layers - 1}", where=where)
     keys = sorted({place["key"] for place in found})
+    before = found[0]["before"]
     weights: Weights = {}
     for key in keys:
         for index in range(first, layers):
-            a, b = pairs.get(f"{found[0]['before']}.{index}.{key}") or _nothing(pairs, key)
-            weights[f"{found[0]['before']}.{index}.{key}.lora_a"] = a.T
-            weights[f"{found[0]['before']}.{index}.{key}.lora_b"] = b.T
+            module = f"{before}.{index}.{key}"
+            parts = halves.get(module) or _nothing(halves, key, where)
+            weights[f"{module}.lora_a"], weights[f"{module}.lora_b"] = parts["A"].T, parts["B"].T
+            if "magnitude_vector" in parts:
+                weights[f"{module}.m"] = parts["magnitude_vector"].reshape(-1)
     parameters = {"rank": rank, "scale": scale, "dropout": 0.0, "keys": keys}
-    return {"fine_tune_type": "lora", "num_layers": layers - first, "lora_parameters": parameters}, weights
+    kind = "dora" if config.get("use_dora") else "lora"
+    return {"fine_tune_type": kind, "num_layers": layers - first, "lora_parameters": parameters}, weights
 
 
-def _pairs(path: Path, rank: int) -> dict[str, tuple[mx.array, mx.array]]:
-    """The matrices A (rank, in) and B (out, rank) of each module, float32."""
+def _halves(path: Path, rank: int, *, dora: bool) -> dict[str, dict[str, mx.array]]:
+    """The matrices A (rank, in) and B (out, rank) of each module and, of a DoRA, its magnitudes (out,); float32."""
     halves: dict[str, dict[str, mx.array]] = {}
     tensors = _tensors(path)
     require_rank(tensors, rank, path)
+    needed = {"A", "B", "magnitude_vector"} if dora else {"A", "B"}
     for name, value in tensors.items():
         match = _PEFT.fullmatch(name)
-        if match is None:
+        if match is None or match["part"] not in needed:
             raise InvalidInput(f"{name} is no LoRA matrix of a linear layer", where=Where(path))
         halves.setdefault(match["module"], {})[match["part"]] = value.astype(mx.float32)
-    half = next((module for module, parts in halves.items() if len(parts) < 2), None)
+    half = next((module for module, parts in halves.items() if parts.keys() != needed), None)
     if half is not None or not halves:
-        raise InvalidInput(f"{half or 'every module'} lacks one of its two matrices", where=Where(path))
-    return {module: (parts["A"], parts["B"]) for module, parts in halves.items()}
+        lacks = "its magnitudes or one of its two matrices" if dora else "one of its two matrices"
+        raise InvalidInput(f"{half or 'every module'} lacks {lacks}", where=Where(path))
+    return halves
 
 
-def _nothing(pairs: dict[str, tuple[mx.array, mx.array]], key: str) -> tuple[mx.array, mx.array]:
-    """Zero matrices for a layer that the adapter lacks, because mlx-lm adapts a key in every layer or in none."""
-    a, b = next(pair for module, pair in pairs.items() if module.endswith(f".{key}"))
-    return mx.zeros_like(a), mx.zeros_like(b)
+def _nothing(halves: dict[str, dict[str, mx.array]], key: str, where: Where) -> dict[str, mx.array]:
+    """Zero matrices for a layer that the adapter lacks, because mlx-lm adapts a key in every layer or in none.
+
+    Raises InvalidInput for a DoRA, whose magnitudes there are those of the base's own rows.
+    """
+    parts = next(parts for module, parts in halves.items() if module.endswith(f".{key}"))
+    if "magnitude_vector" in parts:
+        raise InvalidInput(f"a DoRA that leaves out {key} in a layer after its first can't be adopted", where=where)
+    return {part: mx.zeros_like(matrix) for part, matrix in parts.items()}
 
 
 def _tensors(path: Path) -> Weights:

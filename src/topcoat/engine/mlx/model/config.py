@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import mlx.nn as nn
+from mlx_lm.utils import load_model
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from topcoat.errors import InvalidInput, Mistake, Where
 
-__all__ = ["Config", "quantization_of", "read_config", "size_of"]
+__all__ = ["Config", "context_of", "quantization_of", "read_config", "size_of"]
 
 Config = dict[str, Any]
+Size = Literal["num_hidden_layers", "hidden_size"]
 
 Layers = Annotated[int, Field(ge=1, le=10_000)]
 Width = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -100,12 +104,38 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def size_of(config: Config, key: str, folder: Path) -> int:
-    """A dimension of the model. Models of text and images have it under text_config. Raises InvalidInput without it."""
+def size_of(config: Config, key: Size, folder: Path) -> int:
+    """A dimension of the model in `folder`. Models of text and images have it under text_config.
+
+    Where the configuration spells it otherwise, or leaves out a default, it is that of the model that mlx-lm makes of
+    the folder. Raises InvalidInput if there is none.
+    """
     value = (config.get("text_config") or config).get(key)
-    if not isinstance(value, int):
-        raise InvalidInput(f"config.json has no {key}", where=Where(folder / "config.json"))
-    return value
+    if isinstance(value, int):
+        return value
+    path = folder / "config.json"
+    try:
+        return _sizes_made(folder, path.stat().st_mtime_ns)[key]
+    except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
+        raise InvalidInput(
+            f"config.json has no {key}, and mlx-lm makes no model of it: {error}", where=Where(path)
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _sizes_made(folder: Path, modified: int) -> dict[Size, int]:
+    """The sizes of the model that mlx-lm makes of a folder. Its weights aren't read."""
+    model, _ = load_model(folder, lazy=True)
+    tables = [module for _, module in model.named_modules() if isinstance(module, nn.Embedding | nn.QuantizedEmbedding)]
+    words = max(tables, key=lambda table: table.weight.shape[0])  # others are of positions
+    width = words.weight.shape[-1] * 32 // words.bits if "scales" in words else words.weight.shape[-1]
+    return {"num_hidden_layers": len(model.layers), "hidden_size": int(width)}
+
+
+def context_of(config: Config) -> int | None:
+    """The tokens that the model was made for, scaling of positions included; None if the configuration doesn't say."""
+    value = (config.get("text_config") or config).get("max_position_embeddings")
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def quantization_of(config: Config) -> Config:

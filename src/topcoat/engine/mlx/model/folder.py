@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import mlx.core as mx
@@ -22,14 +22,14 @@ from mlx_lm.utils import load_model
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.blas import set_threads
 from topcoat.engine.mlx.cpu.quicken import on_cpu
-from topcoat.engine.mlx.model.config import Config, quantization_of, read_config, size_of
+from topcoat.engine.mlx.model.config import Config, context_of, quantization_of, read_config, size_of
 from topcoat.engine.mlx.model.memory import hold, memory_limit
 from topcoat.engine.mlx.model.tokenizer import CLOCK, MlxTokenizer
 from topcoat.engine.protocol import ModelInfo
 from topcoat.errors import EngineFault, InvalidInput, StorageFault, Where
 from topcoat.store.tensor_file import read_header
 
-__all__ = ["THREADED_WIDTH", "Loaded", "dequantize", "describe", "load", "locate", "set_threads_for"]
+__all__ = ["THREADED_WIDTH", "Loaded", "dequantize", "describe", "load", "locate", "set_threads_for", "unpacked_weight"]
 
 Quantized = (nn.QuantizedLinear, nn.QuantizedEmbedding, QuantizedSwitchLinear)
 
@@ -90,6 +90,7 @@ def describe(folder: Path) -> ModelInfo:
         size=sum(path.stat().st_size for path in weight_files(folder)),
         mlp=_MLP if _has(folder, _MLP) else (),
         dated=any(CLOCK.encode() in path.read_bytes() for name in _TEMPLATES if (path := folder / name).is_file()),
+        context=context_of(config),
     )
 
 
@@ -119,6 +120,8 @@ def load(folder: Path, compute: Compute, *, lazy: bool = False, held: int = -1) 
             model, config = load_model(folder, lazy=True)
     except Exception as error:  # mlx-lm raises ValueError, KeyError, RuntimeError ... for unusable models
         raise EngineFault(f"mlx-lm can't load {folder.name}: {error}", where=Where(folder)) from error
+    if not hasattr(model, "_no_grad"):
+        nn.Module.__init__(model)  # recurrent_gemma's own __init__ leaves this out, and nothing could be frozen
     if on_cpu():
         set_threads_for(size_of(config, "hidden_size", folder))
     if compute is Compute.DEQUANTIZED:
@@ -187,14 +190,7 @@ def _dequantize(model: nn.Module, *, experts: bool) -> None:
             return module
         if isinstance(module, nn.QuantizedEmbedding) and head_apart:
             return module
-        weight = mx.dequantize(
-            module.weight,
-            module.scales,
-            module.get("biases"),
-            group_size=module.group_size,
-            bits=module.bits,
-            mode=module.mode,
-        ).astype(mx.float32)
+        weight = unpacked_weight(module, group_size=module.group_size, bits=module.bits, mode=module.mode)
         replacement: nn.Module
         if isinstance(module, nn.QuantizedEmbedding):
             replacement = nn.Embedding(1, 1)
@@ -210,6 +206,21 @@ def _dequantize(model: nn.Module, *, experts: bool) -> None:
     leaves = tree_map(plain, model.leaf_modules(), is_leaf=nn.Module.is_module)
     model.update_modules(leaves)
     model.set_dtype(mx.float32)
+
+
+def unpacked_weight(
+    tensors: Mapping[str, mx.array], *, group_size: int | None, bits: int | None, mode: str
+) -> mx.array:
+    """A quantized module's weight in float32. `tensors` are the module's own, by their last names."""
+    packed, scales, biases = tensors["weight"], tensors["scales"], tensors.get("biases")
+    unpack = partial(mx.dequantize, group_size=group_size, bits=bits, mode=mode)
+    whole = tensors.get("global_scale")
+    if whole is None:
+        return unpack(packed, scales, biases).astype(mx.float32)
+    if whole.size == 1:
+        return unpack(packed, scales, global_scale=whole).astype(mx.float32)
+    experts = [unpack(packed[i], scales[i], global_scale=whole[i]).astype(mx.float32) for i in range(whole.size)]
+    return mx.stack(experts)
 
 
 @lru_cache(maxsize=64)

@@ -17,9 +17,10 @@ from topcoat.engine.mlx.model.folder import weight_files
 from topcoat.engine.mlx.model.lora import Weights
 from topcoat.engine.mlx.model.shards import Shard
 
-__all__ = ["StoredTensors", "converted"]
+__all__ = ["PARTS", "StoredTensors", "converted"]
 
-_PARTS = ("weight", "scales", "biases", "global_scale")
+PARTS = ("weight", "scales", "biases", "global_scale")
+"""The tensors of a module whose weight may be quantized, by their last names."""
 _FLOATS = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
 
 
@@ -45,7 +46,7 @@ class StoredTensors:
 
     def read(self, module: str) -> Weights:
         """The tensors of one module, empty if the model has none. MLX reads them when a result needs them."""
-        names = [f"{module}.{part}" for part in _PARTS]
+        names = [f"{module}.{part}" for part in PARTS]
         if not self.stores(module):
             if names[0] not in self._converted:
                 self._converted = converted(self.folder)[0]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.tokenizer_utils import load as load_wrapper
 
+from topcoat.engine.mlx.model.call_form import CallForm, call_form, has_calls
+from topcoat.engine.mlx.model.served_calls import served_calls
+from topcoat.engine.mlx.model.template_options import options_read
 from topcoat.engine.protocol import CallMarkup, Message, Tools
 from topcoat.errors import EngineFault, InvalidInput
 
@@ -20,18 +23,35 @@ CLOCK = "strftime_now"
 """The function that chat templates print the day with."""
 
 
+_CALL_HINT = 'write each call as {"type": "function", "function": {"name": "NAME", "arguments": {}}} under tool_calls'
+
+
+def _has_functions(turn: Mapping[str, Any]) -> bool:
+    """Whether each call of a turn is in OpenAI's form."""
+    return all(isinstance(call, dict) and "function" in call for call in turn.get("tool_calls") or ())
+
+
 class MlxTokenizer:
     """mlx-lm's tokenizer wrapper, with the end-of-sequence ids that mlx-lm generates with.
 
-    A chat template that prints the day prints `day`; None is the day on the clock.
+    A chat template that prints the day prints `day`; None is the day on the clock. It is given `options` by name.
     """
 
-    def __init__(self, folder: Path, eos_token_ids: int | list[int] | None, day: date | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        eos_token_ids: int | list[int] | None,
+        day: date | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> None:
         try:
             self.wrapper: TokenizerWrapper = load_wrapper(folder, eos_token_ids=eos_token_ids)
         except Exception as error:  # transformers raises many types here, all of them meaning "unusable"
             raise EngineFault(f"the tokenizer of {folder.name} can't be loaded: {error}") from error
+        # transformers prints once that a text is longer than the model was made for; `topcoat check` says where.
+        self.wrapper.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
         self._folder = folder
+        self._options = dict(options or {})
         dated = CLOCK in str(self.wrapper.chat_template or "")
         self._clock = _stopped_clock(day) if day is not None and dated else ""
         if not self.wrapper.has_chat_template:
@@ -48,6 +68,16 @@ class MlxTokenizer:
         return "json" if "<tool_call>" in template else None
 
     @property
+    def options(self) -> frozenset[str] | None:
+        """What the chat template reads, which may be several by name, or a renderer of mlx-lm's own."""
+        renderer = getattr(self.wrapper, "_chat_template", None)
+        return options_read(renderer or self.wrapper.chat_template)
+
+    @property
+    def serves_calls(self) -> bool:
+        return served_calls(self.wrapper) is not None
+
+    @property
     def stops(self) -> frozenset[int]:
         return frozenset(self.wrapper.eos_token_ids)
 
@@ -60,14 +90,31 @@ class MlxTokenizer:
     def render(self, messages: Sequence[Message], *, tools: Tools = None, add_generation_prompt: bool = False) -> str:
         return str(self._rendered(messages, tools, tokenize=False, add_generation_prompt=add_generation_prompt))
 
-    def _rendered(self, messages: Sequence[Message], tools: Tools, **options: bool) -> Any:
+    def turns(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The dialogue as the chat template takes it. Raises InvalidInput if it has calls, and the template none."""
+        return (self._call_form if has_calls(messages) else CallForm()).turns(messages)
+
+    def _rendered(self, messages: Sequence[Message], tools: Tools, **how: bool) -> Any:
         """What the chat template makes of the dialogue: token ids, or text."""
+        turns = self.turns(messages)
         try:
-            return self.wrapper.apply_chat_template(
-                [_plain(message) for message in messages], tools=tools, **self._template(tools), **options
-            )
+            return self._applied(turns, tools, **how)
         except Exception as error:  # a jinja template may raise anything
-            raise InvalidInput(f"the chat template of {self._folder.name} refuses the dialogue: {error}") from error
+            raise InvalidInput(
+                f"the chat template of {self._folder.name} refuses the dialogue: {error}",
+                hint=None if all(map(_has_functions, turns)) else _CALL_HINT,
+            ) from error
+
+    def _applied(self, turns: list[dict[str, Any]], tools: Tools, **how: bool) -> Any:
+        shown = tools or None  # as in mlx-lm's server: templates ask whether tools are none
+        return self.wrapper.apply_chat_template(turns, tools=shown, **self._template(shown), **self._options, **how)
+
+    @cached_property
+    def _call_form(self) -> CallForm:
+        def text(turns: list[dict[str, Any]], tools: Tools) -> str:
+            return str(self._applied(turns, tools, tokenize=False, add_generation_prompt=False))
+
+        return call_form(text, self._folder.name)
 
     def _template(self, tools: Tools) -> dict[str, str]:
         """The chat template to use instead of the model's, if the model's prints the day."""
@@ -78,23 +125,6 @@ class MlxTokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self.wrapper.decode(list(tokens)))
-
-
-def _plain(message: Message) -> dict[str, Any]:
-    """The turn as mlx-lm's server hands it to the template: text instead of none, a call's arguments as an object."""
-    plain: dict[str, Any] = {**message, "content": message.get("content") or ""}
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        plain["tool_calls"] = [_plain_call(call) for call in calls]
-    return plain
-
-
-def _plain_call(call: Any) -> Any:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
-        return call
-    arguments = json.loads(function["arguments"]) if function["arguments"].strip() else {}
-    return {**call, "function": {**function, "arguments": arguments}}
 
 
 _DIRECTIVES = ("%-d", "%-m", *(f"%{letter}" for letter in "aAbBcdHIjmMpSuUwWxXyYZz"))

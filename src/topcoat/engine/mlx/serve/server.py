@@ -11,20 +11,24 @@ import threading
 from typing import Any
 
 from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, end_with_parent
-from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.compute import Compute, keep_float32
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
 
-__all__ = ["compute_as"]
+__all__ = ["compute_as", "read_calls"]
 
 
 def _main() -> None:
+    keep_float32()
     load_fast_blas()
     from mlx_lm import server
 
     from topcoat.engine.mlx.compute import chosen_compute
     from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
+    from topcoat.engine.mlx.serve.rendering import render_as_trained
 
     compute_as(chosen_compute(None, on_cpu=on_cpu()), server)
+    render_as_trained(server)
+    read_calls(server)
 
     parse = server.APIHandler.parse_request
 
@@ -58,6 +62,20 @@ def compute_as(compute: Compute, server: Any) -> None:
         if compute is Compute.DEQUANTIZED:
             dequantize(loaded[0])
             mx.eval(loaded[0].parameters())
+        return loaded
+
+    server.load = load
+
+
+def read_calls(server: Any) -> None:
+    """Have the module mlx_lm.server take calls out of the text for more families than it knows."""
+    from topcoat.engine.mlx.model.served_calls import serve_calls
+
+    stock_load = server.load
+
+    def load(*arguments: Any, **options: Any) -> Any:
+        loaded = stock_load(*arguments, **options)
+        serve_calls(loaded[1])
         return loaded
 
     server.load = load

@@ -28,7 +28,7 @@ __all__ = ["Progress", "restore", "save"]
 
 @dataclass(slots=True)
 class Progress:
-    """A training's progress: `update` updates are complete. `best` is the adapter with the lowest validation loss."""
+    """A training's progress: `update` updates are complete. `best` is the adapter with the lowest loss so far."""
 
     update: int = 0
     steps: list[TrainStep] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The head's loss at chosen positions, without holding all of their logits at once.
+"""The head, and its loss at chosen positions, without holding all of their logits at once.
 
 The head is frozen, so its gradient is known as soon as the logits are. Each chunk's logits become a loss and a gradient
 at once, and are dropped. With 150,000 tokens in the vocabulary, the logits of one row would otherwise take more memory
@@ -16,10 +16,24 @@ import mlx.nn as nn
 from topcoat.engine.mlx.cpu import fast_math
 from topcoat.engine.mlx.cpu.quicken import on_cpu
 
-__all__ = ["head_loss"]
+__all__ = ["head_loss", "logits_of"]
 
 CHUNK = 128
 """The number of positions whose logits exist at the same time."""
+
+
+def logits_of(model: nn.Module, states: mx.array) -> mx.array:
+    """The logits (n, vocabulary) that `model` makes of states (n, width), as its inner model (`model.model`) returns.
+
+    The model's own call computes them, with all that it does after its layers, such as a scaling of the logits.
+    """
+    kind = type(model.model)
+    call = kind.__call__
+    kind.__call__ = lambda *_, **__: states[None]
+    try:
+        return cast(mx.array, model(mx.zeros((1, states.shape[0]), mx.int32))[0])
+    finally:
+        kind.__call__ = call
 
 
 def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:

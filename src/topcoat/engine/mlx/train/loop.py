@@ -18,7 +18,15 @@ from mlx.utils import tree_flatten, tree_map
 from topcoat.engine.job_digest import train_job_digest
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.model.folder import describe, load
-from topcoat.engine.mlx.model.lora import Weights, adapter_config, adapter_weights, attach, set_adapter
+from topcoat.engine.mlx.model.lora import (
+    MAGNITUDES,
+    Weights,
+    adapter_config,
+    adapter_weights,
+    attach,
+    magnitudes,
+    set_adapter,
+)
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.shards import save_tensors
 from topcoat.engine.mlx.train import checkpoint
@@ -27,7 +35,7 @@ from topcoat.engine.mlx.train.checkpoint import Progress
 from topcoat.engine.mlx.train.forward import Forward
 from topcoat.engine.mlx.train.schedule import learning_rate
 from topcoat.engine.protocol import Row, TrainJob
-from topcoat.errors import InvalidInput, NumericalFault
+from topcoat.errors import InvalidInput, NumericalFault, Where
 from topcoat.progress import Sink, task
 from topcoat.spec.phase import TrainSpec
 from topcoat.store.cache import ArrayCache
@@ -52,14 +60,25 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
 
     mx.reset_peak_memory()
     model = load(job.model, compute, lazy=True, held=spec.num_layers).model
+    _require_known_tokens(model, job)
     _seed(spec, 0)
     attach(model, spec)
     cache = ArrayCache(job.cache)
     # Chosen with new adapters, so that a resumed training makes the same choice.
     rows = [job.rows[index] for index in sorted({index for batch in job.batches for index in batch})]
     forward = choose_forward(
-        model, job.model, compute, [*rows, *job.valid], cache, sink, dropout=spec.lora.dropout, by=by
+        model,
+        job.model,
+        compute,
+        [*rows, *job.valid, *job.guard],
+        cache,
+        sink,
+        dropout=spec.lora.dropout,
+        recompute=spec.grad_checkpoint,
+        by=by,
     )
+    began = magnitudes(model)
+    mx.eval(began)  # else they would hold the weights that they are computed from
     optimizer = _optimizer(spec, job.learning_rate)
     optimizer.init(model.trainable_parameters())
     checkpoints = job.folder / "checkpoints"
@@ -92,6 +111,8 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
     with staged_folder(job.folder / "adapter") as staged:
         write_json(staged / "adapter_config.json", adapter_config(spec, len(model.layers)))
         save_tensors(staged / "adapters.safetensors", best, {"format": "mlx"})
+        if began:
+            save_tensors(staged / MAGNITUDES, began, {"format": "mlx"})
     write_text(
         job.folder / "metrics.jsonl",
         "".join(f"{record.model_dump_json()}\n" for record in [*progress.steps, *progress.validations]),
@@ -107,6 +128,19 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
         peak_memory=mx.get_peak_memory(),
         trunk_seconds=forward.trunk_seconds,
     )
+
+
+def _require_known_tokens(model: nn.Module, job: TrainJob) -> None:
+    """Raise InvalidInput for a token that the model has no embedding of: MLX would read some other memory."""
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.QuantizedEmbedding)]
+    known = max((table.weight.shape[0] for table in tables), default=0)
+    for row in (*job.rows, *job.valid, *job.guard):
+        if known and len(row.tokens) and (largest := int(row.tokens.max())) >= known:
+            raise InvalidInput(
+                f"{row.source or 'a row'}: the tokenizer makes token {largest}, and the model has {known} embeddings",
+                where=Where(job.model),
+                hint="the tokenizer files of the model itself",
+            )
 
 
 def _seed(spec: TrainSpec, update: int) -> None:
@@ -173,21 +207,28 @@ def _update(
 
 
 def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progress) -> None:
-    """Record the loss on the fixed validation rows, and keep the best adapter so far. Draws nothing random."""
+    """Record the losses on validation and guard rows, and keep the best adapter so far. Draws nothing random."""
     size = job.spec.batch_size
-    batches = [job.valid[start : start + size] for start in range(0, len(job.valid), size)]
+    batches = _in_batches(job.valid, size)
     if job.spec.val_batches >= 0:
         batches = batches[: job.spec.val_batches]
     if not batches:
         return
     loss, tokens = _mean_loss(model, forward, batches)
     iteration = progress.update * job.spec.grad_accumulation_steps
-    progress.validations.append(Validation(update=progress.update, iteration=iteration, loss=loss, tokens=tokens))
-    if progress.best_loss is None or loss < progress.best_loss:
-        progress.best, progress.best_update, progress.best_loss = _copy(adapter_weights(model)), progress.update, loss
+    guard = _mean_loss(model, forward, _in_batches(job.guard, size))[0] if job.guard else None
+    found = Validation(update=progress.update, iteration=iteration, loss=loss, tokens=tokens, guard=guard)
+    progress.validations.append(found)
+    if progress.best_loss is None or found.total < progress.best_loss:
+        progress.best, progress.best_update = _copy(adapter_weights(model)), progress.update
+        progress.best_loss = found.total
         progress.stale_validations = 0
     else:
         progress.stale_validations += 1
+
+
+def _in_batches(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _mean_loss(model: nn.Module, forward: Forward, batches: Sequence[Sequence[Row]]) -> tuple[float, int]:
@@ -220,5 +261,6 @@ def _figures(progress: Progress) -> str:
     if progress.steps:
         parts.append(f"loss {progress.steps[-1].loss:.3f}")
     if progress.validations:
-        parts.append(f"valid {progress.validations[-1].loss:.3f}")
+        last = progress.validations[-1]
+        parts.append(f"valid {last.loss:.3f}" + ("" if last.guard is None else f", guard {last.guard:.3f}"))
     return ", ".join(parts)

@@ -1,8 +1,8 @@
 """The trunk: the layers below the lowest adapted one. Their activations are computed once a row and kept on disk.
 
 The pass goes layer by layer over all rows. A layer's weights are read, used and dropped, so the pass takes the memory
-of one layer and the activations. Each row is computed alone, so its activations don't depend on other rows, and an
-interrupted pass continues with the same bits.
+of one layer and the activations. A long row goes through a layer by pieces. Each row is computed alone, so its
+activations don't depend on other rows, and an interrupted pass continues with the same bits.
 """
 
 from __future__ import annotations
@@ -17,36 +17,41 @@ from pathlib import Path
 from typing import cast
 
 import mlx.core as mx
-import mlx.nn as nn
 import numpy as np
-from mlx_lm.models.base import create_attention_mask
 from numpy.typing import NDArray
 
 from topcoat.engine.mlx.compute import Compute
-from topcoat.engine.mlx.model.config import read_config, size_of
+from topcoat.engine.mlx.model.config import read_config
 from topcoat.engine.mlx.model.folder import load, weight_files
 from topcoat.engine.mlx.model.shards import Shard
-from topcoat.engine.mlx.train.loss import padded
-from topcoat.engine.mlx.train.prefix import AfterPrefix, PrefixKeys
+from topcoat.engine.mlx.train.cut import Cut, LayerCall, Leaf, Plan, Values, drop_weights, leaves_of, stop
+from topcoat.engine.mlx.train.loss import PAD_TO, padded
+from topcoat.engine.mlx.train.prefix import Contents, contents_of, masks_of
+from topcoat.engine.mlx.train.recompute import at_positions, keys_and_values
 from topcoat.engine.protocol import Row
 from topcoat.errors import StorageFault
 from topcoat.progress import Note, Silent, Sink, task
 from topcoat.quantity import counted
 from topcoat.store.cache import ArrayCache
 
-__all__ = ["Trunk", "run_layers"]
+__all__ = ["Trunk", "packed", "unpacked"]
 
 Tokens = NDArray[np.int32]
 
 TOGETHER = 1 << 29
 """The most bytes of activations in one pass through the layers. More rows take another pass."""
 
+AT_ONCE = 4096
+"""The most tokens of a row that go through a layer at once. Otherwise an MLP's states outweigh all that is kept."""
+
 
 class Trunk:
     """Layers 0 to `split` - 1 of the model in `folder`, over rows that all begin with the tokens `prefix`.
 
-    The states have the dtype that the model computes in or, with `exact`, float32. `seconds` is the time that computing
-    them took.
+    Its values are those that these layers return and others get: mostly the states of the uppermost one. They have the
+    dtype that the model computes in or, with `exact`, float32. `plan` is the model's, if it is known. A plan without
+    caches has no prefix. Without `pieces`, a long row goes through a layer at once. `seconds` is the time that
+    computing them took.
     """
 
     def __init__(
@@ -59,25 +64,36 @@ class Trunk:
         *,
         computed_by: str,
         exact: bool = False,
+        plan: Plan | None = None,
+        pieces: bool = True,
     ) -> None:
         self.seconds = 0.0
         self.split = split
         self.prefix = list(prefix)
+        self.plan = plan or Plan.of(load(folder, compute, lazy=True, held=0).model)
+        self._pieces = pieces
         self._folder = folder
         self._compute = compute
         self._exact = exact
         self._cache = cache
         self._asked: tuple[Sequence[Row], Sink] = ((), Silent())
         self._key = hashlib.sha256(
-            json.dumps([_trunk_digest(folder, split), split, self.prefix, computed_by + " float32" * exact]).encode()
+            json.dumps(
+                [
+                    _trunk_digest(folder, split, self.plan.container),
+                    split,
+                    self.prefix,
+                    computed_by + " float32" * exact + " without caches" * (self.plan.stock is None),
+                ]
+            ).encode()
         ).digest()
 
     def compute(self, rows: Sequence[Row], sink: Sink) -> None:
         """Compute and store the missing states of rows and of the prefix."""
         self._asked = (rows, sink)
         refused = self._cache.refused
-        missing = list({key: row for row in rows if self._cache.get(key := self.key(row)) is None}.values())
-        whole = not missing and (not self.prefix or self._cache.get(self._prefix_key) is not None)
+        missing = list({key: row for row in rows if self._known(key := self.key(row)) is None}.values())
+        whole = not missing and (not self.prefix or self._known(self._prefix_key) is not None)
         if self._cache.refused > refused:
             files = counted(self._cache.refused - refused, "file")
             said = f"{files} of the trunk's cache were damaged or of an earlier version: they are computed again"
@@ -85,8 +101,7 @@ class Trunk:
         if whole:
             return
         started = time.perf_counter()
-        width = size_of(read_config(self._folder), "hidden_size", self._folder)
-        groups = _groups(missing, TOGETHER // (4 * width))
+        groups = _groups(missing, TOGETHER // (4 * max(1, self.plan.numbers(self.split))))
         with task(sink, "trunk", total=len(groups) * self.split, unit="layer") as running:
             for number, group in enumerate(groups):
                 for layers in self._pass([self._own(row) for row in group]):
@@ -94,16 +109,27 @@ class Trunk:
             running.result = f"{counted(len(missing), 'row')} through {counted(self.split, 'layer')}"
         self.seconds += time.perf_counter() - started
 
-    def states(self, row: Row) -> mx.array:
-        """The states (own tokens, width) of a row that enter the top, without the prefix. Call `compute` first.
+    def values(self, row: Row) -> Values:
+        """What enters the top for a row's own tokens, without the prefix. Call `compute` first.
 
-        States that are lost meanwhile are computed again.
+        Values that are lost meanwhile are computed again.
         """
         return self._stored(self.key(row))
 
-    def prefix_states(self) -> mx.array:
-        """The states (1, prefix, width) of the prefix that enter the top."""
-        return self._stored(self._prefix_key)[None]
+    def prefix_values(self) -> Values:
+        """The same for the prefix."""
+        return self._stored(self._prefix_key)
+
+    def states(self, row: Row) -> mx.array:
+        """The states (own tokens, width) of a row that enter the top. Raises ValueError if something else does too."""
+        if not self.plan.plain(self.split - 1) or len(self.crossing) > 1:
+            raise ValueError("the layers hand on more than states")
+        return self.values(row)[self.crossing[0]][0]
+
+    @property
+    def crossing(self) -> list[Leaf]:
+        """The keys of the values."""
+        return self.plan.crossing(self.split)
 
     def key(self, row: Row) -> str:
         """The cache key of a row's states: a digest of everything that decides them."""
@@ -120,15 +146,29 @@ class Trunk:
     def _key_of(self, tokens: Tokens) -> str:
         return hashlib.sha256(self._key + np.ascontiguousarray(tokens, np.int32).tobytes()).hexdigest()
 
-    def _stored(self, key: str) -> mx.array:
-        found = self._cache.get(key)
+    def _known(self, key: str) -> Values | None:
+        found = {leaf: self._cache.get(_name(key, number)) for number, leaf in enumerate(self.crossing)}
+        known = {leaf: unpacked(array) for leaf, array in found.items() if array is not None}
+        if len(known) < len(found):
+            return None
+        return {leaf: array[0] if self.plan.same(leaf) else array for leaf, array in known.items()}
+
+    def _stored(self, key: str) -> Values:
+        found = self._known(key)
         if found is None:
             self._compute_again()
-            found = self._cache.get(key)
+            found = self._known(key)
         if found is None:
             raise StorageFault("the trunk's states are gone from the cache as soon as they are written to it")
-        array = mx.array(found)
-        return array.view(mx.bfloat16) if array.dtype == mx.uint16 else array
+        return found
+
+    def _put(self, key: str, values: Values, padding: int) -> None:
+        """Store values without what belongs to the last `padding` positions."""
+        for number, leaf in enumerate(self.crossing):
+            array, axis = values[leaf], self.plan.axes[leaf].length
+            if padding and axis is not None:
+                array = array[(slice(None),) * axis + (slice(0, array.shape[axis] - padding),)]
+            self._cache.put(_name(key, number), packed(array[None] if self.plan.same(leaf) else array))
 
     def _compute_again(self) -> None:
         """Compute what was computed before and is gone: the cache may be lost at any time, also during a training."""
@@ -141,49 +181,67 @@ class Trunk:
         mx.random.seed(high << 32 | low)
 
     def _pass(self, rows: Sequence[Tokens]) -> Iterator[int]:
-        """One pass over the layers. It yields after each layer, and stores all states at its end."""
+        """One pass over the layers. It yields after each layer, and stores all values at its end."""
         model = load(self._folder, self._compute, lazy=True, held=0).model
         if self._exact:
             model.set_dtype(mx.float32)
-        inner = model.model
-        embed = inner.embed_tokens
-        prefix = embed(mx.array([self.prefix])) if self.prefix else None
-        states = [embed(mx.array(_padded(tokens)[None])) for tokens in rows]
-        mx.eval(prefix, states)
+        cut = Cut(model, self.plan)
+        shared = mx.array([self.prefix])
+        of_prefix: Values = {}
+        inputs = [mx.array(_padded(tokens)[None]) for tokens in rows]
+        values: list[Values] = [{} for _ in rows]
         for index in range(self.split):
-            layer, inner.layers[index] = inner.layers[index], None
-            mx.eval(layer.parameters())
-            keys = None
-            if prefix is not None:
-                keys = PrefixKeys()
-                prefix = run_layers([layer], prefix, [keys])
-                mx.eval(prefix, keys.keys, keys.values)
-            for number, state in enumerate(states):
-                states[number] = run_layers([layer], state, [AfterPrefix(keys)])
-                mx.eval(states[number])
-            del layer
+            mx.eval(cut.layers[index].parameters())
+            known: list[Contents] | None = None
+            if self.prefix:
+                of_prefix, known = self._through(cut, index, shared, of_prefix, None)
+                mx.eval(list(of_prefix.values()), leaves_of(known))
+            for number, tokens in enumerate(inputs):
+                values[number], _ = self._through(cut, index, tokens, values[number], known)
+                mx.eval(list(values[number].values()))
+            drop_weights(cut.layers[index])
             yield index + 1
-        for tokens, state in zip(rows, states, strict=True):
-            self._cache.put(self._key_of(tokens), _numpy(state[0, : len(tokens)]))
-        if prefix is not None:
-            self._cache.put(self._prefix_key, _numpy(prefix[0]))
+        for row, given, own in zip(rows, inputs, values, strict=True):
+            self._put(self._key_of(row), own, given.shape[1] - len(row))
+        if self.prefix:
+            self._put(self._prefix_key, of_prefix, 0)
+
+    def _through(
+        self, cut: Cut, index: int, tokens: mx.array, values: Values, before: Sequence[Contents] | None
+    ) -> tuple[Values, list[Contents]]:
+        """`values` after layer `index`, and what its caches then hold, behind a prefix whose own hold `before`."""
+        caches = self.plan.caches(before, len(self.prefix) if before else 0, 1)
+        masks = masks_of(caches or [])
+
+        def station(call: LayerCall) -> None:
+            if tokens.shape[1] > AT_ONCE and self._pieces and self.plan.plain(index) and caches:
+                known = keys_and_values(call)
+                stop(at_positions(call, masks, mx.arange(tokens.shape[1])[None], known))
+            stop(call())
+
+        output = cut.run(tokens, station, split=index, values=values, caches=caches)
+        after = values | {(index, place): value for place, value in enumerate(leaves_of(output))}
+        return {leaf: after[leaf] for leaf in self.plan.crossing(index + 1)}, [contents_of(c) for c in caches or []]
 
 
-def run_layers(layers: Sequence[nn.Module], hidden: mx.array, caches: Sequence[object]) -> mx.array:
-    """`hidden` (rows, length, width) through each layer with its cache."""
-    mask = create_attention_mask(hidden, None)
-    for layer, cache in zip(layers, caches, strict=True):
-        hidden = layer(hidden, mask, cache)
-    return hidden
+def _name(key: str, number: int) -> str:
+    """The cache's key of one of the values that are stored together."""
+    return f"{key}-{number}" if number else key
 
 
 def _padded(tokens: Tokens) -> Tokens:
-    return np.pad(tokens, (0, padded(len(tokens)) - len(tokens)))
+    return np.pad(tokens, (0, max(PAD_TO, padded(len(tokens))) - len(tokens)))
 
 
-def _numpy(array: mx.array) -> NDArray[np.generic]:
+def packed(array: mx.array) -> NDArray[np.generic]:
     """The array for the cache. bfloat16, which numpy lacks, is stored as its bits."""
     return np.array(array.view(mx.uint16) if array.dtype == mx.bfloat16 else array)
+
+
+def unpacked(stored: NDArray[np.generic]) -> mx.array:
+    """What `packed` was given."""
+    array = mx.array(stored)
+    return array.view(mx.bfloat16) if array.dtype == mx.uint16 else array
 
 
 def _groups(rows: Sequence[Row], most: int) -> list[list[Row]]:
@@ -199,21 +257,22 @@ def _groups(rows: Sequence[Row], most: int) -> list[list[Row]]:
     return groups
 
 
-_ABOVE = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+def _trunk_digest(folder: Path, split: int, container: str) -> str:
+    """sha256 of the weights and settings that decide the values at `split`. Models that share a trunk share it.
 
-
-def _trunk_digest(folder: Path, split: int) -> str:
-    """sha256 of the weights and settings that decide the states at `split`. Models that share a trunk share it."""
+    `container` is the name of the list of layers.
+    """
     files = tuple((path.resolve(), path.stat().st_size, path.stat().st_mtime_ns) for path in weight_files(folder))
     config = {key: value for key, value in read_config(folder).items() if not key.startswith("quantization")}
-    return hashlib.sha256((json.dumps(config, sort_keys=True) + _tensors_digest(files, split)).encode()).hexdigest()
+    tensors = _tensors_digest(files, split, container)
+    return hashlib.sha256((json.dumps(config, sort_keys=True) + tensors).encode()).hexdigest()
 
 
 @lru_cache(maxsize=16)
-def _tensors_digest(files: tuple[tuple[Path, int, int], ...], split: int) -> str:
+def _tensors_digest(files: tuple[tuple[Path, int, int], ...], split: int, container: str) -> str:
     """sha256 over name, type, shape and bytes of every tensor that may be part of the trunk, by name."""
     shards = [Shard.open(path) for path, _, _ in files]
-    where = {name: shard for shard in shards for name in shard.tensors if _below(name, split)}
+    where = {name: shard for shard in shards for name in shard.tensors if _below(name, split, container)}
     total = hashlib.sha256()
     for name in sorted(where):
         tensor = where[name].tensors[name]
@@ -223,9 +282,12 @@ def _tensors_digest(files: tuple[tuple[Path, int, int], ...], split: int) -> str
     return total.hexdigest()
 
 
-def _below(name: str, split: int) -> bool:
+_AFTER_ALL = re.compile(r"(?:^|\.)(?:lm_head|model\.norm)\.")
+
+
+def _below(name: str, split: int, container: str) -> bool:
     """Whether a tensor may belong to the trunk. Tensors of later layers, of the final norm and of the head don't."""
-    layer = _ABOVE.search(name)
+    layer = re.search(rf"(?:^|\.){re.escape(container)}\.(\d+)\.", name)
     if layer:
         return int(layer[1]) < split
-    return not name.startswith(("lm_head.", "model.norm."))
+    return not _AFTER_ALL.search(name)

@@ -1,0 +1,89 @@
+"""Stages of long work. Each leaves a record of what it found, and isn't done again while the record holds."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from topcoat.spec.canonical import digest_of
+from topcoat.store.files import write_json
+
+__all__ = ["Figures", "Options", "Stage", "Work"]
+
+Figures = dict[str, Any]
+"""What a stage found: JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`cases` are the most of a category in the suite, `episodes` its dialogues, `sampled` the cases of a sample."""
+
+    cases: int = 60
+    episodes: int = 10
+    sampled: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A piece of the work. `needs` names the stages before it, `options` what it depends on of the options.
+
+    `version` is raised when the stage is changed so that it finds something else.
+    """
+
+    name: str
+    run: Callable[[Work], Figures]
+    needs: Sequence[str] = ()
+    options: Sequence[str] = ()
+    version: int = 1
+
+
+class Work:
+    """The folder of the work, with `stages/NAME.json` for each stage that is done."""
+
+    def __init__(self, folder: Path, options: Options, stages: Sequence[Stage]) -> None:
+        self.folder = folder
+        self.options = options
+        self._stages = {stage.name: stage for stage in stages}
+
+    def stage(self, name: str) -> Stage:
+        return self._stages[name]
+
+    def reach(self, stage: Stage) -> Figures:
+        """Do the stages that `stage` needs, then the stage itself, each if it isn't done."""
+        for name in stage.needs:
+            self.reach(self.stage(name))
+        if self.is_done(stage):
+            return self.found(stage.name)
+        print(f"{stage.name} ...", flush=True)
+        begun = time.monotonic()
+        figures = stage.run(self)
+        seconds = round(time.monotonic() - begun, 1)
+        record = {"of": self._inputs(stage), "seconds": seconds, "figures": figures}
+        write_json(self._record(stage.name), record)
+        print(f"{stage.name}: {json.dumps(figures)} ({seconds} s)", flush=True)
+        return figures
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether the stage has a record that is of its version, its options, and what the stages before it found."""
+        path = self._record(stage.name)
+        if not path.is_file() or not all(self.is_done(self.stage(name)) for name in stage.needs):
+            return False
+        return bool(json.loads(path.read_bytes())["of"] == self._inputs(stage))
+
+    def found(self, name: str) -> Figures:
+        """What a stage that is done found."""
+        figures: Figures = json.loads(self._record(name).read_bytes())["figures"]
+        return figures
+
+    def _record(self, name: str) -> Path:
+        return self.folder / "stages" / f"{name}.json"
+
+    def _inputs(self, stage: Stage) -> str:
+        options = {name: asdict(self.options)[name] for name in stage.options}
+        before = {name: [self._inputs(self.stage(name)), self.found(name)] for name in stage.needs}
+        return digest_of({"version": stage.version, "options": options, "before": before})

@@ -1,0 +1,1 @@
+"""Tiny models of every architecture of mlx-lm, and what topcoat has to do with each of them."""

@@ -1,0 +1,1 @@
+"""Tools from the operations of an OpenAPI document."""

@@ -1,0 +1,1 @@
+"""What MLX lacks on a CUDA GPU."""

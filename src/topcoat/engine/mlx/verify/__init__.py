@@ -1,0 +1,1 @@
+"""Answers prompts whose likely answers are known."""

@@ -1,0 +1,1 @@
+"""What a suite writes about an episode: a case whose dialogue is played."""

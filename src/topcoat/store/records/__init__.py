@@ -1,0 +1,73 @@
+"""The versioned types that topcoat writes to disk and prints as JSON. Plain data with a few sums."""
+
+from __future__ import annotations
+
+from topcoat.store.records.evaluations import (
+    AnswerFault,
+    CaseError,
+    CategoryScore,
+    Completion,
+    EvalResult,
+    FormatShare,
+    Interval,
+    PassShare,
+    Record,
+    Score,
+    Share,
+)
+from topcoat.store.records.training import (
+    Budget,
+    Calibration,
+    CheckReport,
+    Estimate,
+    Finding,
+    FuseReport,
+    GuardCost,
+    ModuleFuse,
+    RowCost,
+    TrainReport,
+    TrainStep,
+    Trial,
+    Validation,
+)
+from topcoat.store.records.verdicts import (
+    AttemptResult,
+    Call,
+    Evidence,
+    GateCheck,
+    GuardFinding,
+    Verdict,
+)
+
+__all__ = [
+    "AnswerFault",
+    "AttemptResult",
+    "Budget",
+    "Calibration",
+    "Call",
+    "CaseError",
+    "CategoryScore",
+    "CheckReport",
+    "Completion",
+    "Estimate",
+    "EvalResult",
+    "Evidence",
+    "Finding",
+    "FormatShare",
+    "FuseReport",
+    "GateCheck",
+    "GuardCost",
+    "GuardFinding",
+    "Interval",
+    "ModuleFuse",
+    "PassShare",
+    "Record",
+    "RowCost",
+    "Score",
+    "Share",
+    "TrainReport",
+    "TrainStep",
+    "Trial",
+    "Validation",
+    "Verdict",
+]

@@ -1,0 +1,1 @@
+"""Reads the Berkeley Function Calling Leaderboard, whose files topcoat doesn't ship, as a suite."""

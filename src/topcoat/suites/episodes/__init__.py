@@ -1,0 +1,1 @@
+"""Episodes: plays the dialogues of cases, with tools that are simulated."""

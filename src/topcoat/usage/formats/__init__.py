@@ -1,0 +1,1 @@
+"""Reads dialogues in other tools' formats. Knows the shapes of JSON documents, and no files."""
