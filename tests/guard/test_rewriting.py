@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 
 import pytest
 
-from tests.support.examples import call
 from tests.support.guarded import CODE, CODE_CASES, pool_of
+from tests.support.rewriter import ANSWER, Rewriter, for_me
 from topcoat.guard.makers import GuardCase
 from topcoat.guard.rewriting import rewritten
-from topcoat.progress import Silent, Sink
-from topcoat.store.records import Completion
-from topcoat.suites.source import Question, Reply, Unanswered
-
-_ANSWER = call('print(read_file("a.py"))')
+from topcoat.progress import Silent
 
 
 def _cases(count: int = 12) -> list[GuardCase]:
@@ -24,34 +20,9 @@ def _cases(count: int = 12) -> list[GuardCase]:
     return list(islice((one for one in drawn if one.way == "renamed"), count))
 
 
-class _Model:
-    """Rewrites with `words`, and answers each other question with `answers`. Counts what it was asked to rewrite."""
-
-    def __init__(
-        self, words: Callable[[str], str | None], answers: Callable[[str], str] = lambda asked: _ANSWER
-    ) -> None:
-        self._words, self._answers = words, answers
-        self.rewrote = 0
-
-    def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
-        return [self._reply(question) for question in questions]
-
-    def _reply(self, question: Question) -> Reply:
-        asked = str(question.messages[-1]["content"])
-        if not question.id.endswith("~wording"):
-            return Completion(text=self._answers(asked), tokens=3, finish="stop")
-        self.rewrote += 1
-        new = self._words(asked.rpartition("\n")[2])
-        return Unanswered("busy") if new is None else Completion(text=new, tokens=3, finish="stop")
-
-
-def _for_me(text: str) -> str:
-    return f"<think>Hm.</think>\nFor me: {text.rstrip('.')}"
-
-
 def test_a_wording_is_a_case_of_its_own_family() -> None:
     cases = _cases()
-    made = rewritten(cases, _Model(_for_me), CODE, Silent())
+    made = rewritten(cases, Rewriter(for_me), CODE, Silent())
     assert [one.case.prompt for one in made.cases] == [
         f"For me: {(one.case.prompt or '').rstrip('.')}" for one in cases
     ]
@@ -72,7 +43,7 @@ def test_a_wording_is_a_case_of_its_own_family() -> None:
     ids=["no-answer", "other-names", "repeated", "more"],
 )
 def test_a_model_that_rewrites_nothing_is_not_asked_on(words: Callable[[str], str | None], reason: str) -> None:
-    model = _Model(words)
+    model = Rewriter(words)
     made = rewritten(_cases(), model, CODE, Silent())
     assert (made.cases, model.rewrote) == ((), 8)
     tried, rest = made.left_out.items()
@@ -82,7 +53,7 @@ def test_a_model_that_rewrites_nothing_is_not_asked_on(words: Callable[[str], st
 
 def test_a_wording_that_is_answered_otherwise_is_left_out() -> None:
     """The model reads a file whatever is asked, but not after "For me"."""
-    model = _Model(_for_me, lambda asked: "No." if asked.startswith("For me") else _ANSWER)
+    model = Rewriter(for_me, lambda asked: "No." if asked.startswith("For me") else ANSWER)
     made = rewritten(_cases(), model, CODE, Silent())
     by_tool = [one for one in _cases() if one.case.scorer == "tiered"]
     assert {one.origin for one in made.cases} == {"read"}  # wrong before and after

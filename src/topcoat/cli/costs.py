@@ -81,6 +81,9 @@ def _show_guard(console: Console, guard: GuardCost) -> None:
     seconds = guard.seconds_each
     one, other = ("", "") if seconds is None else (f" ({_about(first * seconds)})", f" ({_about(most * seconds)})")
     print_line(console, f"guard cases, for base and coat: {first:,} at the first look{one}, at most {most:,}{other}")
+    if guard.reworded:
+        asked = min(guard.reworded, guard.first) * len(guard.drawn)
+        print_line(console, f"  the base is asked to say up to {counted(asked, 'case')} in other words")
     for category, made in guard.drawn.items():
         if made < guard.needed:
             print_line(

@@ -66,9 +66,12 @@ class GuardPool:
     `cannot` lists the cases and examples that give none, in the order of the suite and then of the examples.
     """
 
-    def __init__(self, strands: Strands, asked: Iterable[str], cannot: Sequence[Cannot]) -> None:
+    def __init__(
+        self, strands: Strands, asked: Iterable[str], wordings: Iterable[str], cannot: Sequence[Cannot]
+    ) -> None:
         self._strands = strands
         self._asked = frozenset(asked)
+        self._wordings = frozenset(wordings)
         self.cannot = tuple(cannot)
 
     @classmethod
@@ -89,14 +92,28 @@ class GuardPool:
 
     def without(self, cases: Iterable[Case]) -> GuardPool:
         """The same pool, of which no draw asks what one of `cases` asks."""
-        return GuardPool(self._strands, {*self._asked, *map(_question, cases)}, self.cannot)
+        asked = {*self._asked, *map(_question, cases)}
+        return GuardPool(self._strands, asked, self._wordings, self.cannot)
+
+    def with_rewordings(self, reworded: Iterable[GuardCase]) -> GuardPool:
+        """The same pool, and the cases that a model reworded as one more kind. Known wordings are left out."""
+        strands: dict[str, dict[str, Mapping[str, Sequence[Maker]]]] = {
+            category: dict(kinds) for category, kinds in self._strands.items()
+        }
+        families: dict[str, dict[str, list[Maker]]] = defaultdict(lambda: defaultdict(list))
+        for one in reworded:
+            if text_template(one.case.text) not in self._wordings:
+                families[one.case.category][one.case.family or one.case.id].append(partial(_once, one))
+        for category, makers in families.items():
+            strands.setdefault(category, {})["reworded by the model"] = makers
+        return GuardPool(strands, self._asked, self._wordings, self.cannot)
 
     def draw(self, category: str, seed: str) -> Iterator[GuardCase]:
         """The guard cases of a category, which are all different, until nothing new can be made.
 
         The kinds of cases take turns (renamed cases of the suite, templates, reworded cases of the suite, renamed
-        examples, reworded examples), and within a kind its families, in an order that the seed decides. No case asks
-        what the suite or an example asks.
+        examples, reworded examples, those that a model reworded), and within a kind its families, in an order that the
+        seed decides. No case asks what the suite or an example asks.
         """
         asked = set(self._asked)
         kinds = [self._kind(families, f"{seed} {category} {kind}") for kind, families in self._of(category).items()]
@@ -116,6 +133,11 @@ class GuardPool:
         return in_turn(
             [in_turn([make(f"{seed} {index}") for index, make in enumerate(families[name])]) for name in names]
         )
+
+
+def _once(made: GuardCase, seed: str) -> Made:
+    """A case that is there already, whatever the seed."""
+    yield made
 
 
 def _question(case: Case) -> str:
@@ -157,7 +179,7 @@ class _Builder:
                 else:
                     self._add(one, one.family or one.id, "example")
         strands = {category: kinds for category, kinds in self._strands.items() if any(kinds.values())}
-        return GuardPool(strands, self._asked, self._cannot)
+        return GuardPool(strands, self._asked, self._known.wordings, self._cannot)
 
     def _add(self, case: Case, family: str, source: str) -> None:
         try:

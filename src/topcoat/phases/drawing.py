@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from topcoat.errors import InvalidInput, Where
-from topcoat.guard.pool import GuardPool
-from topcoat.progress import Note
+from topcoat.guard.pool import GuardCase, GuardPool
+from topcoat.guard.rewriting import rewritten
+from topcoat.progress import Note, Sink
 from topcoat.project.project import Project
 from topcoat.project.session import Session
 from topcoat.quantity import counted
+from topcoat.spec.agent import Agent
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.case_template import CaseTemplates, load_templates
 from topcoat.spec.example import LocatedExample
@@ -21,6 +23,7 @@ from topcoat.spec.reading.loader import read_text
 from topcoat.spec.suite import Case
 from topcoat.suites.evidence.looks import plan_looks
 from topcoat.suites.evidence.noninferiority import can_be_kept, fewest_cases
+from topcoat.suites.source import Source
 
 __all__ = [
     "choosing_cases",
@@ -29,10 +32,13 @@ __all__ = [
     "require_deciding",
     "require_templates",
     "templates_file",
+    "with_rewordings",
 ]
 
 CHOOSING = 8
 """The guard cases of a category that adapters are chosen by. Each validation computes their loss."""
+_LOOKED_AT = 4
+"""So many times the cases that the base shall reword are drawn at most, to find those that no rule reworded."""
 
 
 def draws_guard_cases(spec: PhaseSpec) -> bool:
@@ -57,6 +63,27 @@ def choosing_cases(pool: GuardPool, spec: PhaseSpec, phase: str) -> list[Case]:
     """
     seed = digest_of([phase, "choice"])
     return [made.case for name in spec.gate.categories for made in islice(pool.draw(name, seed), CHOOSING)]
+
+
+def with_rewordings(pool: GuardPool, spec: PhaseSpec, seed: str, base: Source, agent: Agent, sink: Sink) -> GuardPool:
+    """`pool`, and cases of each category of the gate in the words of the base, where it can reword.
+
+    `seed` decides which cases those are. How many came of it, and why others didn't, is said. Raises what `base`
+    raises.
+    """
+    cases = [case for name in spec.gate.categories for case in _to_reword(pool, name, seed, spec.guard.reworded)]
+    if not cases:
+        return pool
+    made = rewritten(cases, base, agent, sink)
+    reasons = "".join(f"; {count} left out: {reason}" for reason, count in made.left_out.items())
+    sink.emit(Note(f"the base said {len(made.cases)} of {counted(len(cases), 'guard case')} in other words{reasons}"))
+    return pool.with_rewordings(made.cases)
+
+
+def _to_reword(pool: GuardPool, category: str, seed: str, count: int) -> Iterator[GuardCase]:
+    """Drawn cases in the wordings of the suite, the templates and the examples."""
+    drawn = pool.draw(category, digest_of([seed, "rewordings"]))
+    return islice((one for one in islice(drawn, _LOOKED_AT * count) if one.way != "reworded"), count)
 
 
 def templates_file(project: Project) -> Path | None:

@@ -137,6 +137,7 @@ def _guard_cost(session: Session, prepared: Prepared, key: str, evaluation: Eval
         most=guard.most,
         needed=fewest_cases(gate.margin, gate.alpha),
         seconds_each=each,
+        reworded=guard.reworded,
     )
 
 

@@ -277,11 +277,12 @@ class GuardSpec(Section):
     """[guard]: the cases that are made afresh for a phase, and decide what fell (`evidence = "tested"`).
 
     `cases` is the number for each category at the first look. As long as a category is undecided, they are doubled,
-    up to `most`. 0 makes none.
+    up to `most`. 0 makes none. The base is asked to say `reworded` of each category in other words.
     """
 
     cases: Count = 150
     most: Count = 600
+    reworded: Count = 20
 
     @model_validator(mode="after")
     def _most_is_most(self) -> GuardSpec:

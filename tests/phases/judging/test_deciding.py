@@ -29,7 +29,7 @@ def pool(count: int, *names: str) -> GuardPool:
         return made
 
     strands = {name: {"kind": {str(f): [maker(name, f)] for f in range(10)}} for name in names or ("git",)}
-    return GuardPool(strands, (), [Cannot("git-01", "git", "renamed", "it has no names")])
+    return GuardPool(strands, (), (), [Cannot("git-01", "git", "renamed", "it has no names")])
 
 
 def decided(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from topcoat.phases.drawing import choosing_cases, draws_guard_cases
+from topcoat.phases.drawing import choosing_cases, draws_guard_cases, with_rewordings
 from topcoat.phases.judging.deciding import GuardResult, Pair, decide
 from topcoat.phases.judging.evaluation import source_of
 from topcoat.phases.preparation import Prepared
@@ -31,6 +31,7 @@ def guard_attempt(session: Session, prepared: Prepared, base: ModelRow, model: M
     pool = pool.without(choosing_cases(pool, spec, prepared.digest))
     before = source_of(session, base.path)
     assert before.stored is not None
+    pool = with_rewordings(pool, spec, seed, before, session.agent, session.sink)
     references = References(before.stored, _comparable(session, base.path, model.path))
     after = source_of(session, model.path, references)
 

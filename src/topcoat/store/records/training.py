@@ -73,7 +73,8 @@ class GuardCost(Record):
 
     `drawn` is the number that can be made of each category, counted up to `most`. `first` and `most` are those of a
     category at the first and at the last look; fewer than `needed` decide nothing. `seconds_each` is the time of one
-    case, for base and coat together. None if the base isn't evaluated yet.
+    case, for base and coat together. None if the base isn't evaluated yet. The base is asked to reword `reworded` cases
+    of each category.
     """
 
     drawn: dict[str, int]
@@ -81,6 +82,7 @@ class GuardCost(Record):
     most: int
     needed: int
     seconds_each: float | None = None
+    reworded: int = 0
 
 
 class Estimate(Record):
