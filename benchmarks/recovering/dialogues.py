@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from benchmarks.recovering.failures import ARGUMENTS, FAILURES, QUESTIONS, Failure
+from tools.demo_model.language import names as words
 from tools.demo_model.language.words import TRAINING
 from topcoat.calls.made_up_results import Results
 from topcoat.progress import Silent, Sink
@@ -32,14 +34,24 @@ KNOWN, NEW = "known", "new"
 
 
 class Names:
-    """Draws names from a part of the words that the model knows. Examples and cases have no word in common."""
+    """Draws names. Examples and cases have no word in common.
+
+    Cases have words that the model knows. Examples have invented ones too, as often as the base's own training: a coat
+    that sees known words alone learns to expect them, and no longer copies others.
+    """
 
     def __init__(self, part: str, rng: Random) -> None:
         self._rng = rng
         nouns = sorted(TRAINING.nouns)
         Random("words").shuffle(nouns)
-        half = len(nouns) * 2 // 3
-        self._nouns = nouns[:half] if part == "examples" else nouns[half:]
+        two_thirds = len(nouns) * 2 // 3
+        own, others = nouns[:two_thirds], nouns[two_thirds:]
+        if part == "examples":
+            self._draw = words.Names(replace(TRAINING, nouns=tuple(own)), rng).noun
+            self._not = frozenset(others)
+        else:
+            self._draw = partial(rng.choice, others)
+            self._not = frozenset(own)
 
     def values(self, tests: bool) -> dict[str, str]:
         """A value of every slot. The one that a call has first is never the one that it has then."""
@@ -68,7 +80,12 @@ class Names:
         }
 
     def _some(self, count: int) -> list[str]:
-        return self._rng.sample(self._nouns, count)
+        """`count` different words."""
+        drawn: dict[str, None] = {}
+        while len(drawn) < count:
+            if (word := self._draw()) not in self._not:
+                drawn[word] = None
+        return list(drawn)
 
     def _path(self, tests: bool) -> str:
         folder, inner, name = self._some(3)
