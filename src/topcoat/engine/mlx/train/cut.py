@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
@@ -19,6 +18,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 
+from topcoat.engine.mlx.train.interception import Call, intercepted
 from topcoat.engine.mlx.train.prefix import Caches, Contents, Masks, caches_after, is_ours, require_known
 from topcoat.quantity import counted
 
@@ -281,47 +281,22 @@ def _run(
     """The forward, in which the first layers return `below`, and `answer` is asked for those above."""
     stream: list[mx.array | None] = [None]
 
-    def answered(index: int, layer: nn.Module, function: Callable[..., Any], given: Any, named: Any) -> Any:
-        if index < len(below):
-            stream[0] = leaves_of(below[index])[0]
-            return below[index]
+    def answered(call: Call) -> Any:
+        if call.index < len(below):
+            stream[0] = leaves_of(below[call.index])[0]
+            return below[call.index]
         if stream[0] is None:
-            stream[0] = next((value for value in (*given, *named.values()) if isinstance(value, mx.array)), None)
-        output = answer(LayerCall(index, layer, function, given, named, stream[0]))
+            every = (*call.given, *call.named.values())
+            stream[0] = next((value for value in every if isinstance(value, mx.array)), None)
+        output = answer(LayerCall(call.index, call.module, call.function, call.given, call.named, stream[0]))
         stream[0] = leaves_of(output)[0]
         return output
 
-    with _watched(layers, answered):
+    with intercepted(layers, answered):
         try:
             return model(tokens) if caches is None else model(tokens, cache=caches)
         except _Stop as stopped:
             return stopped.value
-
-
-@contextmanager
-def _watched(layers: Sequence[nn.Module], answered: Callable[..., Any]) -> Iterator[None]:
-    """During the `with` block, calls of these layers go to `answered`. Other modules of their classes work as usual."""
-    numbers = {id(layer): index for index, layer in enumerate(layers)}
-    calls = {kind: kind.__call__ for kind in {type(layer) for layer in layers}}
-    own = {kind for kind in calls if "__call__" in vars(kind)}
-
-    def of(call: Callable[..., Any]) -> Callable[..., Any]:
-        def replacing(layer: nn.Module, *given: Any, **named: Any) -> Any:
-            index = numbers.get(id(layer))
-            return call(layer, *given, **named) if index is None else answered(index, layer, call, given, named)
-
-        return replacing
-
-    for kind, call in calls.items():
-        kind.__call__ = of(call)
-    try:
-        yield
-    finally:
-        for kind, call in calls.items():
-            if kind in own:
-                kind.__call__ = call
-            else:
-                del kind.__call__
 
 
 def _look_on(

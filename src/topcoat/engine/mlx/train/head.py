@@ -15,6 +15,7 @@ import mlx.nn as nn
 
 from topcoat.engine.mlx.cpu import fast_math
 from topcoat.engine.mlx.cpu.quicken import on_cpu
+from topcoat.engine.mlx.train.interception import intercepted
 
 __all__ = ["head_loss", "logits_of"]
 
@@ -27,13 +28,8 @@ def logits_of(model: nn.Module, states: mx.array) -> mx.array:
 
     The model's own call computes them, with all that it does after its layers, such as a scaling of the logits.
     """
-    kind = type(model.model)
-    call = kind.__call__
-    kind.__call__ = lambda *_, **__: states[None]
-    try:
+    with intercepted([model.model], lambda _: states[None]):
         return cast(mx.array, model(mx.zeros((1, states.shape[0]), mx.int32))[0])
-    finally:
-        kind.__call__ = call
 
 
 def head_loss(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:

@@ -6,8 +6,8 @@ Here a layer keeps its input, its keys and its values. Its output is computed fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.train.cut import LayerCall, leaves_of, rebuilt, taken
+from topcoat.engine.mlx.train.interception import Call, intercepted
 from topcoat.engine.mlx.train.prefix import AfterPrefix, ChosenQueries, KeysAndValues, Masks, contents_of
 
 __all__ = [
@@ -168,24 +169,13 @@ def recomputed(call: LayerCall) -> Any:
     return output
 
 
-@contextmanager
-def recomputing(layers: Sequence[nn.Module]) -> Iterator[None]:
-    """During the `with` block, calls of these layers keep their input alone. For a model that calls them itself.
+def recomputing(layers: Sequence[nn.Module]) -> AbstractContextManager[None]:
+    """During the `with` block, calls of these layers keep their input alone. For a model that calls them itself."""
 
-    mlx-lm's trainer replaces the classes' calls in the same way, for good.
-    """
-    calls = {kind: kind.__call__ for kind in {type(layer) for layer in layers}}
+    def answer(call: Call) -> Any:
+        return _recomputed(call.module, partial(call.function, call.module))(*call.given, **call.named)
 
-    def of(call: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda layer, *given, **named: _recomputed(layer, lambda *a, **n: call(layer, *a, **n))(*given, **named)
-
-    for kind, call in calls.items():
-        kind.__call__ = of(call)
-    try:
-        yield
-    finally:
-        for kind, call in calls.items():
-            kind.__call__ = call
+    return intercepted(layers, answer)
 
 
 def _recomputed(layer: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
