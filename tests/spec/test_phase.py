@@ -129,6 +129,21 @@ def test_an_unknown_evidence_is_told_the_two_kinds(mistakes_of: MistakesOf) -> N
     assert mistakes_of(load_phase, SMALLEST + "evidence = 3\n") == [(5, 'gate.evidence: must be "tested" or "mean"')]
 
 
+def test_full_fine_tuning_is_refused_with_its_reason_and_a_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "phase1.toml"
+    path.write_text(SMALLEST + '[train]\nfine_tune_type = "full"\n')
+    with pytest.raises(InvalidInput) as caught:
+        load_phase(path)
+    (mistake,) = caught.value.mistakes
+    assert mistake.message.startswith('train.fine_tune_type: "full" can\'t be trained: it trains whole layers')
+    assert (mistake.where, mistake.hint) == (
+        Where(path, 6),
+        "rank = 64 under [train.lora] has room for a larger change",
+    )
+    path.write_text(SMALLEST + '[train]\nfine_tune_type = "lora"\n[train.lora]\nrank = 64\n')
+    assert load_phase(path).train.lora.rank == 64
+
+
 def test_what_earlier_versions_stored_is_read() -> None:
     stored = json.loads(spec().model_dump_json())
     del stored["guard"], stored["gate"]["margin"], stored["gate"]["alpha"]

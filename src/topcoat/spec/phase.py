@@ -147,6 +147,16 @@ class TrainSpec(Section):
     max_grad_norm: Positive | None = None
     lora: LoraSpec = LoraSpec()
 
+    @field_validator("fine_tune_type", mode="before")
+    @classmethod
+    def _a_thin_coat(cls, value: object) -> object:
+        if value == "full":
+            why = "it trains whole layers: mlx-lm has no gradient of quantized ones, and no thin coat would be left"
+            refuse(
+                [("", f'"full" can\'t be trained: {why}', "rank = 64 under [train.lora] has room for a larger change")]
+            )
+        return value
+
     @model_validator(mode="after")
     def _keys_agree(self) -> TrainSpec:
         problems: list[tuple[str, str]] = []

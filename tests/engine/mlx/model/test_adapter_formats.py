@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx.utils import tree_flatten
 from mlx_lm.utils import load_adapters, load_model
 from safetensors.numpy import load_file, save_file
 
@@ -74,8 +77,28 @@ def test_a_full_fine_tuning_is_refused_by_name(engine: MlxEngine, make_model: Ma
     source = make_adapter(make_model(), tmp_path / "mlx", size=0.1)
     config = json.loads((source / "adapter_config.json").read_text())
     (source / "adapter_config.json").write_text(json.dumps(config | {"fine_tune_type": "full"}))
-    with pytest.raises(InvalidInput, match='fine_tune_type is "full"'):
+    with pytest.raises(InvalidInput, match='fine_tune_type is "full": whole layers that replace') as caught:
         engine.adopt(make_model(), source, tmp_path / "adopted")
+    assert f"mlx_lm fuse --model BASE --adapter-path '{source}' --save-path NEW" in (caught.value.hint or "")
+
+
+@pytest.mark.slow
+def test_mlx_lm_makes_a_base_of_a_full_fine_tuning_as_the_refusal_says(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path
+) -> None:
+    folder, source, fused = make_model(bits=None), tmp_path / "mlx", tmp_path / "fused"
+    model = load_model(folder)[0]
+    model.freeze()
+    model.layers[-1].unfreeze()
+    trained = {name: value + 0.1 for name, value in tree_flatten(model.trainable_parameters())}
+    source.mkdir()
+    mx.save_safetensors(str(source / "adapters.safetensors"), trained)
+    (source / "adapter_config.json").write_text(json.dumps({"fine_tune_type": "full", "num_layers": 1}))
+    command = ["fuse", "--model", str(folder), "--adapter-path", str(source), "--save-path", str(fused)]
+    subprocess.run([sys.executable, "-m", "mlx_lm", *command], check=True, capture_output=True)
+    assert engine.describe(fused).digest != engine.describe(folder).digest
+    own = dict(tree_flatten(load_model(fused)[0].parameters()))
+    assert all(mx.array_equal(own[name], value).item() for name, value in trained.items())
 
 
 def test_an_adapter_of_mlx_lm_stays_what_it_is(engine: MlxEngine, make_model: MakeModel, tmp_path: Path) -> None:

@@ -198,6 +198,13 @@ def read_adapter(folder: Path) -> tuple[dict[str, Any], Weights]:
     except (ValueError, RuntimeError, RecursionError) as error:
         raise InvalidInput(f"the adapter can't be read: {error}", where=Where(folder)) from error
     kind = config.get("fine_tune_type", "lora") if isinstance(config, dict) else None
+    if kind == "full":
+        raise InvalidInput(
+            'fine_tune_type is "full": whole layers that replace the base\'s, not a change that could be added to them',
+            where=Where(config_path),
+            hint=f"python -m mlx_lm fuse --model BASE --adapter-path '{folder}' --save-path NEW makes a base of them, "
+            "for topcoat init PROJECT --base NEW",
+        )
     if kind not in ("lora", "dora"):
         said = f": fine_tune_type is {json.dumps(kind)}" if kind else ""
         raise InvalidInput(f"only LoRA and DoRA adapters can be fused{said}", where=Where(config_path))
