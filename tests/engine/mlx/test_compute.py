@@ -11,6 +11,7 @@ from tests.support.mlx.models import MakeModel
 from tests.support.mlx.training import job
 from topcoat.engine.mlx import open_engine
 from topcoat.engine.mlx.compute import COMPUTE_VARIABLE, TF32_VARIABLE, Compute, chosen_compute
+from topcoat.engine.mlx.cpu.cores import usable_cores
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.protocol import FuseJob, GenerateJob
@@ -120,7 +121,7 @@ def test_how_a_model_computes_does_not_depend_on_the_device(
     assert set(dtypes) == {mx.float32 if compute is Compute.DEQUANTIZED else mx.bfloat16}
 
 
-@pytest.mark.parametrize(("width", "on_cpu", "asked"), [(64, True, 1), (64, False, None), (512, True, os.cpu_count())])
+@pytest.mark.parametrize(("width", "on_cpu", "asked"), [(64, True, 1), (64, False, None), (512, True, usable_cores())])
 def test_threads_follow_the_model_s_width_on_a_cpu(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, width: int, on_cpu: bool, asked: int | None
 ) -> None:

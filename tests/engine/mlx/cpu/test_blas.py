@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.recorder import Recorder
 from topcoat.engine.mlx import open_engine
-from topcoat.engine.mlx.cpu.blas import Blas, _load, load_fast_blas
+from topcoat.engine.mlx.cpu.blas import THREADS_VARIABLE, Blas, _load, load_fast_blas, set_threads, threads
 from topcoat.progress import Note
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX brings a fast BLAS itself")
@@ -97,6 +97,21 @@ def test_a_library_without_the_symbols_is_refused() -> None:
 def test_after_mlx_it_is_too_late() -> None:
     script = "import mlx.core\nfrom topcoat.engine.mlx.cpu.blas import load_fast_blas\nprint(load_fast_blas().fast)"
     assert run(script) == ["False"]
+
+
+@linux_only
+@pytest.mark.parametrize(("bound", "asked", "given"), [("", 2, 2), ("", 1, 1), ("1", 2, 1), ("none", 2, 2)])
+def test_threads_are_those_that_were_set_and_no_more_than_the_user_allows(
+    monkeypatch: pytest.MonkeyPatch, bound: str, asked: int, given: int
+) -> None:
+    before = threads()
+    monkeypatch.setenv(THREADS_VARIABLE, bound)
+    try:
+        set_threads(asked)
+        assert threads() == given
+    finally:
+        monkeypatch.delenv(THREADS_VARIABLE)
+        set_threads(before)
 
 
 def test_these_tests_load_it_before_mlx() -> None:

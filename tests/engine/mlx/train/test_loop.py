@@ -288,3 +288,12 @@ def test_the_adapter_that_is_kept_also_predicts_the_guard_rows_well(
     assert other.best_update == other.validations[totals.index(min(totals))].update
     assert other.best_loss == min(totals)
     assert other.best_update != one.best_update
+
+
+def test_a_training_beside_other_work_is_warned_once(
+    engine: MlxEngine, make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("topcoat.engine.mlx.train.loop.warn_if_busy", lambda sink: sink.emit(Note("busy")))
+    sink = Recorder()
+    engine.train(job(make_model(), tmp_path / "job", SPEC), sink)
+    assert [event for event in sink.events if isinstance(event, Note)].count(Note("busy")) == 1

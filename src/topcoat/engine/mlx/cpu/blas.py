@@ -21,11 +21,14 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Blas", "load_fast_blas", "set_threads"]
+__all__ = ["THREADS_VARIABLE", "Blas", "load_fast_blas", "set_threads", "threads"]
 
 SYMBOLS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 SYSTEM_LIBRARIES = ("openblas", "blis", "mkl_rt")
+THREADS_VARIABLE = "OPENBLAS_NUM_THREADS"
+OPENBLAS = ("scipy_openblas", "openblas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,24 @@ def set_threads(count: int) -> None:
     """Set the number of threads for products of the loaded OpenBLAS. OPENBLAS_NUM_THREADS stays an upper bound.
 
     Its threads wait for each other by spinning. On small products that costs more than it gains, and on a machine with
-    other work it can cost ten times more.
+    other work it can cost ten times more (see sharing.py).
     """
-    blas = load_fast_blas()
-    if blas.library is None:
-        return
-    bound = os.environ.get("OPENBLAS_NUM_THREADS", "")
+    bound = os.environ.get(THREADS_VARIABLE, "")
     count = min(count, int(bound)) if bound.isdigit() and int(bound) > 0 else count
-    for name in ("scipy_openblas_set_num_threads", "openblas_set_num_threads"):
-        if hasattr(blas.library, name):
-            getattr(blas.library, name)(count)
-            return
+    if (function := _of_openblas("set_num_threads")) is not None:
+        function(count)
+
+
+def threads() -> int:
+    """The number of threads for products of the loaded OpenBLAS; 1 if none is loaded."""
+    function = _of_openblas("get_num_threads")
+    return 1 if function is None else int(function())
+
+
+def _of_openblas(name: str) -> Any:
+    """A function of the loaded OpenBLAS; None if it isn't one."""
+    library = load_fast_blas().library
+    return next((getattr(library, f"{one}_{name}") for one in OPENBLAS if hasattr(library, f"{one}_{name}")), None)
 
 
 def _openblas() -> Blas:

@@ -15,6 +15,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
+from topcoat.engine.mlx.cpu.sharing import Sharing, sharing
 from topcoat.engine.mlx.generate.sampling import draw
 from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
 from topcoat.engine.mlx.model.scalar import scalar
@@ -117,11 +118,12 @@ def generate(
         with (
             shared_attention(model),
             task(sink, "answers", total=len(asked), unit="case") as progress,
+            sharing(sink) as share,
         ):
             prefix = prefix_of(job.prompts) if prefix_of else Prefix(model, job.prompts)
             if prefix.way == "alone" and len(job.prompts) > 1:
                 sink.emit(Note(f"answers are drawn one after another: in a batch, {prefix.problem}"))
-            work = _Work(progress)
+            work = _Work(progress, share)
             for answer in _answer(prefix, [Answer(index, *asked[index]) for index in order], stop, keeper, work):
                 completions[answer.index] = completion = answer.completion(tokenizer)
                 ended(answer.index, completion)
@@ -135,11 +137,14 @@ class _Work:
     """What was done of a job: tokens of prompts read, tokens drawn, answers ended. A long prompt shows progress too."""
 
     progress: Task
+    share: Sharing
     read: int = 0
     drawn: int = 0
     ended: int = 0
 
     def report(self) -> None:
+        """Report it. That is often enough to look at other work, too."""
+        self.share.look()
         drawn = f", {self.drawn:,} drawn" if self.drawn else ""
         self.progress.advance(self.ended, f"{self.read:,} tokens read{drawn}")
 

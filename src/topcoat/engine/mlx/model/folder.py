@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,6 +20,7 @@ from mlx_lm.utils import load_model
 
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.blas import set_threads
+from topcoat.engine.mlx.cpu.cores import usable_cores
 from topcoat.engine.mlx.cpu.quicken import on_cpu
 from topcoat.engine.mlx.model.config import Config, context_of, quantization_of, read_config, size_of
 from topcoat.engine.mlx.model.memory import hold, memory_limit
@@ -155,9 +155,9 @@ def _groups_checked() -> Iterator[None]:
 def set_threads_for(width: int) -> None:
     """Set the number of threads for CPU products of a model of this `width`.
 
-    The number depends on the model alone, because it may decide how a product is rounded.
+    The number depends on the model and the process's cores alone, because it may decide how a product is rounded.
     """
-    set_threads(1 if width < THREADED_WIDTH else os.cpu_count() or 1)
+    set_threads(1 if width < THREADED_WIDTH else usable_cores())
 
 
 def dequantize(model: nn.Module, *, held: int = -1) -> None:

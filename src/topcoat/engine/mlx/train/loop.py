@@ -17,6 +17,7 @@ from mlx.utils import tree_flatten, tree_map
 
 from topcoat.engine.job_digest import train_job_digest
 from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.cpu.sharing import warn_if_busy
 from topcoat.engine.mlx.model.folder import describe, load
 from topcoat.engine.mlx.model.lora import (
     MAGNITUDES,
@@ -60,6 +61,7 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
 
     mx.reset_peak_memory()
     model = load(job.model, compute, lazy=True, held=spec.num_layers).model
+    warn_if_busy(sink)
     _require_known_tokens(model, job)
     _seed(spec, 0)
     attach(model, spec)
