@@ -41,6 +41,29 @@ def test_figures_are_those_of_their_definitions(compute: object, seed: int) -> N
     assert len(compute(as_given[:1], RIGHT)) == 2  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("compute", [in_mlx, in_numpy])
+def test_tokens_that_both_models_never_give_change_no_figure(compute: object) -> None:
+    """As phi3small's, whose forward gives -inf to the tokens that its tokenizer lacks."""
+    model, base = logits(1), logits(51)
+    none = np.full((4, 2), -np.inf, np.float32)
+    wide = [np.concatenate([table, none], axis=1) for table in (model, base)]
+    in_mx = compute is in_mlx
+    expected, found = (
+        compute([mx.array(table) if in_mx else table.copy() for table in tables], RIGHT)  # type: ignore[operator]
+        for tables in ([model, base], wide)
+    )
+    assert np.isfinite(expected).all()
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("compute", [in_mlx, in_numpy])
+def test_a_token_that_the_model_alone_never_gives_is_an_infinite_divergence(compute: object) -> None:
+    model, base = logits(1), logits(51)
+    model[2, 8] = -np.inf
+    given = [mx.array(one) if compute is in_mlx else one.copy() for one in (model, base)]
+    assert np.isinf(compute(given, RIGHT)[3]).tolist() == [False, False, True, False]  # type: ignore[operator]
+
+
 def test_a_small_divergence_is_not_lost_in_rounding() -> None:
     base = logits(1)
     model = base + np.float32(1e-3) * logits(2, 1.0)

@@ -137,7 +137,7 @@ def _settle(
 def _settle_survival(master: Master, minimum: float) -> None:
     """Raise the module's bits until its delta survives."""
     module = master.module
-    while (survival := master.survival()) < minimum:
+    while not (survival := master.survival()) >= minimum:  # true for NaN, too
         if not module.raise_bits():
             raise FuseRefused(
                 f"{module.name}: {survival:.3f} of the delta survives at {module.bits} bits, {minimum} is required",
@@ -168,12 +168,16 @@ def _log_probabilities(model: nn.Module, row: Row) -> mx.array:
 
 
 def _mean_kl(intended: list[mx.array], fused: list[mx.array]) -> float:
-    """Mean over tokens of KL(intended || fused) = sum p (log p - log q), in nats."""
+    """Mean over tokens of KL(intended || fused) = sum p (log p - log q), in nats; NaN if a number is none.
+
+    A token with the probability 0 adds nothing, whatever the other model gives it.
+    """
     total, tokens = 0.0, 0
     for p, q in zip(intended, fused, strict=True):
-        total += scalar((mx.exp(p) * (p - q)).sum())
+        total += scalar(mx.where(mx.isneginf(p), 0.0, mx.exp(p) * (p - q)).sum())
         tokens += p.shape[0]
-    return max(0.0, total / tokens)
+    mean = total / tokens
+    return 0.0 if mean < 0 else mean
 
 
 def _mean_loss(log_probabilities: list[mx.array], rows: list[Row]) -> float:

@@ -18,7 +18,7 @@ from mlx_lm.models.cache import KVCache, make_prompt_cache
 from topcoat.engine.mlx.cpu.sharing import Sharing, sharing
 from topcoat.engine.mlx.generate.sampling import draw
 from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.model.difference import difference
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
 from topcoat.engine.protocol import Ended, GenerateJob, Sampling, ignore
 from topcoat.errors import EngineFault, InvalidInput
@@ -335,12 +335,12 @@ class Prefix:
         self.way = way
         try:
             found = self._logits(prompts)
-            difference = scalar(mx.max(mx.abs(found - expected)) / mx.max(mx.abs(expected)))
+            apart = difference(found, expected)
         except (ValueError, RuntimeError, AttributeError, TypeError, NotImplementedError, IndexError) as error:
             self.problem = str(error).splitlines()[0] if str(error) else type(error).__name__
             return False
-        self.problem = f"logits differ by {difference:.1e} of the largest"
-        return difference <= TOLERANCE.get(expected.dtype, 1e-4)
+        self.problem = f"logits differ by {apart:.1e} of the largest"
+        return apart <= TOLERANCE.get(expected.dtype, 1e-4)
 
     def _logits(self, prompts: Sequence[Prompt]) -> mx.array:
         """The logits (prompts, vocabulary) after each prompt, read with the current `way`."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.model.difference import difference
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import adapter_weights
 from topcoat.engine.mlx.model.memory import hold, require_room
@@ -209,7 +210,7 @@ class _Judge:
                     begin += count
                     ours = split.logits(tokens, queries, chosen[places], values).astype(mx.float32)
                     own = theirs[number][-len(ours) :]
-                    apart = scalar(mx.abs(ours - own).max() / mx.abs(theirs[number]).max())
+                    apart = difference(ours, own, theirs[number])
                     differences[number] = float(np.maximum(differences[number], apart))  # NaN stays NaN
         return differences
 

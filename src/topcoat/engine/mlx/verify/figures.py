@@ -46,7 +46,8 @@ def in_mlx(logits: Sequence[mx.array], right: Sequence[Sequence[int]]) -> NDArra
         row[list(tokens)] = True
     is_right, least = mx.array(mask), mx.finfo(mx.float32).min
     own, other = mx.where(is_right, model, least), mx.where(is_right, least, model)
-    gap = (mx.max(own, axis=-1) - mx.max(other, axis=-1)) / mx.max(mx.abs(model), axis=-1)
+    sizes = mx.where(mx.isinf(model), 0.0, mx.abs(model))
+    gap = (mx.max(own, axis=-1) - mx.max(other, axis=-1)) / mx.max(sizes, axis=-1)
     total = mx.logsumexp(model, axis=-1)
     figures = [gap, mx.logsumexp(own, axis=-1) - total]
     for of_base in base:
@@ -54,7 +55,8 @@ def in_mlx(logits: Sequence[mx.array], right: Sequence[Sequence[int]]) -> NDArra
         base_own = mx.logsumexp(mx.where(is_right, of_base, least), axis=-1)
         shares = mx.exp(of_base - base_total[:, None])
         difference = of_base - model + (total - base_total)[:, None]
-        figures += [base_own - base_total, mx.sum(shares * difference, axis=-1)]
+        divergence = mx.sum(mx.where(mx.isneginf(of_base), 0.0, shares * difference), axis=-1)
+        figures += [base_own - base_total, divergence]
     return np.array(mx.stack(figures))
 
 
@@ -64,13 +66,20 @@ def in_numpy(logits: Sequence[Floats], right: Sequence[Sequence[int]]) -> NDArra
     begins = np.cumsum([0, *(len(tokens) for tokens in right)])[:-1]
     where = np.repeat(np.arange(len(right)), [len(tokens) for tokens in right]), np.concatenate(right).astype(np.intp)
     own = model[where]
-    largest = np.maximum(model.max(axis=-1), -model.min(axis=-1))
+    least = model.min(axis=-1)
+    hidden = bool(np.isneginf(least).any())  # one more pass, of a model that has tokens it never gives
+    if hidden:
+        least = np.where(np.isneginf(model), 0.0, model).min(axis=-1)
+    largest = np.maximum(model.max(axis=-1), -least)
     exponents, total = _normalized(model)
     figures = [np.logaddexp.reduceat(own, begins, dtype=np.float64) - total]
     for of_base in base:
         exponents, base_total = _normalized(of_base)
-        difference = of_base - model
+        with np.errstate(invalid="ignore"):
+            difference = of_base - model
         difference += (total - base_total)[:, None].astype(np.float32)
+        if hidden:
+            difference[np.isneginf(of_base)] = 0.0
         divergence = np.einsum("ij,ij->i", exponents, difference) / exponents.sum(axis=-1)
         figures += [np.logaddexp.reduceat(of_base[where], begins, dtype=np.float64) - base_total, divergence]
     others = model.copy()

@@ -13,8 +13,8 @@ import mlx.core as mx
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.generate.generate import TOLERANCE, Prefix, Prompt, generate
 from topcoat.engine.mlx.generate.shared_keys import shared_attention
+from topcoat.engine.mlx.model.difference import difference
 from topcoat.engine.mlx.model.folder import Loaded, describe, load
-from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.train.cut import Plan
 from topcoat.engine.mlx.train.trunk import Trunk
 from topcoat.engine.mlx.verify.by_caches import CacheReader
@@ -180,14 +180,13 @@ def _problem(reader: Reader, by_caches: CacheReader, tried: Sequence[Row]) -> st
         tokens = padded([row.read[:TRIED] for row in tried])
         caches = prefix.read([row.prompt[:-1] for row in tried])
         steps = [prefix.model(tokens[:, at : at + 1], cache=caches)[:, -1] for at in range(tokens.shape[1])]
-        differences = [
-            mx.abs(logits[number][index] - steps[at][tried.index(row)]).max()
+        compared = [
+            (logits[number][index], steps[at][tried.index(row)])
             for places, logits in pieces
             for index, (row, at) in enumerate(places)
             if at < TRIED
         ]
-        largest = mx.abs(mx.stack(steps)).max()
-        difference = scalar(mx.stack(differences).max() / largest)
-        if not difference <= TOLERANCE.get(largest.dtype, 1e-4):
-            return f"logits differ by {difference:.1e} of the largest"
+        apart = difference(*(mx.stack(side) for side in zip(*compared, strict=True)), mx.stack(steps))
+        if not apart <= TOLERANCE.get(steps[0].dtype, 1e-4):
+            return f"logits differ by {apart:.1e} of the largest"
     return ""
