@@ -1,0 +1,189 @@
+"""Makes the project: the embedded one with three more categories, and five phases with their data."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.five_phases.language import CATALOG, FILES, KINDS, NO_TOOL, THREE, Part, cases, examples, requests
+from benchmarks.unseen.cases import Wordings, new_wordings
+from benchmarks.unseen.cases import cases as unseen_cases
+from benchmarks.unseen.words import UNSEEN
+from tools.demo_model.chains import ask_chain
+from tools.demo_model.dialogues import Example, ask, example
+from tools.demo_model.language.names import Names
+from tools.demo_model.language.wording import wording
+from tools.demo_model.language.words import SUITE, TRAINING
+from tools.demo_model.suite import wordings_by_tools
+from tools.demo_model.targeted import CHAINS, DOMAIN
+from topcoat.demo import TEMPLATE
+from topcoat.spec.suite import Case, Suite
+
+__all__ = ["PHASES", "STRONG", "Aim", "make_project", "unseen_suites"]
+
+PHASE = """\
+[phase]
+base = "production"
+
+[data]
+train = ["data/{name}.jsonl"]
+valid = "data/{name}-valid.jsonl"
+replay = {replay}
+
+[train]
+iters = {iters}
+batch_size = 8
+learning_rate = {rate}
+optimizer = "adam"
+warmup = 20
+schedule = "cosine"
+num_layers = 4
+grad_accumulation_steps = 1
+steps_per_eval = 60
+patience = 0
+seed = {seed}
+
+[train.lora]
+rank = 16
+scale = 20.0
+
+[gate.target]
+{category} = {target}
+
+[gate]
+no_regression = {others}
+evidence = "mean"
+tolerance = 0.04
+
+[retry]
+max_attempts = 3
+"""
+EXAMPLES, VALID = 120, 16
+"""Examples and validation examples of a phase."""
+CASES = {FILES: 28, NO_TOOL: 28, THREE: 32}
+"""Cases of the suite in each category that the embedded suite doesn't have."""
+
+
+STRONG = ("text_tools", "validation", "lsp", "git", "cst")
+"""What the base does well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A phase: its category, its target, and how it is trained.
+
+    What the base does well and what earlier phases were for may not fall. A category that waits for its phase may.
+    """
+
+    category: str
+    target: float
+    rate: float = 3e-4
+    iters: int = 240
+    replay: float = 0.6
+
+    @property
+    def name(self) -> str:
+        """The phase's, with its number."""
+        return f"coat{PHASES.index(self) + 1}-{self.category}"
+
+
+PHASES = (
+    Aim("domain", 0.80),
+    Aim("multi_tool", 0.60),
+    Aim(FILES, 0.80),
+    Aim(NO_TOOL, 0.80),
+    Aim(THREE, 0.60),
+)
+"""In this order."""
+
+
+def make_project(folder: Path, seed: int) -> None:
+    """The project of a seed, which decides the names and the order of the data, and the training."""
+    begun = folder.with_name(f"{folder.name}.begun")
+    shutil.rmtree(begun, ignore_errors=True)
+    shutil.copytree(TEMPLATE, begun)
+    (begun / "phases" / "phase34a.toml").unlink()
+    for data in (begun / "data").glob("phase34a*"):
+        data.unlink()
+    with (begun / "tools.pyi").open("a", encoding="utf-8") as file:
+        file.write(CATALOG)
+    names = Names(SUITE, random.Random("five phases: suite"))
+    asked = {kind: requests(kind, "suite", random.Random("five phases: suite")) for kind in KINDS}
+    with (begun / "suites" / "routing.jsonl").open("a", encoding="utf-8") as file:
+        file.write(_lines(row for kind in KINDS for row in cases(asked[kind], CASES[kind], names)))
+    for aim in PHASES:
+        _write_phase(begun, aim, seed)
+    begun.rename(folder)
+
+
+def _write_phase(project: Path, aim: Aim, seed: int) -> None:
+    for name, count, key in ((aim.name, EXAMPLES, "train"), (f"{aim.name}-valid", VALID, "valid")):
+        rows = taught(aim.category, count, random.Random(f"{seed} {aim.category} {key}"))
+        (project / "data" / f"{name}.jsonl").write_text(_lines(rows), encoding="utf-8")
+    earlier = [other.category for other in PHASES[: PHASES.index(aim)]]
+    text = PHASE.format(
+        name=aim.name, category=aim.category, target=aim.target, others=json.dumps([*STRONG, *earlier]), seed=seed,
+        rate=aim.rate, iters=aim.iters, replay=aim.replay,
+    )  # fmt: skip
+    (project / "phases" / f"{aim.name}.toml").write_text(text, encoding="utf-8")
+
+
+def taught(category: str, count: int, rng: random.Random) -> list[Example]:
+    """``count`` examples of a category, in wordings that take turns and with names drawn by ``rng``; shuffled."""
+    names = Names(TRAINING, rng)
+    if category in KINDS:
+        rows = examples(requests(category, "train", rng), count, names, rng)
+    else:
+        rows = list(islice(_embedded(category, names, rng), count))
+    rng.shuffle(rows)
+    return rows
+
+
+def _embedded(category: str, names: Names, rng: random.Random) -> Iterator[Example]:
+    """Endless examples in the wordings of the embedded project's own phase."""
+    if category == "domain":
+        single = [(tool, text) for tool, texts in DOMAIN.items() for text in texts]
+        asks = (ask(tool, text, names, rng) for tool, text in cycle(single))
+    else:
+        chains = [(tools, text) for tools, texts in CHAINS.items() for text in texts]
+        asks = (ask_chain(tools, text, names, rng) for tools, text in cycle(chains))
+    return (example(asked, names) for asked in asks)
+
+
+def unseen_suites(project: Path, count: int) -> dict[str, Suite]:
+    """``count`` cases of each category that no file of the project has: with new names, and in new wordings too.
+
+    The names' words stand in no training. A wording that the data of ``project`` has is left out.
+    """
+    trained = _trained_wordings(project)
+    new = {tools: [text for text in texts if wording(text) not in trained] for tools, texts in new_wordings().items()}
+    return {
+        "new names": _unseen("new names", wordings_by_tools(), "suite", count),
+        "new wordings": _unseen("new wordings", new, "unseen", count),
+    }
+
+
+def _unseen(name: str, embedded: Wordings, part: Part, count: int) -> Suite:
+    """The cases of one set: the embedded categories' are worded as in `embedded`, the others' as in `part`."""
+    rows = unseen_cases(embedded, count, seed=5)
+    names = Names(UNSEEN, random.Random(f"five phases: {name}"))
+    for kind in KINDS:
+        asked = requests(kind, part, random.Random(f"five phases: {part}"))
+        rows += [Case.model_validate(row) for row in cases(asked, count, names)]
+    return Suite(Path(name), tuple(rows))
+
+
+def _trained_wordings(project: Path) -> set[str]:
+    files = sorted((project / "data").glob("coat*.jsonl"))
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return {wording(json.loads(line)["messages"][1]["content"]) for line in lines}
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
