@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/judging/test_gate.py
 
-.PHONY: help install demo test test-fast test-slow test-newest coverage check bench lock clean reliability
+.PHONY: help install demo test test-fast test-slow test-newest coverage check bench bench-real lock clean reliability
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ check: $(STAMP) ## Formatting, lint, types, layers
 
 bench: $(STAMP) ## Training beside mlx-lm (and PEFT, if installed) on this machine
 	$(BIN)/python benchmarks/training.py --rounds 1 --updates 2
+
+WORK ?= bench-real
+
+bench-real: $(STAMP) ## A real model and a public benchmark: hours; stages resume; WORK=FOLDER OPTIONS="--cases 12 --coats 2"
+	$(BIN)/python -m benchmarks.real all $(WORK) $(OPTIONS)
 
 reliability: $(STAMP) ## Kills at random instants, mutated lines, hostile programs and requests: half an hour
 	$(BIN)/python -m benchmarks.reliability

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real.project import SUITE, Truths, model_folder, project, topcoat, write_lines
+from benchmarks.real.commands import topcoat
+from benchmarks.real.project import SUITE, Truths, model_folder, project, write_lines
 from benchmarks.real.split import CATEGORIES, Row, read_lines
 from benchmarks.real.stages import Figures, Stage, Work
 from topcoat.calls.parsing import parse
@@ -53,15 +53,11 @@ def _sample(work: Work) -> Figures:
         taken[row["category"]].append(row)
     cases = [row for category in CATEGORIES for row in taken[category][: work.options.sampled]]
     write_lines(folder / SUITE, cases)
-    begun, used = time.monotonic(), os.times()
-    result = json.loads(topcoat(work, folder, "eval", "--json"))
-    now = os.times()
+    ran = topcoat(work, folder, "eval", "--json", name="sample")
+    result = json.loads(ran.printed)
     return {
         "scores": both(work, cases, result["scores"]),
-        "seconds": round(time.monotonic() - begun, 1),
-        "processor_seconds": round(
-            now.children_user + now.children_system - used.children_user - used.children_system, 1
-        ),
+        **ran.spent,
         "generated_tokens": result["generated_tokens"],
     }
 

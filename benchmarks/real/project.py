@@ -1,11 +1,9 @@
-"""Writes the project: the base, the suite, the pools of examples, and the first phase."""
+"""Writes the project: the base, the suite, and the pools of examples."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.bfcl_agreement.checker import Checker
+from benchmarks.real.commands import topcoat
 from benchmarks.real.examples import example_of, right_calls
 from benchmarks.real.sources import gguf_file, leaderboard
 from benchmarks.real.split import CATEGORIES, EPISODES, Row, asked, read_lines, trained
@@ -22,40 +21,10 @@ from topcoat.suites.bfcl.categories import CATEGORIES as KNOWN
 from topcoat.suites.bfcl.files import open_files
 from topcoat.suites.bfcl.importing import import_bfcl
 
-__all__ = ["FIRST", "PROJECT", "SUITE", "Truths", "model_folder", "pool", "project", "topcoat", "write_lines"]
+__all__ = ["PROJECT", "SUITE", "Truths", "model_folder", "pool", "project", "write_lines"]
 
 SUITE = "suites/bfcl.jsonl"
 SYSTEM = "You call tools. If no tool fits what is asked, say so without a call."
-
-FIRST = {"simple": 60, "multiple": 40, "parallel": 30, "parallel_multiple": 30, "irrelevance": 40}
-"""The examples of the first coat, by category."""
-
-PHASE = """\
-[data]
-train = ["data/coat1.jsonl"]
-valid = "10%"
-replay = 0.0
-
-[train]
-iters = 240
-batch_size = 4
-grad_accumulation_steps = 2
-learning_rate = 2e-4
-num_layers = 10
-schedule = "cosine"
-warmup = 10
-steps_per_eval = 40
-
-[train.lora]
-rank = 16
-
-[gate]
-evidence = "mean"
-
-[gate.target]
-simple = 0.4
-"""
-"""Four rows a batch, two batches an update, ten of thirty layers."""
 
 
 def project(work: Work) -> Path:
@@ -70,15 +39,6 @@ def model_folder(work: Work) -> Path:
 def pool(work: Work, category: str) -> Path:
     """All examples of a category that may be trained on, in an order that a hash decides."""
     return project(work) / "data" / "pool" / f"{category}.jsonl"
-
-
-def topcoat(work: Work, folder: Path, *arguments: str | Path) -> str:
-    """Run a command in a project of the work; gives what it prints. Raises RuntimeError with its errors."""
-    command = [sys.executable, "-m", "topcoat", *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} in {folder}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return done.stdout
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -158,8 +118,7 @@ def _episodes(work: Work) -> list[Row]:
 def _examples(work: Work) -> Figures:
     """Right answers to the questions that may be trained on, as far as the leaderboard's checker takes them.
 
-    A question that its category asks twice is one example. The first coat has each question once: the leaderboard asks
-    many in several categories, with more tools.
+    A question that its category asks twice is one example.
     """
     truths = Truths(work)
     made: defaultdict[str, dict[str, Row]] = defaultdict(dict)
@@ -176,27 +135,11 @@ def _examples(work: Work) -> Figures:
             made[row["category"]][question.lower()] = example_of(row, calls, SYSTEM)
     for category, examples in made.items():
         write_lines(pool(work, category), examples.values())
-    first = _first(made)
-    Random(work.options.seed).shuffle(first)
-    write_lines(project(work) / "data" / "coat1.jsonl", first)
-    write_text(project(work) / "phases" / "coat1.toml", PHASE)
     return {
         "pool": {category: len(made[category]) for category in CATEGORIES},
         "not_right": dict(wrong),
         "repeated": dict(repeated),
-        "first_coat": len(first),
     }
-
-
-def _first(made: Mapping[str, Mapping[str, Row]]) -> list[Row]:
-    """The examples of the first coat."""
-    chosen: list[Row] = []
-    asked_before: set[str] = set()
-    for category, count in FIRST.items():
-        new = [question for question in made[category] if question not in asked_before][:count]
-        asked_before.update(new)
-        chosen += [made[category][question] for question in new]
-    return chosen
 
 
 def _settings(work: Work) -> Figures:
@@ -209,17 +152,9 @@ def _settings(work: Work) -> Figures:
     return {}
 
 
-def _check(work: Work) -> Figures:
-    """What topcoat's own check finds in the first coat."""
-    report = json.loads(topcoat(work, project(work), "check", "coat1", "--no-measure", "--json"))
-    findings = Counter(f"{finding['severity']} {finding['code']}" for finding in report["findings"])
-    return {"findings": dict(findings), "budget": report["budget"]}
-
-
 PROJECT = (
     Stage("model", _model, needs=("fetch",)),
     Stage("suite", _suite, needs=("model", "split"), options=("cases", "episodes", "seed")),
     Stage("settings", _settings, needs=("suite",)),
-    Stage("examples", _examples, needs=("model", "split"), options=("seed",)),
-    Stage("check", _check, needs=("settings", "examples")),
+    Stage("examples", _examples, needs=("model", "split")),
 )

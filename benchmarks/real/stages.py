@@ -20,12 +20,21 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`cases` are the most of a category in the suite, `episodes` its dialogues, `sampled` the cases of a sample."""
+    """The sizes of the work.
 
-    cases: int = 60
+    `cases` are the most of a category in the suite, `episodes` its dialogues, `sampled` the cases of a sample.
+    `examples` and `updates` are those of a coat. The lineage has `coats` coats, and `seeds` trainings from the root
+    stand beside it.
+    """
+
+    cases: int = 40
     episodes: int = 10
     sampled: int = 5
     seed: int = 0
+    examples: int = 120
+    updates: int = 60
+    coats: int = 5
+    seeds: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,10 @@ class Work:
         """What a stage that is done found."""
         figures: Figures = json.loads(self._record(name).read_bytes())["figures"]
         return figures
+
+    def seconds(self, name: str) -> float:
+        """How long a stage that is done took, since it was last begun."""
+        return float(json.loads(self._record(name).read_bytes())["seconds"])
 
     def _record(self, name: str) -> Path:
         return self.folder / "stages" / f"{name}.json"
