@@ -186,7 +186,8 @@ def _problem(reader: Reader, by_caches: CacheReader, tried: Sequence[Row]) -> st
             for index, (row, at) in enumerate(places)
             if at < TRIED
         ]
-        apart = difference(*(mx.stack(side) for side in zip(*compared, strict=True)), mx.stack(steps))
+        read, drawn = (mx.stack(list(side)) for side in zip(*compared, strict=True))
+        apart = difference(read, drawn, mx.stack(steps))
         if not apart <= TOLERANCE.get(steps[0].dtype, 1e-4):
             return f"logits differ by {apart:.1e} of the largest"
     return ""
