@@ -1,9 +1,10 @@
 """Every architecture of the installed mlx-lm, as a tiny random model, through what topcoat does with a model.
 
-    python benchmarks/models.py [--only llama,gemma3] [--jobs 2] [--write] [--json FILE]
+    python benchmarks/models.py [--only llama,gemma3] [--jobs 2] [--write] [--findings FILE]
 
 Each architecture is examined in a process of its own, so that a crash costs one line (benchmarks/zoo). `--write` puts
-the table into docs/models.md. Exit code 1 says that a check failed.
+the table into docs/models.md. `--findings` keeps each architecture's findings when they are there, and examines only
+those that it doesn't have: a run that ended goes on. Exit code 1 says that a check failed.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
 sys.path.insert(0, str(ROOT))
-from benchmarks.zoo.configurations import LEFT_OUT, QUANTIZED, architectures  # noqa: E402  # found by the line above
+from benchmarks.zoo.configurations import LEFT_OUT, QUANTIZED, REASONS, architectures  # noqa: E402  # found by the line above
+from topcoat.store.files import write_json  # noqa: E402
 
 TIMEOUT = 600
 """Seconds for one architecture. It takes some three of computing, and far more on a busy machine."""
@@ -33,13 +35,16 @@ HEADS = ("losses", "trunk", "resumed", "fused", "stock answers", "batches", "ado
 INTRODUCTION = """\
 # Models
 
+Does topcoat work with your model? Look for the `model_type` of its config.json in the table. mlx-lm reads {renamed}.
+
 `python benchmarks/models.py --write` made this page with mlx-lm {version}, on {device}.
 
 Every architecture that mlx-lm has was tried with a tiny random model: four layers 64 wide, four experts where it has
 experts, sliding windows shorter than the rows, quantized to 4 bits in groups of 64{others}. The last two layers were
-adapted.
+adapted. This shows that what is computed is right. It shows neither what a real model learns, nor speed, nor other
+devices ([performance.md](performance.md) has what was measured on a GPU).
 
-{counts}
+{counts} What isn't as it has to be is bold.
 
 | column | what it says |
 | --- | --- |
@@ -48,11 +53,16 @@ adapted.
 | resumed | A training that was killed ended with the same adapter, byte for byte. |
 | fused | The least survival of a module's delta, and the bits of the fused modules. At least 0.95 is accepted. |
 | stock answers | Of five prompts, those to which stock mlx-lm, with the fused folder, gives topcoat's answer. |
-| batches | Of five prompts, those whose answer in a batch is the one that they get alone. |
+| batches | Of five prompts, those whose answer in a batch is the one that they get alone. `one after another`: in a \
+batch the model would compute something else, topcoat noticed it, and drew one answer at a time. |
 | adopted | An adapter that stock mlx-lm wrote: the difference of a logit after `adopt`, relative, and its survival. |
 """
 
 
+ALONE = """\
+In a batch, prompts of different lengths are padded, and share mlx-lm's caches. These forwards of mlx-lm then compute
+something else than for each prompt alone, or fail. So topcoat, which tries it first, asks one prompt at a time.\
+"""
 ENDING = """\
 ## Quantizations
 
@@ -69,7 +79,7 @@ adapter holds the magnitudes with which it began.
 
 `topcoat adopt` takes LoRA and DoRA adapters of mlx-lm and PEFT, rsLoRA's scale included. It refuses by name what isn't
 a change of the project's own base: PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA, unless they were saved as a plain LoRA; and
-`fine_tune_type = "full"`, whose weights are no delta.
+`fine_tune_type = "full"`, whose weights are no delta ([architecture.md](architecture.md#decisions-fusing-and-models)).
 """
 
 
@@ -89,8 +99,15 @@ class Line:
     @property
     def whole(self) -> str:
         """Why the model has no trunk; empty if it has one."""
-        said = self.found.get("trunk", (True, ""))[1]
-        return said.removeprefix("whole: ") if said.startswith("whole") else ""
+        return self._after("trunk", "whole: ")
+
+    @property
+    def alone(self) -> str:
+        """Why answers are drawn one after another; empty if they are drawn in batches."""
+        return self._after("batches", "one after another: ")
+
+    def _after(self, check: str, words: str) -> str:
+        return self.found.get(check, (True, ""))[1].partition(words)[2]
 
 
 class Workers:
@@ -132,7 +149,7 @@ def row(line: Line) -> list[str]:
     cells = [line.name]
     for head in HEADS:
         good, said = line.found[head]
-        said = said.split(":")[0] if head == "trunk" else said
+        said = said.split(":")[0] if good and head in ("trunk", "batches") else said
         cells.append(_cell(said) if good else f"**{_cell(said)}**")
     if not line.found["loads"][0]:
         cells[1] = f"**{_cell(line.found['loads'][1])}**"
@@ -158,20 +175,58 @@ def page(lines: Sequence[Line]) -> str:
     """The text of docs/models.md."""
     import platform
 
+    from mlx_lm.utils import MODEL_REMAPPING
+
+    renamed = ", ".join(f"{name} as {read}" for name, read in sorted(MODEL_REMAPPING.items()))
     others = "".join(f", {name} as {own['mode']}" for name, own in QUANTIZED.items())
     version = importlib.metadata.version("mlx-lm")
     head = INTRODUCTION.format(
-        version=version, device=f"a CPU ({platform.machine()})", others=others, counts=counts(lines)
+        renamed=renamed,
+        version=version,
+        device=f"a CPU ({platform.machine()})",
+        others=others,
+        counts=counts(lines),
     )
     text = [head, f"| architecture | {' | '.join(HEADS)} |", f"|{' --- |' * (len(HEADS) + 1)}"]
     text += [f"| {' | '.join(row(line))} |" for line in lines]
-    whole = [line for line in lines if line.whole]
-    if whole:
-        text += ["", "## Why a model is trained whole", ""]
-        text += [f"- {line.name}: {line.whole}" for line in whole]
+    text += _reasons("Why a model is trained whole", [(line, line.whole) for line in lines])
+    text += _reasons("Why answers are drawn one after another", [(line, line.alone) for line in lines], ALONE)
     text += ["", "## Left out", "", *(f"- {name}: {why}" for name, why in LEFT_OUT.items())]
     text += ["", ENDING]
     return "\n".join(text) + "\n"
+
+
+class Findings:
+    """The findings of earlier runs with this mlx-lm, in a file of JSON. Without a file, none are kept.
+
+    A fault isn't kept: what ended a process, or took too long on a busy machine, is tried again.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._version = path, importlib.metadata.version("mlx-lm")
+        kept = json.loads(path.read_text()) if path and path.exists() else {"mlx_lm": self._version, "lines": []}
+        if kept["mlx_lm"] != self._version:
+            sys.exit(f"{path} is of mlx-lm {kept['mlx_lm']}, installed is {self._version}. hint: rm '{path}'")
+        self._lines = {line.name: line for line in (Line(**raw) for raw in kept["lines"])}
+
+    def known(self, name: str) -> Line | None:
+        return self._lines.get(name)
+
+    def keep(self, line: Line) -> None:
+        if not line.fault:
+            self._lines[line.name] = line
+        if self._path is not None:
+            write_json(self._path, {"mlx_lm": self._version, "lines": [asdict(one) for one in self._lines.values()]})
+
+
+def _reasons(title: str, found: Sequence[tuple[Line, str]], begin: str = "") -> list[str]:
+    """A section that lists what topcoat said of each line, and what lies behind it; nothing if it said nothing."""
+    said = [(line.name, why) for line, why in found if why]
+    if not said:
+        return []
+    behind = {name: f". {REASONS[name]}" for name, _ in said if name in REASONS}
+    head = ["", f"## {title}", "", *([begin, ""] if begin else [])]
+    return [*head, *(f"- {name}: {why.rstrip('.')}{behind.get(name, '')}" for name, why in said)]
 
 
 def main() -> None:
@@ -179,25 +234,31 @@ def main() -> None:
     parser.add_argument("--only", help="architectures, separated by commas")
     parser.add_argument("--jobs", type=int, default=1, help="architectures at a time")
     parser.add_argument("--write", action="store_true", help="write docs/models.md")
-    parser.add_argument("--json", type=Path, help="write the findings to a file")
+    parser.add_argument("--findings", type=Path, help="a file that keeps the findings")
     arguments = parser.parse_args()
     if arguments.write and arguments.only:
         parser.error("--write needs all architectures")
     names = arguments.only.split(",") if arguments.only else [name for name in architectures() if name not in LEFT_OUT]
-    lines = []
+    findings, workers, lines = Findings(arguments.findings), Workers(), []
+
+    def found(name: str) -> Line:
+        return findings.known(name) or workers.examined(name)
+
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for line in pool.map(Workers().examined, names):
+        for line in pool.map(found, names):
             lines.append(line)
-            said = line.fault or "  ".join(
-                f"{check} {said}" if good else f"{check.upper()} {said}" for check, (good, said) in line.found.items()
-            )
-            print(f"{'ok  ' if line.good else 'FAIL'} {line.name:20} {line.seconds:5.1f} s  {said}", flush=True)
+            findings.keep(line)
+            print(said(line), flush=True)
     print(counts(lines))
     if arguments.write:
         PAGE.write_text(page(lines))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({line.name: {"fault": line.fault, **line.found} for line in lines}))
     sys.exit(0 if all(line.good for line in lines) else 1)
+
+
+def said(line: Line) -> str:
+    """A line for the terminal."""
+    checks = (f"{check if good else check.upper()} {said}" for check, (good, said) in line.found.items())
+    return f"{'ok  ' if line.good else 'FAIL'} {line.name:20} {line.seconds:5.1f} s  {line.fault or '  '.join(checks)}"
 
 
 if __name__ == "__main__":

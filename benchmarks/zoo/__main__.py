@@ -59,7 +59,7 @@ def examined(architecture: str, timeout: float) -> dict[str, Any]:
 
 def _examine(architecture: str, writing: int) -> NoReturn:
     """The child: write the findings to the pipe, and end."""
-    os.setsid()  # a group of its own, so that all of it can be ended
+    os.setpgid(0, 0)  # a group of its own, so that all of it can be ended; in the same session, whose priority it keeps
     with tempfile.TemporaryDirectory() as scratch:
         try:
             model = make_folder(architecture, Path(scratch) / "model")

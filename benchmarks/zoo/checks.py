@@ -85,7 +85,7 @@ def losses(tried: Tried) -> Found:
     theirs = _losses_of_mlx_lm(job)
     apart = max(abs(step.loss - loss) / abs(loss) for step, loss in zip(report.steps, theirs, strict=True))
     moved = abs(theirs[-1] - theirs[0]) > 1e-4
-    return Found(apart <= LOSSES_APART and moved, f"{apart:.0e}" if moved else "nothing was learned")
+    return Found(apart <= LOSSES_APART and moved, _small(apart) if moved else "nothing was learned")
 
 
 def trunk(tried: Tried) -> Found:
@@ -132,9 +132,10 @@ def answers_in_batches(tried: Tried) -> Found:
     """Answers that are drawn together are those that each prompt gets alone."""
     together = _together(tried, tried.model)
     alone = [_answers(tried, tried.model, [prompt])[0] for prompt in prompts()]
-    apart = any(note.startswith("answers are drawn one after another") for note in tried.notes)
     found = _same(together, alone)
-    return Found(found.good, f"{found.said}, one after another" if apart else found.said)
+    apart = "answers are drawn one after another: "
+    why = next((note.removeprefix(apart) for note in tried.notes if note.startswith(apart)), "")
+    return Found(found.good, f"{found.said}, one after another: {why}" if why else found.said)
 
 
 def adopts(tried: Tried) -> Found:
@@ -144,9 +145,9 @@ def adopts(tried: Tried) -> Found:
     from mlx_lm.utils import load_model
 
     from topcoat.engine.mlx.compute import Compute
+    from topcoat.engine.mlx.model.difference import difference
     from topcoat.engine.mlx.model.folder import load
     from topcoat.engine.mlx.model.lora import load_adapter
-    from topcoat.engine.mlx.model.scalar import scalar
 
     source, target = _foreign(tried, tried.scratch / "foreign"), tried.scratch / "adopted"
     tried.engine.adopt(tried.model, source, target)
@@ -156,11 +157,15 @@ def adopts(tried: Tried) -> Found:
     expected = theirs(tokens).astype(mx.float32)
     ours = load(tried.model, Compute.DEQUANTIZED).model
     load_adapter(ours, target)
-    apart = scalar(mx.abs(ours(tokens).astype(mx.float32) - expected).max() / mx.abs(expected).max())
+    apart = difference(ours(tokens).astype(mx.float32), expected)
     job = FuseJob(tried.model, tried.model, [target], FuseSpec(max_kl=1.0), rows(2), tried.scratch / "adopted-fused")
     report = tried.engine.fuse(job, Silent())
     survival = min(module.survival for module in report.modules)
-    return Found(apart <= LOGITS_APART and survival >= SURVIVAL, f"{apart:.0e}, {survival:.3f}")
+    return Found(apart <= LOGITS_APART and survival >= SURVIVAL, f"{_small(apart)}, {survival:.3f}")
+
+
+def _small(number: float) -> str:
+    return f"{number:.0e}" if number else "0"
 
 
 CHECKS: dict[str, Callable[[Tried], Found]] = {

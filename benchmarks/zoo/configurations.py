@@ -13,7 +13,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-__all__ = ["KEYS", "LAYERS", "LEFT_OUT", "QUANTIZED", "USED_MOST", "architectures", "configuration"]
+__all__ = ["KEYS", "LAYERS", "LEFT_OUT", "QUANTIZED", "REASONS", "USED_MOST", "architectures", "configuration"]
 
 Config = dict[str, Any]
 
@@ -326,7 +326,13 @@ OWN: dict[str, Config] = {
     },
     "phi": {"num_key_value_heads": 4},
     "phi3": {"partial_rotary_factor": 1.0},
-    "phi3small": {"dense_attention_every_n_layers": 2, "gegelu_limit": 20.0},
+    # mlx-lm's forward writes to the logits of tokens up to 100,351, whatever the size of the vocabulary.
+    "phi3small": {
+        "dense_attention_every_n_layers": 2,
+        "gegelu_limit": 20.0,
+        "vocab_size": 100352,
+        "mup_width_multiplier": 1.0,
+    },
     "phimoe": {},
     "phixtral": {"rotary_dim": 16},
     "pixtral": {"text_config": ("llama", {"model_type": "mistral"})},
@@ -370,6 +376,13 @@ LEFT_OUT = {
     "prism_hadamard_qwen35": "a format of packed weights that nothing here can write",
 }
 """Architectures without a tiny configuration, and why."""
+
+REASONS = {
+    "iquestloopcoder": "mlx-lm's forward runs all layers twice, and calls their parts itself",
+    "phi3small": "mlx-lm's block-sparse layers add the mask's truths to the scores as numbers, so a token sees later "
+    "ones: two other tokens at the end change the logits before them by 5% of the largest",
+}
+"""What lies behind what topcoat says of a model that is trained whole."""
 
 QUANTIZED: dict[str, Config] = {"gpt_oss": {"mode": "mxfp4"}}
 """How a family is usually published, where it isn't in 4 bits with groups of 64."""
