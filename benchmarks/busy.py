@@ -25,11 +25,12 @@ from benchmarks.answers import Job, random_job  # opens the engine, with its fas
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu import sharing
 from topcoat.engine.mlx.cpu.blas import set_threads
-from topcoat.engine.mlx.cpu.cores import usable_cores
+from topcoat.engine.mlx.cpu.cores import OtherWork, usable_cores
 from topcoat.engine.mlx.generate.generate import generate
 from topcoat.engine.mlx.model.folder import Loaded, load
 from topcoat.engine.protocol import GenerateJob
 from topcoat.progress import Event, Note
+from topcoat.quantity import counted
 
 import mlx.core as mx  # isort: skip  # after the fast BLAS
 
@@ -48,9 +49,8 @@ class _Notes:
 @contextmanager
 def loops(count: int) -> Iterator[None]:
     """Keep `count` cores busy during the `with` block."""
-    started = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(count)
-    ]
+    loop = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with this process
+    started = [subprocess.Popen([sys.executable, "-c", loop], start_new_session=True) for _ in range(count)]
     try:
         time.sleep(2 if count else 0)
         yield
@@ -65,7 +65,7 @@ def threads_kept(kept: bool) -> Iterator[None]:
     """With `kept`, other work is never seen during the `with` block."""
     seen = sharing._others
     if kept:
-        sharing._others = sharing.OtherWork(lambda: None)
+        sharing._others = OtherWork(lambda: None)
     try:
         yield
     finally:
@@ -93,7 +93,7 @@ def count_products(rounds: int, seconds: float) -> None:
         found[threads].append(products(seconds, threads))
     for threads, pairs in found.items():
         speed, cpu = (statistics.median(numbers) for numbers in zip(*pairs, strict=True))
-        print(f"products on {threads} threads: {speed:.1f} a second, {cpu:.2f} ms of CPU each", flush=True)
+        print(f"products on {counted(threads, 'thread')}: {speed:.1f} a second, {cpu:.2f} ms of CPU each", flush=True)
 
 
 def asked(job: Job, loaded: Loaded, way: str) -> tuple[float, float, list[str], list[str]]:
@@ -114,7 +114,7 @@ def main() -> None:
     options = parser.parse_args()
     for count in dict.fromkeys((0, options.loops)):
         with loops(count):
-            print(f"{count} loops:")
+            print(f"{counted(count, 'loop')}:")
             count_products(options.rounds, options.seconds)
     if options.cases:
         ask(options)

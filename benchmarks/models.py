@@ -204,7 +204,9 @@ class Findings:
 
     def __init__(self, path: Path | None) -> None:
         self._path, self._version = path, importlib.metadata.version("mlx-lm")
-        kept = json.loads(path.read_text()) if path and path.exists() else {"mlx_lm": self._version, "lines": []}
+        kept: dict[str, Any] = {"mlx_lm": self._version, "lines": []}
+        if path and path.exists():
+            kept = json.loads(path.read_text())
         if kept["mlx_lm"] != self._version:
             sys.exit(f"{path} is of mlx-lm {kept['mlx_lm']}, installed is {self._version}. hint: rm '{path}'")
         self._lines = {line.name: line for line in (Line(**raw) for raw in kept["lines"])}
