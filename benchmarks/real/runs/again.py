@@ -52,7 +52,7 @@ def _again(seed: int, work: Work) -> Figures:
     for name in files:
         shutil.copyfile(lineage(work) / name, folder / name)
     budgets = [work.found(f"plan{number}")["budget"] for number in coats]
-    used = sum(budget["passes"] * (budget["examples"] - budget["valid"]) for budget in budgets)
+    used = sum(budget["passes"] * budget["examples"] for budget in budgets)
     spec = from_the_root(phase_of(work, coats[0]), files, used, seed)
     write_text(folder / "phases" / f"{PHASE}.toml", phase_text(spec))
     ran = topcoat(work, folder, "run", PHASE, "--json", name=f"again{seed}", codes=PROMOTED_OR_NOT)

@@ -213,7 +213,7 @@ def figures_of(work: Work, attempt: Mapping[str, Any]) -> Figures:
             "bits": fuse["bits_per_weight"],
             "module_bits": dict(Counter(str(module["bits"]) for module in modules)),
             "size": fuse["size"],
-            "delta": median([module["delta_rms"] / module["weight_rms"] for module in modules] or [0.0]),
+            "delta": median([one["delta_rms"] / one["weight_rms"] for one in modules if one["weight_rms"]] or [0.0]),
         }
     if after:
         figures["scores"] = both(work, read_lines(lineage(work) / SUITE), after["scores"])
