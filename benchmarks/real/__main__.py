@@ -69,7 +69,7 @@ def main() -> None:
             print(f"{name:<14}{json.dumps(work.found(name)) if work.is_done(work.stage(name)) else 'to do'}")
         return
     for name in wanted.get(arguments.what, [arguments.what]):
-        work.reach(work.stage(name))
+        work.reach_if_possible(work.stage(name))
         if arguments.what == "all" and name in every[len(MAKE) :]:
             write_page(work, every, arguments.page)
     if arguments.what in ("all", "page"):

@@ -12,10 +12,14 @@ from typing import Any
 from topcoat.spec.canonical import digest_of
 from topcoat.store.files import write_json
 
-__all__ = ["Figures", "Options", "Stage", "Work"]
+__all__ = ["Figures", "Impossible", "Options", "Stage", "Work"]
 
 Figures = dict[str, Any]
 """What a stage found: JSON."""
+
+
+class Impossible(Exception):
+    """A stage can't be done after what the stages before it found. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,13 @@ class Work:
         write_json(self._record(stage.name), record)
         print(f"{stage.name}: {json.dumps(figures)} ({seconds} s)", flush=True)
         return figures
+
+    def reach_if_possible(self, stage: Stage) -> None:
+        """Do a stage and those that it needs. Where one is impossible, say why this one is left out."""
+        try:
+            self.reach(stage)
+        except Impossible as reason:
+            print(f"{stage.name} is left out: {reason}", flush=True)
 
     def is_done(self, stage: Stage) -> bool:
         """Whether the stage has a record that is of its version, its options, and what the stages before it found."""

@@ -18,7 +18,7 @@ from benchmarks.real.runs.coats import adapted, aims_of, counts_without_calls, d
 from benchmarks.real.runs.naive import settings
 from benchmarks.real.runs.questions import Question
 from benchmarks.real.split import CATEGORIES, groups, sides
-from benchmarks.real.stages import Figures, Options, Stage, Work
+from benchmarks.real.stages import Figures, Impossible, Options, Stage, Work
 from benchmarks.real.tables import backward
 from topcoat.spec.phase import DataSpec, GateSpec, PhaseSpec, TrainSpec
 
@@ -76,6 +76,24 @@ def test_a_stage_that_fails_is_not_done(tmp_path: Path) -> None:
 
 def question(name: str, *tools: str) -> dict[str, Any]:
     return {"id": name, "category": "simple", "tools": [{"function": {"name": tool}} for tool in tools]}
+
+
+def test_a_stage_that_is_impossible_is_left_out_with_what_needs_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nothing_weak(work: Work) -> Figures:
+        raise Impossible("nothing is weak")
+
+    stages = [Stage("plan", nothing_weak), Stage("coat", lambda work: {}, needs=("plan",)), Stage("a", lambda work: {})]
+    work = Work(tmp_path, Options(), stages)
+    for stage in stages:
+        work.reach_if_possible(stage)
+    assert [work.is_done(stage) for stage in stages] == [False, False, True]
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if "left out" in line] == [
+        "plan is left out: nothing is weak",
+        "coat is left out: nothing is weak",
+    ]
 
 
 def test_no_tool_of_a_question_that_is_asked_is_trained_on() -> None:

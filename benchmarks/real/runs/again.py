@@ -11,7 +11,7 @@ from benchmarks.real.commands import PROMOTED_OR_NOT, topcoat
 from benchmarks.real.project import project
 from benchmarks.real.runs.coats import coats_of, figures_of, lineage, phase_of
 from benchmarks.real.runs.general import measured
-from benchmarks.real.stages import Figures, Options, Stage, Work
+from benchmarks.real.stages import Figures, Impossible, Options, Stage, Work
 from topcoat.spec.phase import DataSpec, GateSpec, PhaseSpec
 from topcoat.spec.phase_text import phase_text
 from topcoat.store.files import write_text
@@ -44,7 +44,7 @@ def from_the_root(first: PhaseSpec, files: list[str], used: float, seed: int) ->
 def _again(seed: int, work: Work) -> Figures:
     coats = [number for number in coats_of(work) if work.found(f"coat{number}")["promoted"]]
     if not coats:
-        raise ValueError("no coat was promoted, so there is no data to train on from the root")
+        raise Impossible("no coat was promoted, so there is no data to train on from the root")
     folder = work.folder / f"again{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(project(work), folder, ignore=shutil.ignore_patterns("pool"))

@@ -17,7 +17,7 @@ from benchmarks.real.checking import both
 from benchmarks.real.commands import PROMOTED_OR_NOT, topcoat
 from benchmarks.real.project import SUITE, pool, project, write_lines
 from benchmarks.real.split import CATEGORIES, Row, read_lines
-from benchmarks.real.stages import Figures, Stage, Work
+from benchmarks.real.stages import Figures, Impossible, Stage, Work
 from topcoat.spec.phase import PhaseSpec, RetrySpec, load_phase
 from topcoat.spec.phase_text import phase_text
 from topcoat.store.files import write_text
@@ -83,7 +83,7 @@ def _plan(work: Work, number: int) -> Figures:
     name = f"coat{number}"
     weak = json.loads(topcoat(work, lineage(work), "plan", "--json", name=f"plan{number}").printed)["needs"]
     if not weak:
-        raise ValueError("topcoat plan calls no category weak, so there is no further coat")
+        raise Impossible("topcoat plan calls no category weak, so there is no further coat")
     before = [work.found(f"plan{earlier}")["aims"] for earlier in range(1, number)]
     aims = aims_of([need["category"] for need in weak], before)
     counts = counts_without_calls(work.options.examples, aims)
