@@ -22,6 +22,7 @@ NAMED = re.compile(r"(?<![\w.\"/-])topcoat (?=[a-z-])(.*?)(?=[`\n;|()]| && |\. |
 OTHERS_OPTIONS = {
     "--hf-path",
     "--mlx-path",
+    "--save-path",
     "--force-reinstall",
     "--no-deps",
     "--upgrade",
