@@ -34,7 +34,7 @@ from topcoat.demo import TEMPLATE  # noqa: E402
 from topcoat.engine.mlx.fuse.fused_folder import weight_sizes  # noqa: E402
 from topcoat.engine.mlx.model.folder import load  # noqa: E402
 from topcoat.engine.mlx.model.lora import adapter_config, adapter_weights, attach, load_adapter  # noqa: E402
-from topcoat.engine.mlx.model.scalar import scalar  # noqa: E402
+from topcoat.engine.mlx.numbers import scalar  # noqa: E402
 from topcoat.engine.mlx.train.forward import WholeForward  # noqa: E402
 from topcoat.engine.protocol import FuseJob, Row, TrainJob  # noqa: E402
 from topcoat.phases.preparation import prepare  # noqa: E402

@@ -145,9 +145,9 @@ def adopts(tried: Tried) -> Found:
     from mlx_lm.utils import load_model
 
     from topcoat.engine.mlx.compute import Compute
-    from topcoat.engine.mlx.model.difference import difference
     from topcoat.engine.mlx.model.folder import load
     from topcoat.engine.mlx.model.lora import load_adapter
+    from topcoat.engine.mlx.numbers import difference
 
     source, target = _foreign(tried, tried.scratch / "foreign"), tried.scratch / "adopted"
     tried.engine.adopt(tried.model, source, target)

@@ -41,7 +41,7 @@ def general(folder: Path, root: Path) -> dict[str, Any]:
     from topcoat.engine.mlx.compute import Compute
     from topcoat.engine.mlx.cpu.quicken import quick
     from topcoat.engine.mlx.model.folder import load
-    from topcoat.engine.mlx.model.scalar import scalar
+    from topcoat.engine.mlx.numbers import scalar
 
     tokenizer = engine.tokenizer(folder)
     rows = [ids[:TOKENS] for text in texts() if len(ids := tokenizer.encode(text)) >= TOKENS][:TEXTS]

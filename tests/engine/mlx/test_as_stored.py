@@ -33,7 +33,7 @@ from topcoat.engine.mlx.generate.generate import Prefix
 from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import attach, read_adapter
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.mlx.train import agreement
 from topcoat.engine.mlx.train.cut import LayerCall, taken
 from topcoat.engine.mlx.train.forward import SplitForward

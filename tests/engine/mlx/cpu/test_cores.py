@@ -25,17 +25,17 @@ def machine(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-V2 = "0::/work/inner\n"
-V1 = "5:memory:/work\n4:cpu,cpuacct:/work\n"
+V2 = "0::/jobs/inner\n"
+V1 = "5:memory:/jobs\n4:cpu,cpuacct:/jobs\n"
 CASES = {
     "no groups": ({}, 16),
-    "no limit": ({"proc/self/cgroup": V2, "sys/fs/cgroup/work/inner/cpu.max": "max 100000"}, 16),
-    "its own group": ({"proc/self/cgroup": V2, "sys/fs/cgroup/work/inner/cpu.max": "300000 100000"}, 3),
+    "no limit": ({"proc/self/cgroup": V2, "sys/fs/cgroup/jobs/inner/cpu.max": "max 100000"}, 16),
+    "its own group": ({"proc/self/cgroup": V2, "sys/fs/cgroup/jobs/inner/cpu.max": "300000 100000"}, 3),
     "a group around it": (
         {
             "proc/self/cgroup": V2,
-            "sys/fs/cgroup/work/inner/cpu.max": "800000 100000",
-            "sys/fs/cgroup/work/cpu.max": "200000 100000",
+            "sys/fs/cgroup/jobs/inner/cpu.max": "800000 100000",
+            "sys/fs/cgroup/jobs/cpu.max": "200000 100000",
         },
         2,
     ),
@@ -48,8 +48,8 @@ CASES = {
     "version 1": (
         {
             "proc/self/cgroup": V1,
-            "sys/fs/cgroup/cpu,cpuacct/work/cpu.cfs_quota_us": "600000\n",
-            "sys/fs/cgroup/cpu,cpuacct/work/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_quota_us": "600000\n",
+            "sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_period_us": "100000\n",
         },
         6,
     ),
@@ -64,8 +64,8 @@ CASES = {
     "version 1 without a limit": (
         {
             "proc/self/cgroup": V1,
-            "sys/fs/cgroup/cpu,cpuacct/work/cpu.cfs_quota_us": "-1\n",
-            "sys/fs/cgroup/cpu,cpuacct/work/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_quota_us": "-1\n",
+            "sys/fs/cgroup/cpu,cpuacct/jobs/cpu.cfs_period_us": "100000\n",
         },
         16,
     ),

@@ -15,7 +15,7 @@ from mlx_lm import load as stock_load
 
 from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx.cpu import fast_math
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 
 
 @pytest.fixture(autouse=True)

@@ -23,9 +23,9 @@ from topcoat.engine.mlx.fuse import fused_folder
 from topcoat.engine.mlx.model import stored as stored_module
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import load_adapter
-from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.shards import Shard
 from topcoat.engine.mlx.model.stored import StoredTensors
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.errors import EngineFault, FuseRefused, InvalidInput
 from topcoat.progress import Silent

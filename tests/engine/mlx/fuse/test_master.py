@@ -23,7 +23,7 @@ from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import load_adapter
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.protocol import FuseJob, GenerateJob
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent

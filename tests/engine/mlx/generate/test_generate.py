@@ -20,7 +20,7 @@ from topcoat.engine.mlx.generate import shared_keys
 from topcoat.engine.mlx.generate.sampling import draw
 from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
 from topcoat.engine.mlx.model.folder import load
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.protocol import GenerateJob, Sampling
 from topcoat.errors import InvalidInput
 from topcoat.progress import Advanced, Note, Silent

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from tests.support.mlx.adapters import make_adapter, peft_adapter
 from tests.support.mlx.models import MakeModel
 from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.errors import InvalidInput
 
 TOKENS = mx.array([list(range(5, 45))])

@@ -18,7 +18,7 @@ from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import attach, read_adapter
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.mlx.train.loss import batch_arrays
 from topcoat.engine.protocol import TrainJob
 from topcoat.errors import EngineFault, InvalidInput

@@ -16,7 +16,7 @@ from tests.support.recorder import Recorder
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import adapter_weights, attach
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.mlx.train.agreement import choose_forward
 from topcoat.engine.mlx.train.cut import Axes, Cut, LayerCall, Plan, stop
 from topcoat.engine.mlx.train.forward import Forward, SplitForward, WholeForward

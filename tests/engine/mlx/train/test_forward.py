@@ -18,7 +18,7 @@ from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import adapter_weights, attach
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.mlx.train import forward as forward_module
 from topcoat.engine.mlx.train import head, recompute
 from topcoat.engine.mlx.train.forward import Forward, SplitForward, WholeForward

@@ -20,7 +20,7 @@ from tests.support.recorder import Recorder
 from topcoat.engine.mlx.cpu import experts
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model.lora import read_adapter
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.errors import InvalidInput, NumericalFault
 from topcoat.progress import Advanced, Event, Note, Silent, Started
 from topcoat.spec.phase import LoraSpec, TrainSpec

@@ -18,7 +18,7 @@ from topcoat.engine.mlx.fuse.master import AdaptedModule, Master, adapted_module
 from topcoat.engine.mlx.fuse.rounding import input_moments
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import Weights, load_adapter
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.mlx.train.loss import batch_arrays
 from topcoat.engine.protocol import FuseJob, RebuildJob, Row
 from topcoat.errors import FuseRefused

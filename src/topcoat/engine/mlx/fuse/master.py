@@ -22,8 +22,8 @@ from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 from topcoat.engine.mlx.fuse.rounding import compensated_codes, pack
 from topcoat.engine.mlx.model.folder import unpacked_weight
 from topcoat.engine.mlx.model.lora import MAGNITUDES, Weights, adapter_weights, read_adapter
-from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.stored import StoredTensors
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.errors import EngineFault, InvalidInput, Where
 from topcoat.spec.phase import Bits, FuseSpec

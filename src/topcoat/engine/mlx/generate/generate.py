@@ -18,8 +18,8 @@ from mlx_lm.models.cache import KVCache, make_prompt_cache
 from topcoat.engine.mlx.cpu.sharing import Sharing, sharing
 from topcoat.engine.mlx.generate.sampling import draw
 from topcoat.engine.mlx.generate.shared_keys import OwnKeys, shared_attention
-from topcoat.engine.mlx.model.difference import difference
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
+from topcoat.engine.mlx.numbers import difference
 from topcoat.engine.protocol import Ended, GenerateJob, Sampling, ignore
 from topcoat.errors import EngineFault, InvalidInput
 from topcoat.progress import Note, Sink, Task, task

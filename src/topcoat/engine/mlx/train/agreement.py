@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from topcoat.engine.mlx.compute import Compute
-from topcoat.engine.mlx.model.difference import difference
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import adapter_weights
 from topcoat.engine.mlx.model.memory import hold, require_room
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import difference, scalar
 from topcoat.engine.mlx.train.cut import Cut, LayerCall, Plan, drop_embedding, drop_weights, leaves_of, rebuilt
 from topcoat.engine.mlx.train.forward import Forward, SplitForward, WholeForward
 from topcoat.engine.mlx.train.head import logits_of

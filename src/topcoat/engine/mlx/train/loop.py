@@ -28,8 +28,8 @@ from topcoat.engine.mlx.model.lora import (
     magnitudes,
     set_adapter,
 )
-from topcoat.engine.mlx.model.scalar import scalar
 from topcoat.engine.mlx.model.shards import save_tensors
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.mlx.train import checkpoint
 from topcoat.engine.mlx.train.agreement import choose_forward
 from topcoat.engine.mlx.train.checkpoint import Progress

@@ -16,7 +16,7 @@ import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
-from topcoat.engine.mlx.model.scalar import scalar
+from topcoat.engine.mlx.numbers import scalar
 from topcoat.engine.mlx.train.cut import LayerCall, leaves_of, rebuilt, taken
 from topcoat.engine.mlx.train.interception import Call, intercepted
 from topcoat.engine.mlx.train.prefix import AfterPrefix, ChosenQueries, KeysAndValues, Masks, contents_of

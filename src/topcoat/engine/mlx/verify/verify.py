@@ -13,8 +13,8 @@ import mlx.core as mx
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.generate.generate import TOLERANCE, Prefix, Prompt, generate
 from topcoat.engine.mlx.generate.shared_keys import shared_attention
-from topcoat.engine.mlx.model.difference import difference
 from topcoat.engine.mlx.model.folder import Loaded, describe, load
+from topcoat.engine.mlx.numbers import difference
 from topcoat.engine.mlx.train.cut import Plan
 from topcoat.engine.mlx.train.trunk import Trunk
 from topcoat.engine.mlx.verify.by_caches import CacheReader

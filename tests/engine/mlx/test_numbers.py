@@ -5,7 +5,7 @@ import math
 import mlx.core as mx
 import pytest
 
-from topcoat.engine.mlx.model.difference import difference
+from topcoat.engine.mlx.numbers import difference
 
 INF, NAN = math.inf, math.nan
 

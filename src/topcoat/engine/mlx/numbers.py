@@ -1,12 +1,17 @@
-"""How far two computations of the same logits are apart."""
+"""Numbers out of MLX's arrays: the value of one, and how far two are apart."""
 
 from __future__ import annotations
 
+from typing import cast
+
 import mlx.core as mx
 
-from topcoat.engine.mlx.model.scalar import scalar
+__all__ = ["difference", "scalar"]
 
-__all__ = ["difference"]
+
+def scalar(array: mx.array) -> float:
+    """The value of a real array with one element; computes it. (`item` is typed as if it might be complex.)"""
+    return float(cast(float, array.item()))
 
 
 def difference(found: mx.array, expected: mx.array, beside: mx.array | None = None) -> float:
