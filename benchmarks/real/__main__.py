@@ -8,7 +8,7 @@
 
 A stage that is done is not done again, unless what it needs has changed. Both wheels are fetched with pip. `all`
 begins with the project (make), then comes the root, then the coats, then the naive chain, then the trainings from the
-root. Each size is an option, so that a small run shows the whole way.
+root, then the second coat trained in other ways. Each size is an option, so that a small run shows the whole way.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from benchmarks.real.runs.naive import NAIVE
 from benchmarks.real.sources import SOURCES
 from benchmarks.real.split import SPLIT
 from benchmarks.real.stages import Options, Stage, Work
+from benchmarks.real.ways.stages import COAT, FORK, names, ways
 
 MAKE: tuple[Stage, ...] = (*SOURCES, SPLIT, *PROJECT)
 """What makes the project, in order."""
@@ -38,12 +39,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "real-model.md"
 def whole(options: Options) -> list[str]:
     """The names of the stages of the whole benchmark, in the order in which they are done."""
     coats = range(1, options.coats + 1)
+    lineage = [f"{kind}{number}" for number in coats for kind in ("plan", "coat", "general_coat")]
+    if options.coats >= COAT:
+        lineage.insert(lineage.index(f"coat{COAT}"), FORK.name)
     return [
         *(stage.name for stage in MAKE),
         *("root", "general_root", "begin"),
-        *(f"{kind}{number}" for number in coats for kind in ("plan", "coat", "general_coat")),
+        *lineage,
         *(f"naive{number}" for number in coats),
         *(f"again{seed}" for seed in range(options.seeds)),
+        *(names(options) if options.coats >= COAT else ()),
     ]
 
 
@@ -58,7 +63,7 @@ def main() -> None:
     options = Options(**{size.name: getattr(arguments, size.name) for size in fields(Options)})
     if not 1 <= options.coats <= MOST_COATS:
         parser.error(f"--coats is from 1 to {MOST_COATS}")
-    stages = (*MAKE, SAMPLE, ROOT, *COATS, *GENERAL, *NAIVE, *again(options))
+    stages = (*MAKE, SAMPLE, ROOT, *COATS, *GENERAL, *NAIVE, *again(options), *ways(options))
     work = Work(arguments.work.absolute(), options, stages)
     every = whole(options)
     wanted = {"all": every, "make": [stage.name for stage in MAKE], "page": [], "status": []}

@@ -14,6 +14,7 @@ from benchmarks.real.plot import draw
 from benchmarks.real.split import CATEGORIES
 from benchmarks.real.stages import Figures, Work
 from benchmarks.real.tables import Checker, backward, differing, macro, percent, score_row, table
+from benchmarks.real.ways.table import ways_table
 from topcoat.store.files import write_text
 
 __all__ = ["write_page"]
@@ -49,6 +50,7 @@ def write_page(work: Work, stages: Sequence[str], path: Path) -> str:
             write_text(path.with_suffix(".svg"), picture)
             parts.append(f"![Scores after each coat]({path.with_suffix('.svg').name})\n")
     parts += [part for part in (_coats(done), _naive(done), _again(done), _general(done)) if part]
+    parts += [part for part in (ways_table(done, work.options.seeds),) if part]
     text = "\n".join(parts)
     write_text(path, text)
     return text

@@ -158,11 +158,15 @@ class SplitForward:
 
     def loss(self, model: nn.Module, *arrays: mx.array) -> tuple[mx.array, mx.array]:
         tokens, queries, chosen, targets, weights, *values = arrays
-        return head_loss(self._cut.head, self._final(tokens, queries, chosen, values), targets, weights), weights.sum()
+        return head_loss(self.head, self.states(tokens, queries, chosen, values), targets, weights), weights.sum()
 
     def logits(self, tokens: mx.array, queries: mx.array, chosen: mx.array, values: Sequence[mx.array]) -> mx.array:
         """Logits (places, vocabulary) from what enters the top."""
-        return self._cut.head(self._final(tokens, queries, chosen, values))
+        return self.head(self.states(tokens, queries, chosen, values))
+
+    def head(self, states: mx.array) -> mx.array:
+        """Logits (n, vocabulary) of states (n, ...) that the last layer returns."""
+        return self._cut.head(states)
 
     def _own(self, row: Row) -> int:
         """The number of a row's predictions after the prefix."""
@@ -185,8 +189,8 @@ class SplitForward:
             joined.append(arrays[0] if axes.rows is None else mx.concatenate(arrays, axis=axes.rows))
         return joined
 
-    def _final(self, tokens: mx.array, queries: mx.array, chosen: mx.array, values: Sequence[mx.array]) -> mx.array:
-        """The states (places, ...) that the last layer returns at the chosen places."""
+    def states(self, tokens: mx.array, queries: mx.array, chosen: mx.array, values: Sequence[mx.array]) -> mx.array:
+        """The states (places, ...) that the last layer returns at the chosen places, from what enters the top."""
         before: list[Contents] | None = None
         if self._prefix:
             shared = mx.array([self._trunk.prefix])
