@@ -23,6 +23,7 @@ from benchmarks.real.page import write_page
 from benchmarks.real.project import PROJECT
 from benchmarks.real.runs.again import again
 from benchmarks.real.runs.coats import COATS, MOST_COATS, ROOT
+from benchmarks.real.runs.dialogues import dialogues
 from benchmarks.real.runs.general import GENERAL
 from benchmarks.real.runs.naive import NAIVE
 from benchmarks.real.sources import SOURCES
@@ -48,6 +49,7 @@ def whole(options: Options) -> list[str]:
         *lineage,
         *(f"naive{number}" for number in coats),
         *(f"again{seed}" for seed in range(options.seeds)),
+        *(stage.name for stage in dialogues(options) if options.episodes),
         *(names(options) if options.coats >= COAT else ()),
     ]
 
@@ -63,7 +65,7 @@ def main() -> None:
     options = Options(**{size.name: getattr(arguments, size.name) for size in fields(Options)})
     if not 1 <= options.coats <= MOST_COATS:
         parser.error(f"--coats is from 1 to {MOST_COATS}")
-    stages = (*MAKE, SAMPLE, ROOT, *COATS, *GENERAL, *NAIVE, *again(options), *ways(options))
+    stages = (*MAKE, SAMPLE, ROOT, *COATS, *GENERAL, *NAIVE, *again(options), *dialogues(options), *ways(options))
     work = Work(arguments.work.absolute(), options, stages)
     every = whole(options)
     wanted = {"all": every, "make": [stage.name for stage in MAKE], "page": [], "status": []}

@@ -49,7 +49,7 @@ def write_page(work: Work, stages: Sequence[str], path: Path) -> str:
         if picture:
             write_text(path.with_suffix(".svg"), picture)
             parts.append(f"![Scores after each coat]({path.with_suffix('.svg').name})\n")
-    parts += [part for part in (_coats(done), _naive(done), _again(done), _general(done)) if part]
+    parts += [part for part in (_coats(done), _naive(done), _again(done), _dialogues(done), _general(done)) if part]
     parts += [part for part in (ways_table(done, work.options.seeds),) if part]
     text = "\n".join(parts)
     write_text(path, text)
@@ -219,6 +219,18 @@ def _again(done: Figures) -> str:
         "Trained once from the root, on the examples of all promoted coats, each drawn as often as its coat drew it:\n"
     )
     return f"## Beside training from the root\n\n{told}\n{table(header, rows)}"
+
+
+def _dialogues(done: Figures) -> str:
+    found = {name.removeprefix("dialogues_"): one for name, one in done.items() if name.startswith("dialogues_")}
+    if not found:
+        return ""
+    rows = [
+        [name, f"{one['solved']} of {one['dialogues']}", f"{one['score']:.2f}", f"{one['seconds'] / 60:.1f}"]
+        for name, one in found.items()
+    ]
+    told = "Dialogues of several turns (`multi_turn_base`), which no coat is about, as topcoat plays and scores them:\n"
+    return f"## Several turns\n\n{told}\n{table(['', 'solved', 'mean score', 'minutes'], rows)}"
 
 
 def _general(done: Figures) -> str:

@@ -32,7 +32,7 @@ class Options:
     """
 
     cases: int = 40
-    episodes: int = 10
+    episodes: int = 3
     sampled: int = 5
     seed: int = 0
     examples: int = 120
