@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/judging/test_gate.py
 
-.PHONY: help install demo test test-fast test-slow test-newest coverage check bench bench-real lock clean reliability
+.PHONY: help install demo test test-fast test-slow test-newest coverage check pages bench bench-real lock clean reliability
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ check: $(STAMP) ## Formatting, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pages: $(STAMP) ## The pages that scripts write: commands, keys
+	for page in commands keys; do $(BIN)/python docs/make_$$page.py > docs/$$page.new && mv docs/$$page.new docs/$$page.md || exit 1; done
 
 bench: $(STAMP) ## Training beside mlx-lm (and PEFT, if installed) on this machine
 	$(BIN)/python benchmarks/training.py --rounds 1 --updates 2

@@ -43,22 +43,30 @@ _KEPT = ("category", "tools", "scorer", "max_tokens")
 
 
 class CaseTemplate(Section):
-    """[[template]]: a case with slots. `Case` documents the keys. `name` becomes the family of its cases.
+    """[[template]]: a case with slots. Its keys are a case's.
 
-    The texts of `prompt`, `messages`, `system` and `expect` may have slots, except the names of tools. In a pattern, a
-    value is matched literally. If an argument, a value in its rule, or a value of a JSON schema, is only a slot, it
-    keeps the type of its choice. `tools` are as they are written.
+    The names of tools have no slots. In a pattern, a value is matched literally. If an argument, a value in its rule,
+    or a value of a JSON schema, is only a slot, it keeps the type of its choice.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=['"read-file"'])]
+    """The template's name. It becomes the family of its cases."""
     category: Name = Field(examples=['"CATEGORY"'])
+    """The category of its cases."""
     prompt: Name | None = None
+    """The question, with slots."""
     messages: list[dict[str, JsonValue]] | None = None
+    """The dialogue that the model answers, with slots, in place of `prompt`."""
     system: str | None = None
+    """A system prompt in place of the project's, with slots."""
     tools: list[dict[str, JsonValue]] | None = None
+    """Tools in OpenAI's form, in place of the catalog's, without slots."""
     expect: dict[str, JsonValue] = Field(examples=['{ calls = [{ tool = "NAME" }] }'])
+    """What a right answer is, with slots."""
     scorer: Literal["tiered", "calls", "run", "exact", "regex", "json_schema"] = "tiered"
+    """How answers get their score."""
     max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 256
+    """The most tokens of an answer."""
 
     @property
     def asked_slots(self) -> list[str]:
@@ -80,11 +88,14 @@ class CaseTemplate(Section):
 
 
 class TemplateFile(Section):
-    """A file of templates. `names` are new values, or patterns of other lists. `choices` are any values."""
+    """A file of templates."""
 
     names: dict[ListName, Annotated[list[Name], Field(min_length=1)]] = Field(default_factory=dict)
+    """Lists of values, by slot, or of patterns of other lists. A value stands in one case, and in no training data."""
     choices: dict[ListName, Annotated[Choices, Field(min_length=1)]] = Field(default_factory=dict)
+    """Lists of values that may repeat, by slot."""
     template: list[CaseTemplate] = Field(min_length=1, examples=["..."])
+    """The templates."""
 
     @model_validator(mode="after")
     def _each_list_once(self) -> TemplateFile:

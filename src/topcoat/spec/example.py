@@ -20,7 +20,7 @@ __all__ = ["Example", "LocatedExample", "Message", "load_examples"]
 
 
 class Example(BaseModel):
-    """One dialogue to train on. `weight` multiplies the loss of its trained tokens, relative to other new examples.
+    """One dialogue to train on.
 
     Weights don't change the share of replay in the loss. Extra keys are kept, not refused, so that mlx-lm and other
     tools can read the file.
@@ -31,9 +31,13 @@ class Example(BaseModel):
     messages: list[Message] = Field(
         examples=['[{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]']
     )
+    """The turns. The last one is the assistant's."""
     category: Annotated[str, Field(min_length=1)] | None = None
+    """The category that the example teaches."""
     weight: Annotated[float, Field(gt=0)] = 1.0
+    """The factor of the loss of its trained tokens, relative to other new examples."""
     tools: list[dict[str, Any]] | None = None
+    """Tools in OpenAI's form, in place of the catalog's."""
 
     @model_validator(mode="after")
     def _is_a_dialogue(self) -> Example:

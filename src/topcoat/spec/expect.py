@@ -24,20 +24,20 @@ ASKING: Final = ("calls", "exact", "regex", "json_schema", "state", "returned")
 
 
 class ExpectedCall(Section):
-    """A tool call that a right answer makes.
-
-    `tool` is a name, or a list of names that are all right. `args` are exact values or rules (`spec.rules.rule`) by
-    parameter name. `match` are patterns for texts by parameter name. Other parameters may have any value, unless `only`
-    these may be given. `uses` are the indices of earlier expected calls whose results this call must use. `compare`
-    says how values are compared: as JSON, or as the Berkeley Function Calling Leaderboard does ("bfcl").
-    """
+    """A tool call that a right answer makes."""
 
     tool: Name | Annotated[list[Name], Field(min_length=1)]
+    """The tool's name, or a list of names that are all right."""
     args: dict[str, JsonValue] = Field(default_factory=dict)
+    """Exact values or rules, by parameter. Parameters that aren't named may have any value."""
     match: dict[str, Name] = Field(default_factory=dict)
+    """Patterns (ECMA 262) that texts must contain, by parameter."""
     uses: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    """The places of earlier expected calls, from 0, whose results this call must use (Code Mode)."""
     only: bool = False
+    """Whether no other parameters may be given."""
     compare: Compare = "json"
+    """How values are compared: as JSON, or as the Berkeley Function Calling Leaderboard does ("bfcl")."""
 
     @model_validator(mode="after")
     def _holds_rules(self) -> ExpectedCall:
@@ -86,24 +86,25 @@ def _pattern_faults(patterns: Mapping[str, str]) -> Iterator[Fault]:
 class Expect(Section):
     """What a right answer is. Each scorer needs exactly one key.
 
-    `calls`, for tiered, calls and run: these calls. An empty list: the answer calls no tool. `order` says whether they
-    must come in this order or in "any", `only` whether other calls are wrong (by default they are if the project calls
-    tools natively). `exact`: this text. `regex`: a text that contains this pattern (of JSON Schema's kind, ECMA 262).
-    `json_schema`: a document that fits this schema, which can't refer to other files.
-
-    A turn of an episode may ask for several of them, and for what only an episode has. `state`: exact values or rules
-    by name, for the simulator's state after the turn. `returned`: exact values or rules, each for the result of another
-    call that was made so far, whichever it was.
+    A turn of an episode may ask for several of them, and for what only an episode has.
     """
 
     calls: list[ExpectedCall] = Field(default_factory=list, examples=['[{"tool": "NAME"}]'])
+    """The calls, for the scorers tiered, calls and run. An empty list: the answer calls no tool."""
     order: Literal["given", "any"] = "given"
+    """Whether the calls must come in the given order."""
     only: bool | None = None
+    """Whether other calls are wrong. By default they are if the project calls tools natively."""
     exact: Name | None = Field(default=None, examples=['"TEXT"'])
+    """The text of the answer."""
     regex: Name | None = Field(default=None, examples=['"PATTERN"'])
+    """A pattern (ECMA 262) that the answer contains."""
     json_schema: dict[str, JsonValue] | None = Field(default=None, examples=['{"type": "object"}'])
+    """A schema that the answer, a JSON document, fits. It can't refer to other files."""
     state: dict[str, JsonValue] | None = Field(default=None, examples=['{"NAME": VALUE}'])
+    """Exact values or rules, by name, for the simulator's state after the turn (episodes)."""
     returned: list[JsonValue] | None = Field(default=None, examples=["[VALUE]"])
+    """Exact values or rules, each for the result of another call that was made so far (episodes)."""
 
     @property
     def asks(self) -> tuple[str, ...]:

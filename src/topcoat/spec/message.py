@@ -15,18 +15,20 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Message(BaseModel):
-    """A turn in mlx-lm's chat format. Extra keys are kept, because chat templates read keys of their own.
-
-    An assistant turn of `weight` 0 is shown and not trained, as in OpenAI's fine-tuning format.
-    """
+    """A turn in mlx-lm's chat format. Extra keys are kept, because chat templates read keys of their own."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
     role: Role
+    """Who speaks."""
     content: str | None = None
+    """The text."""
     tool_calls: list[dict[str, Any]] | None = None
+    """The calls of an assistant turn, in OpenAI's form."""
     name: str | None = None
+    """The name of the tool whose result this is."""
     weight: Literal[0, 1] | None = None
+    """0 for an assistant turn that is shown and not trained, as in OpenAI's fine-tuning format."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Message:

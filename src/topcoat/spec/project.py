@@ -74,37 +74,42 @@ Thinking = Literal["keep", "strip"]
 
 
 class ProjectSection(Section):
-    """[project]: paths are relative to the project's folder.
-
-    `base` is a model folder or a Hugging Face id. `system_prompt` is a file, or "" for none. `history` lists the data
-    that the root was trained on, for replay. `calls` says how an answer reaches tools: "native", as tool calls of their
-    own, or "code", from programs inside execute_code. The default is "native" for a catalog in JSON, "code" for stubs.
-    `template` are options of the model's chat template, for every rendering. Thoughts of assistant turns are trained
-    as the template renders them or, with `thinking = "strip"`, removed before.
-    """
+    """[project]: paths are relative to the project's folder."""
 
     name: Name = Field(examples=['"my-tools"'])
+    """The project's name, for people."""
     base: Name = Field(examples=['"models/MODEL"'])
+    """The root: a model folder, or a Hugging Face id."""
     catalog: Name = Field(examples=['"tools.json"'])
+    """The file with the tools that the model may call."""
     suite: Name = Field(examples=['"suites/routing.jsonl"'])
+    """The file with the cases that models are evaluated on."""
     system_prompt: str = Field(examples=['"prompts/system.md"'])
+    """The file with the system prompt of training and evaluation, or "" for none."""
     calls: Route | None = None
+    """How an answer reaches tools: as tool calls of their own ("native"), or from programs inside execute_code. By
+    default "native" for a catalog in JSON, "code" for stubs."""
     thinking: Thinking = "keep"
+    """Whether thoughts of assistant turns are trained, as the template renders them, or removed before."""
     history: list[Name] = Field(default_factory=list)
+    """The data that the root was trained on, for replay."""
     template: TemplateOptions = Field(default_factory=dict)
+    """Options of the model's chat template, by name, for every rendering."""
 
 
 class EvalSection(Section):
-    """[eval]: if a server leaves more than `max_errors` questions unanswered, the evaluation is void.
+    """[eval]: how models are evaluated.
 
-    The format of answers is measured at each of `temperatures`, with `samples` answers a case above 0: in Code Mode the
-    share that call tools through execute_code alone, in a native project the share whose calls can all be read, name a
-    known tool and fit its JSON Schema.
+    The format of answers is, in Code Mode, the share that call tools through execute_code alone; in a native project,
+    the share whose calls can all be read, name a known tool and fit its JSON Schema.
     """
 
     max_errors: Annotated[int, Field(ge=0)] = 5
+    """The most questions that a server may leave unanswered. With more, the evaluation is void."""
     temperatures: list[Annotated[float, Field(ge=0.0, le=2.0)]] = Field(default_factory=list)
+    """The temperatures at which the format of answers is measured. By default it isn't."""
     samples: Annotated[int, Field(ge=1, le=100)] = 5
+    """The number of answers to a case at each temperature above 0."""
 
     @model_validator(mode="after")
     def _names_each_once(self) -> EvalSection:
@@ -122,28 +127,30 @@ Pattern = Annotated[Name, AfterValidator(_can_be_read)]
 
 
 class SuccessPatterns(Section):
-    """What a tool's result holds if its call failed, and if it worked. A result with marks of both failed."""
+    """By which marks in its result a call worked or failed."""
 
     failure: list[Pattern] = Field(default_factory=list)
+    """Patterns (ECMA 262) that a result holds if its call failed."""
     success: list[Pattern] = Field(default_factory=list)
+    """Patterns that a result holds if its call worked. A result with marks of both failed."""
 
 
 class SuccessSection(SuccessPatterns):
-    """[capture.success]: patterns for the results of every tool. Those of one, under `tools`, are asked first."""
+    """[capture.success]: patterns for the results of every tool, asked before topcoat's own."""
 
     tools: dict[Name, SuccessPatterns] = Field(default_factory=dict)
+    """The patterns of one tool, by its name. They are asked first."""
 
 
 class CaptureSection(Section):
-    """[capture]: how usage is recorded. `success` says by which marks a call worked or failed, before topcoat's own.
-
-    `results` says what is stored of what tools return: the "shape", or also the text ("keep"), which is stored without
-    secrets and personal data, and with at most `most` characters.
-    """
+    """[capture]: how usage is recorded."""
 
     results: Literal["shape", "keep"] = "shape"
+    """What is stored of what tools return: the shape, or also the text ("keep"), without secrets and personal data."""
     most: Annotated[int, Field(ge=200, le=1_000_000)] = 20_000
+    """The most characters that are stored of a result's text."""
     success: SuccessSection = Field(default_factory=SuccessSection)
+    """By which marks in its result a call worked or failed."""
 
 
 SHAPES = CaptureSection()
@@ -154,8 +161,11 @@ class ProjectSpec(Section):
     """`topcoat.toml` with every default filled in."""
 
     project: ProjectSection
+    """The model, and the files of the project."""
     eval: EvalSection = Field(default_factory=EvalSection)
+    """How models are evaluated."""
     capture: CaptureSection = Field(default_factory=CaptureSection)
+    """How usage is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,35 +36,45 @@ _OF_EPISODES: Final = ("turns", "max_steps", "results", "simulator", "start")
 class Case(Section):
     """One question of a suite. Exactly one of `prompt`, `messages` and `turns` is set.
 
-    `system` replaces the project's system prompt, `tools` (in OpenAI's form) its catalog. The default `scorer` of a
-    project that calls tools natively is `calls`: `load_suite` fills it in. `family` names the template
-    that made the case: cases of a family are not independent. `headline` cases count in the headline score. `reserve`
-    cases are asked only where a change is suspected, before the verdict.
-
     A case with one of the keys from `turns` on is an episode: its dialogue is played. The model answers and gets the
-    results of its calls, until it answers without a call or has answered `max_steps` times (10 by default), for each
-    turn of the user. `turns` are several ones, each with an expectation of its own; the case's `expect` may then hold
-    the final `state` alone. Calls are answered by the first of `results` that fits, else by `simulator` (FILE:CLASS,
-    made with the keyword arguments `start`), else with made-up results.
+    results of its calls, until it answers without a call or has answered `max_steps` times, for each turn of the user.
     """
 
     id: Name
+    """The case's name. No other case of the suite has it."""
     category: Name
+    """The group of cases that share a score."""
     prompt: Name | None = None
+    """The question, as the user's only turn."""
     messages: list[Message] | None = None
+    """The dialogue that the model answers, in place of `prompt`."""
     system: str | None = None
+    """A system prompt in place of the project's; "" for none."""
     tools: list[dict[str, Any]] | None = None
+    """Tools in OpenAI's form, in place of the catalog's."""
     expect: Expect = Field(default_factory=Expect)
+    """What a right answer is."""
     scorer: Literal["tiered", "calls", "run", "exact", "regex", "json_schema", "episode"] = "tiered"
+    """How the answer gets its score. The default of a project that calls tools natively is "calls"; that of an episode
+    is "episode"."""
     max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] = 256
+    """The most tokens of an answer."""
     family: Name | None = None
+    """The template that made the case. Cases of a family are not independent."""
     headline: bool = False
+    """Whether the case counts in the headline score."""
     reserve: bool = False
+    """Whether the case is asked only where a change is suspected, before the verdict."""
     turns: Annotated[list[Turn], Field(min_length=1)] | None = None
+    """The user's turns of an episode, each with its `expect`. The case's own may then hold the final `state` alone."""
     max_steps: Steps | None = None
+    """How often the model answers one turn of the user at most, 10 by default. Makes the case an episode."""
     results: list[CannedResult] | None = None
+    """What tools return in an episode. The first one that fits a call answers it."""
     simulator: Name | None = None
+    """The class that answers the other calls, as FILE:CLASS beside the suite. Without it, results are made up."""
     start: dict[str, JsonValue] | None = None
+    """The keyword arguments that the simulator is made with."""
 
     @model_validator(mode="before")
     @classmethod

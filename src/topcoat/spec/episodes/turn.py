@@ -22,27 +22,30 @@ Steps = Annotated[int, Field(ge=1, le=100)]
 
 
 class Turn(Section):
-    """One turn of the user, and what has to be true once the model has answered it without a call.
+    """One turn of the user in an episode.
 
     All that `expect` asks for must hold. Its `calls` are those of this turn, over all of its steps.
     """
 
     user: Name
+    """What the user says."""
     expect: Expect = Field(default_factory=Expect)
+    """What must be true once the model has answered without a call."""
 
 
 class CannedResult(Section):
-    """What `tool` returns where its arguments are as `args` says.
-
-    `args` are exact values or rules by name, as in an expected call.
-    `returns` is the result; `error` instead of it is what the tool says when it fails. With `once`, it is given once.
-    """
+    """What a tool returns where its arguments are as `args` says."""
 
     tool: Name
+    """The tool that returns it."""
     args: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the arguments of the call must be: exact values or rules, by name."""
     returns: JsonValue = None
+    """The result."""
     error: Name | None = None
+    """What the tool says when it fails, in place of `returns`."""
     once: bool = False
+    """Whether it is given once only."""
 
     @model_validator(mode="after")
     def _returns_one_thing(self) -> CannedResult:

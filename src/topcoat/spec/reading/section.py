@@ -8,9 +8,28 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-__all__ = ["CROSS_CHECK", "Name", "Section", "refuse", "repeated"]
+__all__ = [
+    "CROSS_CHECK",
+    "AllOrSome",
+    "AtLeastOne",
+    "Count",
+    "Name",
+    "Positive",
+    "Section",
+    "Seed",
+    "Share",
+    "refuse",
+    "repeated",
+]
 
 Name = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+AtLeastOne = Annotated[int, Field(ge=1, le=10**9)]
+AllOrSome = Annotated[int, Field(ge=-1, le=10**9)]
+"""A number of parts. -1 is all of them."""
 
 CROSS_CHECK = "cross_check"
 """The pydantic error type that `refuse` uses and the loader understands."""

@@ -34,18 +34,18 @@ _MOST_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an argument may be. All that is set must hold.
-
-    `any_of`: one of these values. `json_schema`: a value that fits. `pattern`: a text that contains it. `absent`: the
-    argument may be left out; without another key it can only be left out, or be the catalog's default. `object`: an
-    object whose values meet these rules, with no other names.
-    """
+    """What an argument may be. All that is set must hold."""
 
     any_of: tuple[JsonValue, ...] | None = None
+    """One of these values."""
     json_schema: Mapping[str, Any] | None = None
+    """A value that fits this schema."""
     pattern: str | None = None
+    """A text that contains this pattern (ECMA 262)."""
     absent: bool = False
+    """The argument may be left out. Without another key it can only be left out, or be the catalog's default."""
     object: Mapping[str, Rule] | None = None
+    """An object whose values meet these rules, with no other names."""
 
     @property
     def asks(self) -> bool:

@@ -1,0 +1,1 @@
+"""The tables of a phase file. `spec.phase` puts them together."""
