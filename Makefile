@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/judging/test_gate.py
 
-.PHONY: help install demo test test-fast test-slow test-newest coverage check pages bench bench-real lock clean reliability
+.PHONY: help install demo test test-fast test-slow test-newest coverage check docs pages bench bench-real lock clean reliability
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,16 @@ check: $(STAMP) ## Formatting, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+DOCS_VENV := .venv-docs
+
+docs: $(DOCS_VENV)/installed ## The documentation site, in site/; a broken link fails
+	$(DOCS_VENV)/bin/zensical build --strict --clean
+
+$(DOCS_VENV)/installed: requirements-docs.lock
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-docs.lock
+	@touch $@
+
 pages: $(STAMP) ## The pages that scripts write: commands, keys
 	for page in commands keys; do $(BIN)/python docs/make_$$page.py > docs/$$page.new && mv docs/$$page.new docs/$$page.md || exit 1; done
 
@@ -64,8 +74,11 @@ bench-real: $(STAMP) ## A real model and a public benchmark: hours; stages resum
 reliability: $(STAMP) ## Kills at random instants, mutated lines, hostile programs and requests: half an hour
 	$(BIN)/python -m benchmarks.reliability
 
-lock: ## Resolve requirements.lock afresh (needs uv: pip install uv)
-	uv pip compile --universal --no-strip-extras --group dev --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet --output-file requirements.lock pyproject.toml
+LOCK := uv pip compile --universal --no-strip-extras --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet
+
+lock: ## Resolve the lock files afresh (needs uv: pip install uv)
+	$(LOCK) --group dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --group docs --output-file requirements-docs.lock
 
 clean: ## Remove .venv and the demo
-	rm -rf $(VENV) $(NEWEST_VENV) topcoat-demo
+	rm -rf $(VENV) $(NEWEST_VENV) $(DOCS_VENV) site topcoat-demo
