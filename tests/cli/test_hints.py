@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
-import typer.core
-from typer.exceptions import TyperException
 
-from topcoat.cli.main import app
+from tests.support.command_line import COMMANDS, begins_with_a_command, commands_in, is_a_command
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = typer.main.get_command(app)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-NAMED = re.compile(r"(?<![\w.\"/-])topcoat (?=[a-z-])(.*?)(?=[`\n;|()]| && |\. |, (?=[a-z])| or topcoat|$)")
 OTHERS_OPTIONS = {
     "--hf-path",
     "--mlx-path",
@@ -54,40 +48,6 @@ def is_hint(node: ast.AST) -> bool:
     """A value for something that is called `hint`."""
     names = [target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
     return getattr(node, "arg", None) == "hint" or "hint" in names
-
-
-def accepted(words: list[str]) -> bool:
-    """Whether the command line takes `words` as one of its commands. Nothing is executed."""
-    command = COMMANDS
-    context, rest = None, list(words)
-    try:
-        while isinstance(command, typer.core.TyperGroup):
-            context = command.make_context("topcoat", rest, parent=context)
-            _, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-            assert found is not None
-            command = found
-        command.make_context(command.name or "", rest, parent=context)
-    except (typer.Exit, TyperException):
-        return False
-    return True
-
-
-def begins_with_a_command(said: str) -> bool:
-    """Whether the first words are a command. More words may follow, as prose does, but no option."""
-    words = shlex.split(said.replace("COMMAND", "status"))
-    for count in range(len(words), 0, -1):
-        if accepted(words[:count]):
-            return not any(word.startswith("-") for word in words[count:])
-    return False
-
-
-def commands_in(text: str) -> list[str]:
-    return [said.rstrip(".:,") for said in NAMED.findall(text)]
-
-
-def is_a_command(said: str) -> bool:
-    """Prose speaks of topcoat too; a command's first word is a command's name or an option."""
-    return said.split()[0] in {*COMMANDS.commands} or said.startswith("--")  # type: ignore[attr-defined]
 
 
 SAID = [(said, where) for text, where in texts() for said in commands_in(text) if is_a_command(said)]
