@@ -1,7 +1,7 @@
 """Training beside mlx-lm's own loop, and beside PEFT on PyTorch where torch is installed: time, memory, losses.
 
     python benchmarks/training.py [--models dense,quantized,experts] [--prefix 650] [--rounds 3] [--json FILE]
-    python benchmarks/training.py --family gemma3,gpt_oss,deepseek_v3,qwen3_5 [--layers 48] [--clock cpu]
+    python benchmarks/training.py --family gemma3,gpt_oss,deepseek_v3,qwen3_5 [--layers 48] [--clock cpu] [--rows 80]
 
 The recipe: 80 rows that share a prefix and have about 150 tokens of their own, 60 of them completion; 300 iterations of
 one row, four to an update, LoRA of rank 8 on 8 of 48 layers. Every side runs in a process of its own, in turns, on the
@@ -12,7 +12,8 @@ updates, which need the trunk of eight rows only.
 
 `--family` has models that aren't plain: sliding windows, sinks, experts, latent attention, gated delta. `--clock cpu`
 counts the seconds that a side's process computed, on all its cores, in place of those that passed. It is for a machine
-with other work, and the table says so.
+with other work, and the table says so. With `--rows 20`, topcoat takes five updates of 20 rows, and what their trunk
+took counts four times: each row goes through it alone.
 
 Beside what is measured stands what two counts predict (docs/performance.md): operations alone, and seconds, from what a
 token-layer took each side in models of at most 12 layers.
@@ -201,11 +202,13 @@ class Watch:
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.began = 0.0
 
     def emit(self, event: object) -> None:
         from topcoat.progress import Advanced, Started
 
         if isinstance(event, Started | Advanced) and event.name == "train":
+            self.began = self.began or time.perf_counter()
             self.ends.append(clock())
 
 
@@ -222,13 +225,16 @@ def run_topcoat(folder: Path, prefix: int, updates: int, cache: Path, adapted: i
     rows = [Row(ids, np.arange(len(ids)) >= len(ids) - COMPLETION) for ids in tokens]
     batches = [(row,) for row in order[: updates * ACCUMULATE]]
     with tempfile.TemporaryDirectory() as run:
-        begin, watch = clock(), Watch()
+        begin, began, watch = clock(), time.perf_counter(), Watch()
         job = TrainJob(folder, rows, batches, [], _spec(updates * ACCUMULATE, adapted), RATE, Path(run), cache)
         report = engine.train(job, watch)
         total = clock() - begin
     seconds = [end - start for start, end in pairwise(watch.ends)]
     losses = [step.loss for step in report.steps]
-    return {"updates": seconds, "before": total - sum(seconds), "losses": losses, "memory": mx.get_peak_memory()}
+    # The trunk's part of what came before, by the clock on the wall, also counts for the rows that weren't taken.
+    others = ROWS / len({row for batch in batches for row in batch}) - 1
+    before = (total - sum(seconds)) * (1 + others * report.trunk_seconds / (watch.began - began))
+    return {"updates": seconds, "before": before, "losses": losses, "memory": mx.get_peak_memory()}
 
 
 def run_mlx_lm(folder: Path, prefix: int, updates: int, cache: Path, adapted: int, *, fast: bool = True) -> Result:
@@ -466,7 +472,7 @@ def show(name: str, result: Result) -> None:
     """One table."""
     told = " (seconds of computing)" if clock is time.process_time else ""
     apart = f"losses within {result['losses_apart']:.1e} of mlx-lm's"
-    print(f"\n{name}, {ADAPTED} of {result['layers']} layers, prefix {result['prefix']}: {apart}{told}")
+    print(f"\n{name}, {ADAPTED} of {result['layers']} layers, prefix {result['prefix']}: {apart}{told}", flush=True)
     if name == "heavy":
         for side, row in result["sides"].items():
             print(f"{side:22}{row['update']:8.2f}s an update{row['memory'] / 1e9:8.2f}GB")
@@ -500,11 +506,13 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, default=650)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=4, help="of mlx-lm and PEFT")
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"that topcoat takes, of {ROWS}")
     parser.add_argument("--installed", action="store_true", help="also mlx-lm with the BLAS that pip installs")
     parser.add_argument("--prediction", action=argparse.BooleanOptionalAction, default=True, help="from small models")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    counts = {"topcoat": 20, "topcoat again": 8, "mlx-lm": options.updates}
+    updates = options.rows // ACCUMULATE
+    counts = {"topcoat": updates, "topcoat again": min(8, updates), "mlx-lm": options.updates}
     if options.installed:
         counts["mlx-lm as installed"] = 1
     if importlib.util.find_spec("peft"):
@@ -520,8 +528,8 @@ def main() -> None:
                 name, options.prefix, options.rounds, Path(scratch), sides, prediction, options.layers
             )
             show(name, report["models"][name])
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+            if options.json:
+                options.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
