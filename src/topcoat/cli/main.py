@@ -140,4 +140,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
+    from topcoat.engine.mlx.ranks.launch import launched_rank
+
+    if launched_rank():  # rank 0 runs the command; the others take part in what it computes
+        from topcoat.engine.mlx.worker import main as work
+
+        return work()
     app(prog_name="topcoat")  # also for `python -m topcoat`, whose name no shell can complete

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,9 @@ from topcoat.engine.mlx.model.folder import describe, load, locate
 from topcoat.engine.mlx.model.lora import attach, require_gradient
 from topcoat.engine.mlx.model.memory import memory_limit, require_room_for_training, wired
 from topcoat.engine.mlx.model.tokenizer import MlxTokenizer
+from topcoat.engine.mlx.ranks.answering import SharedAnswering
+from topcoat.engine.mlx.ranks.group import ALONE, Ranks
+from topcoat.engine.mlx.ranks.messages import train_message
 from topcoat.engine.mlx.train.loop import train
 from topcoat.engine.mlx.verify.verify import Verifier
 from topcoat.engine.protocol import (
@@ -40,8 +43,8 @@ from topcoat.engine.protocol import (
     VerifyJob,
     ignore,
 )
-from topcoat.errors import EngineFault
-from topcoat.progress import Sink
+from topcoat.errors import EngineFault, InvalidInput, NumericalFault, TopcoatError
+from topcoat.progress import Note, Silent, Sink
 from topcoat.spec.phase import FuseSpec, TrainSpec
 from topcoat.store.records import Completion, FuseReport, TrainReport
 
@@ -49,11 +52,18 @@ __all__ = ["MlxEngine", "on_cuda"]
 
 
 class MlxEngine:
-    """Loads a model for each job and drops it afterwards: what a job computes depends on the job alone."""
+    """Loads a model for each job and drops it afterwards: what a job computes depends on the job alone.
 
-    def __init__(self, compute: Compute) -> None:
+    Trainings and answers are shared with the other `ranks`. `sink` learns of what they can't take part in.
+    """
+
+    def __init__(self, compute: Compute, ranks: Ranks = ALONE, sink: Sink | None = None) -> None:
         self.compute = compute
         self.on_cpu = on_cpu()
+        self.ranks = ranks
+        self._sink = sink or Silent()
+        self._others_wait = True
+        """Whether the other ranks wait for the next job, as far as this one knows."""
 
     @property
     def name(self) -> str:
@@ -93,6 +103,9 @@ class MlxEngine:
         require_fusable(loaded, model, fuse)
 
     def generate(self, job: GenerateJob, sink: Sink, ended: Ended = ignore) -> list[Completion]:
+        if self.ranks.size > 1:
+            with self.answering(job.model) as held:
+                return held.generate(job, sink, ended)
         with _computing("generation"):
             loaded = load(job.model, self.compute)
             return generate(loaded.model, loaded.tokenizer, job, sink, ended=ended)
@@ -103,14 +116,65 @@ class MlxEngine:
 
     @contextmanager
     def answering(self, model: Path) -> Iterator[Answering]:
+        shared = self.ranks.size > 1
+        problem = self._told({"do": "hold", "model": str(model)}) if shared else ""
+        if problem:
+            self._sink.emit(Note(f"answers are asked of this rank alone: {problem}", warning=True))
+        with self.holding(model) as held:
+            if not shared or problem:
+                yield held
+                return
+            self._others_wait = False
+            yield SharedAnswering(held, self.ranks)
+            self.ranks.told({"do": "release"})
+            self._others_wait = True
+
+    @contextmanager
+    def holding(self, model: Path) -> Iterator[Answering]:
+        """The model, held by this rank."""
         with _computing("generation"):
             loaded = load(model, self.compute)
         verifier = Verifier(loaded, model, self.compute, self.name)
         yield HeldModel(loaded, verifier.verify, partial(_computing, "generation"))
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
+        if self.ranks.size == 1:
+            return self.train_together(job, sink)
+        told = {"do": "train", "model": str(job.model), "job": train_message(job)}
+        if problem := self._told(told):
+            raise InvalidInput(
+                problem, hint=f"the model at the same path on every host: rsync -a {job.model}/ HOST:{job.model}/"
+            )
+        self._others_wait = False
+        try:
+            report = self.train_together(job, sink)
+        except NumericalFault:
+            self._others_wait = True  # they have it, too
+            raise
+        self._others_wait = True
+        return report
+
+    def train_together(self, job: TrainJob, sink: Sink) -> TrainReport:
+        """Train as one of the ranks. All of them are given the same job."""
         with _computing("training"):
-            return train(job, sink, self.compute, by=self.name)
+            return train(job, sink, self.compute, by=self.name, ranks=self.ranks)
+
+    def dismiss(self) -> None:
+        """Let the other ranks end, if they wait."""
+        if self._others_wait:
+            with suppress(TopcoatError):
+                self.ranks.told({"do": "end"})
+
+    def _told(self, message: Mapping[str, object]) -> str:
+        """Tell the other ranks of a job with a model. Why one of them can't take part; "" if all can."""
+        model = Path(str(message["model"]))
+        self.ranks.told({**message, "digest": describe(model).digest})
+        problems = self.ranks.gathered("")
+        return "; ".join(
+            f"rank {member.rank} on {member.host}: {problem}"
+            for member, problem in zip(self.ranks.members, problems, strict=True)
+            if problem
+        )
 
     def adopt(self, model: Path, source: Path, target: Path) -> None:
         loaded = load(model, self.compute, lazy=True).model

@@ -20,6 +20,7 @@ from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import adapter_weights
 from topcoat.engine.mlx.model.memory import hold, require_room
 from topcoat.engine.mlx.numbers import difference, scalar
+from topcoat.engine.mlx.ranks.group import ALONE, Ranks
 from topcoat.engine.mlx.train.cut import Cut, LayerCall, Plan, drop_embedding, drop_weights, leaves_of, rebuilt
 from topcoat.engine.mlx.train.forward import Forward, SplitForward, WholeForward
 from topcoat.engine.mlx.train.head import logits_of
@@ -67,6 +68,7 @@ def choose_forward(
     dropout: float,
     recompute: bool,
     by: str,
+    ranks: Ranks = ALONE,
 ) -> Forward:
     """A split forward over stored activations if it agrees with the whole model, else the whole.
 
@@ -75,7 +77,7 @@ def choose_forward(
     `model` has new adapters (whose deltas are zero) and may not be in memory yet. If the forward is split, the weights
     of layers below the lowest adapter are removed from `model`. With `dropout` no prefix is shared, because a prefix
     that is computed once can't have random zeros for each row. With `recompute`, the backward pass computes what is
-    inside of layers again.
+    inside of layers again. The ranks share the trunk's rows.
     """
     adapted = [index for index, layer in enumerate(model.layers) if adapter_weights(layer)]
     if sum(len(adapter_weights(model.layers[index])) for index in adapted) < len(adapter_weights(model)):
@@ -98,7 +100,7 @@ def choose_forward(
         )
         problem = judge.problem(trunk, manner.pieces, sink)
         if not problem:
-            return _split(model, compute, trunk(), manner, rows, recompute, sink, [*problems, *missing])
+            return _split(model, compute, trunk(), manner, rows, recompute, sink, [*problems, *missing], ranks)
         problems.append(problem)
     return _whole(model, compute, recompute, sink, f"{[*problems, *missing][0]}: no trunk")
 
@@ -129,6 +131,7 @@ def _split(
     recompute: bool,
     sink: Sink,
     problems: Sequence[str],
+    ranks: Ranks,
 ) -> SplitForward:
     """The split forward in a manner that agrees. What remains of the model is read into memory.
 
@@ -136,7 +139,7 @@ def _split(
     """
     _drop_trunk(model, trunk)
     require_room(model, compute, training=True)  # raises before any time is spent on the trunk
-    trunk.compute(rows, sink)
+    trunk.compute(rows, sink, ranks)
     hold(model, compute, training=True)
     told = f"trunk of {trunk.split} layers computed once a row, {len(model.layers) - trunk.split} trained on"
     if trunk.prefix:

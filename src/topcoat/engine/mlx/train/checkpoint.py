@@ -17,13 +17,14 @@ from pydantic import TypeAdapter
 
 from topcoat.engine.mlx.model.lora import Weights
 from topcoat.engine.mlx.model.shards import save_tensors
+from topcoat.engine.mlx.ranks.group import Ranks
 from topcoat.errors import StorageFault, Where
 from topcoat.progress import Note, Sink
 from topcoat.store.files import staged_folder
 from topcoat.store.records import Record, TrainStep, Validation
 from topcoat.store.seal import seal, unusable
 
-__all__ = ["Progress", "restore", "save"]
+__all__ = ["Progress", "on_every_rank", "restore", "save"]
 
 
 @dataclass(slots=True)
@@ -104,6 +105,29 @@ def restore(folder: Path, optimizer: optimizers.Optimizer, sink: Sink, *, job: s
         stale_validations=state.stale_validations,
     )
     return progress, adapter
+
+
+def on_every_rank(
+    restored: tuple[Progress, Weights] | None, adapter: Weights, optimizer: optimizers.Optimizer, ranks: Ranks
+) -> tuple[Progress, Weights]:
+    """The progress and adapter with which every rank goes on: what the first one `restored`, or the new `adapter`.
+
+    Also sets the optimizer's state on the others. The best adapter stays with the first, which writes the files.
+    """
+    if ranks.size == 1:
+        return restored or (Progress(), adapter)
+    progress, adapter = restored or (Progress(), adapter)
+    state = dict(tree_flatten(optimizer.state))
+    numbers = ranks.told([progress.update, progress.best_update, progress.best_loss, progress.stale_validations])
+    adapter = {name: _from_first(value, ranks) for name, value in sorted(adapter.items())}
+    optimizer.state = tree_unflatten([(name, _from_first(value, ranks)) for name, value in sorted(state.items())])
+    if not ranks.first:
+        progress = Progress(numbers[0], best_update=numbers[1], best_loss=numbers[2], stale_validations=numbers[3])
+    return progress, adapter
+
+
+def _from_first(value: mx.array, ranks: Ranks) -> mx.array:
+    return ranks.array(value if ranks.first else None, value.shape, value.dtype)
 
 
 def _newest_whole(folder: Path, sink: Sink, job: str) -> Path | None:

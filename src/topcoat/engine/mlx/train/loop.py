@@ -30,6 +30,7 @@ from topcoat.engine.mlx.model.lora import (
 )
 from topcoat.engine.mlx.model.shards import save_tensors
 from topcoat.engine.mlx.numbers import scalar
+from topcoat.engine.mlx.ranks.group import ALONE, Ranks
 from topcoat.engine.mlx.train import checkpoint
 from topcoat.engine.mlx.train.agreement import choose_forward
 from topcoat.engine.mlx.train.checkpoint import Progress
@@ -46,12 +47,15 @@ from topcoat.store.records import TrainReport, TrainStep, Validation
 __all__ = ["train"]
 
 
-def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainReport:
+def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str, ranks: Ranks = ALONE) -> TrainReport:
     """Train LoRA adapters on `job.model` and leave the best ones in `job.folder / "adapter"`.
 
     Equal jobs give equal adapters, byte for byte, however often they are killed and resumed. Gradients accumulate as
     sums over tokens, so every trained token of an update has the same weight. Raises NumericalFault if the loss or the
     gradient isn't finite. `by` names the engine, because its version is part of the activations' key.
+
+    Every one of `ranks` calls this with the same job. They share the rows of the trunk, of updates and of validation.
+    The first one writes the files. Another number of ranks gives the same adapter to rounding.
     """
     spec = job.spec
     accumulate = spec.grad_accumulation_steps
@@ -78,47 +82,39 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
         dropout=spec.lora.dropout,
         recompute=spec.grad_checkpoint,
         by=by,
+        ranks=ranks,
     )
     began = magnitudes(model)
     mx.eval(began)  # else they would hold the weights that they are computed from
     optimizer = _optimizer(spec, job.learning_rate)
     optimizer.init(model.trainable_parameters())
     checkpoints = job.folder / "checkpoints"
-    digest = train_job_digest(job, model=describe(job.model).digest, by=by)
-    if restored := checkpoint.restore(checkpoints, optimizer, sink, job=digest):
-        progress, adapter = restored
-        set_adapter(model, adapter)
-    else:
-        progress = Progress()
+    shared = f", {ranks.size} ranks" if ranks.size > 1 else ""
+    digest = train_job_digest(job, model=describe(job.model).digest, by=f"{by}{shared}")
+    restored = checkpoint.restore(checkpoints, optimizer, sink, job=digest) if ranks.first else None
+    progress, adapter = checkpoint.on_every_rank(restored, adapter_weights(model), optimizer, ranks)
+    set_adapter(model, adapter)
     loss_and_grad = nn.value_and_grad(model, forward.loss)
     started = time.perf_counter()
     earlier = sum(step.seconds for step in progress.steps)
 
     with task(sink, "train", total=updates, unit="update", done=progress.update) as running:
         if progress.update == 0:
-            _validate(model, forward, job, progress)
+            _validate(model, forward, job, progress, ranks)
         while progress.update < updates and not _out_of_patience(spec, progress):
-            step = _update(model, forward, job, optimizer, loss_and_grad, progress.update + 1, updates)
+            step = _update(model, forward, job, optimizer, loss_and_grad, progress.update + 1, updates, ranks)
             progress.steps.append(step)
             progress.update = step.update
             if step.update == updates or _passes(step, accumulate, spec.steps_per_eval):
-                _validate(model, forward, job, progress)
-            if step.update == updates or _passes(step, accumulate, spec.save_every):
+                _validate(model, forward, job, progress, ranks)
+            if ranks.first and (step.update == updates or _passes(step, accumulate, spec.save_every)):
                 checkpoint.save(checkpoints, progress, adapter_weights(model), optimizer, job=digest)
             running.advance(step.update, _figures(progress))
         running.result = _figures(progress)
 
     cache.trim()
-    best = progress.best or adapter_weights(model)
-    with staged_folder(job.folder / "adapter") as staged:
-        write_json(staged / "adapter_config.json", adapter_config(spec, len(model.layers)))
-        save_tensors(staged / "adapters.safetensors", best, {"format": "mlx"})
-        if began:
-            save_tensors(staged / MAGNITUDES, began, {"format": "mlx"})
-    write_text(
-        job.folder / "metrics.jsonl",
-        "".join(f"{record.model_dump_json()}\n" for record in [*progress.steps, *progress.validations]),
-    )
+    if ranks.first:
+        _write(job, progress, progress.best or adapter_weights(model), began, len(model.layers))
     return TrainReport(
         steps=progress.steps,
         validations=progress.validations,
@@ -129,6 +125,19 @@ def train(job: TrainJob, sink: Sink, compute: Compute, *, by: str) -> TrainRepor
         seconds=earlier + time.perf_counter() - started,
         peak_memory=mx.get_peak_memory(),
         trunk_seconds=forward.trunk_seconds,
+    )
+
+
+def _write(job: TrainJob, progress: Progress, best: Weights, began: Weights, layers: int) -> None:
+    """Write the adapter, and what was measured. `began` are the magnitudes with which a DoRA begins."""
+    with staged_folder(job.folder / "adapter") as staged:
+        write_json(staged / "adapter_config.json", adapter_config(job.spec, layers))
+        save_tensors(staged / "adapters.safetensors", best, {"format": "mlx"})
+        if began:
+            save_tensors(staged / MAGNITUDES, began, {"format": "mlx"})
+    write_text(
+        job.folder / "metrics.jsonl",
+        "".join(f"{record.model_dump_json()}\n" for record in [*progress.steps, *progress.validations]),
     )
 
 
@@ -166,8 +175,9 @@ def _update(
     loss_and_grad: Any,
     update: int,
     updates: int,
+    ranks: Ranks,
 ) -> TrainStep:
-    """One optimizer update from `grad_accumulation_steps` micro-batches."""
+    """One optimizer update from `grad_accumulation_steps` micro-batches, whose rows the ranks share."""
     started = time.perf_counter()
     accumulate = job.spec.grad_accumulation_steps
     _seed(job.spec, update)
@@ -177,10 +187,17 @@ def _update(
     batches = job.batches[(update - 1) * accumulate : update * accumulate]
     for rows in forward.groups([[job.rows[index] for index in batch] for batch in batches]):
         tokens += sum(int(row.trained[1:].sum()) for row in rows)
-        (loss, weight), part = loss_and_grad(model, *forward.arrays(rows))
+        own = [rows[index] for index in ranks.share([len(row.tokens) for row in rows])]
+        if not own:
+            continue
+        (loss, weight), part = loss_and_grad(model, *forward.arrays(own))
         gradient = part if gradient is None else tree_map(mx.add, gradient, part)
         losses, weights = losses + loss, weights + weight
         mx.eval(losses, weights, gradient)
+    if ranks.size > 1:
+        own_gradient = gradient or tree_map(mx.zeros_like, model.trainable_parameters())
+        summed = ranks.sum({"loss": losses, "weight": weights, "gradient": own_gradient})
+        losses, weights, gradient = summed["loss"], summed["weight"], summed["gradient"]
     # Row-contiguous, as a checkpoint stores arrays, because the memory order decides how a product is rounded.
     gradient = tree_map(lambda g: mx.contiguous(g / weights), gradient)
     norm = mx.sqrt(sum(g.astype(mx.float32).square().sum() for _, g in sorted(tree_flatten(gradient))))
@@ -208,7 +225,7 @@ def _update(
     )
 
 
-def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progress) -> None:
+def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progress, ranks: Ranks) -> None:
     """Record the losses on validation and guard rows, and keep the best adapter so far. Draws nothing random."""
     size = job.spec.batch_size
     batches = _in_batches(job.valid, size)
@@ -216,9 +233,9 @@ def _validate(model: nn.Module, forward: Forward, job: TrainJob, progress: Progr
         batches = batches[: job.spec.val_batches]
     if not batches:
         return
-    loss, tokens = _mean_loss(model, forward, batches)
+    loss, tokens = _mean_loss(model, forward, batches, ranks)
     iteration = progress.update * job.spec.grad_accumulation_steps
-    guard = _mean_loss(model, forward, _in_batches(job.guard, size))[0] if job.guard else None
+    guard = _mean_loss(model, forward, _in_batches(job.guard, size), ranks)[0] if job.guard else None
     found = Validation(update=progress.update, iteration=iteration, loss=loss, tokens=tokens, guard=guard)
     progress.validations.append(found)
     if progress.best_loss is None or found.total < progress.best_loss:
@@ -233,15 +250,16 @@ def _in_batches(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _mean_loss(model: nn.Module, forward: Forward, batches: Sequence[Sequence[Row]]) -> tuple[float, int]:
+def _mean_loss(model: nn.Module, forward: Forward, batches: Sequence[Sequence[Row]], ranks: Ranks) -> tuple[float, int]:
+    """The mean loss of a token, and the tokens. The ranks share the batches."""
     model.eval()
-    losses = weights = 0.0
-    tokens = 0
-    for rows in batches:
-        loss, weight = forward.loss(model, *forward.arrays(rows))
-        losses, weights = losses + scalar(loss), weights + scalar(weight)
-        tokens += sum(int(row.trained[1:].sum()) for row in rows)
-    return losses / weights, tokens
+    found: dict[int, list[float]] = {}
+    for index in ranks.share([sum(len(row.tokens) for row in rows) for rows in batches]):
+        loss, weight = forward.loss(model, *forward.arrays(batches[index]))
+        found[index] = [scalar(loss), scalar(weight)]
+    every = ranks.numbers(found, len(batches), 2)
+    tokens = sum(int(row.trained[1:].sum()) for rows in batches for row in rows)
+    return sum(loss for loss, _ in every) / sum(weight for _, weight in every), tokens
 
 
 def _copy(weights: Weights) -> Weights:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -24,6 +24,7 @@ from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.model.config import read_config
 from topcoat.engine.mlx.model.folder import load, weight_files
 from topcoat.engine.mlx.model.shards import Shard
+from topcoat.engine.mlx.ranks.group import ALONE, Ranks, shares
 from topcoat.engine.mlx.train.cut import Cut, LayerCall, Leaf, Plan, Values, drop_weights, leaves_of, stop
 from topcoat.engine.mlx.train.loss import PAD_TO, padded
 from topcoat.engine.mlx.train.prefix import Contents, contents_of, masks_of
@@ -88,26 +89,61 @@ class Trunk:
             ).encode()
         ).digest()
 
-    def compute(self, rows: Sequence[Row], sink: Sink) -> None:
-        """Compute and store the missing states of rows and of the prefix."""
+    def compute(self, rows: Sequence[Row], sink: Sink, ranks: Ranks = ALONE) -> None:
+        """Compute and store the missing states of rows and of the prefix.
+
+        The ranks share the rows that are missing anywhere, and then give each other their states.
+        """
         self._asked = (rows, sink)
         refused = self._cache.refused
-        missing = list({key: row for row in rows if self._known(key := self.key(row)) is None}.values())
+        missing = self._missing_anywhere(rows, ranks)
         whole = not missing and (not self.prefix or self._known(self._prefix_key) is not None)
         if self._cache.refused > refused:
             files = counted(self._cache.refused - refused, "file")
             said = f"{files} of the trunk's cache were damaged or of an earlier version: they are computed again"
             sink.emit(Note(said, warning=True))
-        if whole:
+        if whole and ranks.size == 1:
             return
         started = time.perf_counter()
-        groups = _groups(missing, TOGETHER // (4 * max(1, self.plan.numbers(self.split))))
+        owners = shares([len(row.tokens) for row in missing], ranks.size)
+        own = [missing[index] for index in owners[ranks.rank]]
+        groups = _groups(own, TOGETHER // (4 * max(1, self.plan.numbers(self.split))))
         with task(sink, "trunk", total=len(groups) * self.split, unit="layer") as running:
             for number, group in enumerate(groups):
                 for layers in self._pass([self._own(row) for row in group]):
                     running.advance(number * self.split + layers, "")
-            running.result = f"{counted(len(missing), 'row')} through {counted(self.split, 'layer')}"
+            running.result = f"{counted(len(own), 'row')} through {counted(self.split, 'layer')}"
+        if ranks.size > 1 and missing:
+            self._exchange(missing, owners, ranks)
         self.seconds += time.perf_counter() - started
+
+    def _missing_anywhere(self, rows: Sequence[Row], ranks: Ranks) -> list[Row]:
+        """The rows, each once, whose states some rank doesn't have."""
+        every = {self.key(row): row for row in rows}
+        missing = mx.array([self._known(key) is None for key in every]).astype(mx.int32)
+        anywhere = ranks.sum({"missing": missing})["missing"].tolist()
+        return [row for row, count in zip(every.values(), anywhere, strict=True) if count]
+
+    def _exchange(self, missing: Sequence[Row], owners: Sequence[Sequence[int]], ranks: Ranks) -> None:
+        """Give the others the states of this rank's rows, and store those of theirs."""
+        own = {index: self._stored(self.key(missing[index])) for index in owners[ranks.rank]}
+        shapes = ranks.gathered(
+            {index: [values[leaf].shape for leaf in self.crossing] for index, values in own.items()}
+        )
+        (dtypes,) = {tuple(kinds) for kinds in ranks.gathered(self._dtypes(own)) if kinds}
+        for rank, told in enumerate(shapes):
+            for index, shape in sorted((int(index), shape) for index, shape in told.items()):
+                given = [own[index][leaf] if rank == ranks.rank else None for leaf in self.crossing]
+                found = [
+                    ranks.array(value, shape[place], getattr(mx, dtypes[place])) for place, value in enumerate(given)
+                ]
+                if rank != ranks.rank:
+                    self._put(self.key(missing[index]), dict(zip(self.crossing, found, strict=True)), 0)
+
+    def _dtypes(self, own: Mapping[int, Values]) -> list[str]:
+        """The names of the values' dtypes; none if this rank has no row."""
+        first = next(iter(own.values()), None)
+        return [] if first is None else [str(first[leaf].dtype).rsplit(".", 1)[-1] for leaf in self.crossing]
 
     def values(self, row: Row) -> Values:
         """What enters the top for a row's own tokens, without the prefix. Call `compute` first.
