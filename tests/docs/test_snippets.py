@@ -50,6 +50,8 @@ def refused(words: list[str]) -> str:
     program, *rest = words
     if program == "topcoat":
         return "" if accepted(rest) else "the command line refuses it"
+    if program == "mlx.launch":
+        return refused(rest[rest.index("--") + 1 :])
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return "" if rest[0] in targets else "no such target"
@@ -90,6 +92,7 @@ def test_a_wrong_command_is_noticed() -> None:
     assert not names_a_command("events nothing")
     assert names_a_command("events import --format codex")
     assert refused(["make", "nothing"])
+    assert refused(["mlx.launch", "-n", "2", "--", "topcoat", "run", "--nothing"])
     assert refused(["python", "-m", "benchmarks.reliability", "--nothing"])
     assert refused(["pip", "install", "topcoat[nothing]"])
     assert parts("A=1 topcoat run x && cd y  # then") == [["topcoat", "run", "x"], ["cd", "y"]]

@@ -17,7 +17,20 @@ DOCUMENTS = [
     *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name not in GENERATED),
 ]
 PROGRAMS = (
-    *("cd", "claude", "codex", "docker", "inspect", "make", "opencode", "pip", "pipx", "pre-commit", "python"),
+    *(
+        "cd",
+        "claude",
+        "codex",
+        "docker",
+        "inspect",
+        "make",
+        "mlx.launch",
+        "opencode",
+        "pip",
+        "pipx",
+        "pre-commit",
+        "python",
+    ),
     *("python3", "qwen", "source", "topcoat", "uv"),
 )
 """What a line of a shell begins with, after its variables."""
