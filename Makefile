@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/judging/test_gate.py
 
-.PHONY: help install demo test test-fast test-slow test-newest coverage check docs pages bench bench-real lock clean reliability
+.PHONY: help install demo test test-fast test-slow test-newest coverage check docs pages bench bench-real bench-agent lock clean reliability
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,9 +67,13 @@ bench: $(STAMP) ## Training beside mlx-lm (and PEFT, if installed) on this machi
 	$(BIN)/python benchmarks/training.py --rounds 1 --updates 2
 
 WORK ?= bench-real
+AGENT ?= bench-agent
 
 bench-real: $(STAMP) ## A real model and a public benchmark: hours; stages resume; WORK=FOLDER OPTIONS="--cases 12 --coats 2"
 	$(BIN)/python -m benchmarks.real all $(WORK) $(OPTIONS)
+
+bench-agent: $(STAMP) ## A real agent's data on a real model: hours; stages resume; AGENT=FOLDER OPTIONS="--cases 12 --updates 100"
+	$(BIN)/python -m benchmarks.agent all $(AGENT) $(OPTIONS)
 
 reliability: $(STAMP) ## Kills at random instants, mutated lines, hostile programs and requests: half an hour
 	$(BIN)/python -m benchmarks.reliability
