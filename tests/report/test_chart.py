@@ -47,5 +47,5 @@ def test_curves_mark_the_best_checkpoint() -> None:
     drawing = curves([(1.0, 2.0), (10.0, 1.0)], [(0.0, 2.0), (10.0, 0.5)], (10.0, 0.5), "Loss & more")
     assert 'aria-label="Loss &amp; more"' in drawing
     assert "best: 0.500 at update 10" in drawing
-    assert re.search(r'class="dot at-best" style="left:100.00%;top:100.00%"', drawing)
+    assert '<circle cx="100.00%" cy="100.00%" r="7.5" class="dot at-best">' in drawing
     assert 'd="M10.00 0.00L100.00 66.67" class="train"' in drawing

@@ -1,4 +1,7 @@
-"""Small charts as inline SVG. Lines stretch with the page. Words are HTML, so they keep their size on a phone."""
+"""Small charts as inline SVG, without a style of their own: pages may forbid inline styles.
+
+Lines stretch with the page. Words and dots stand at percentages beside them, so they keep their size on a phone.
+"""
 
 from __future__ import annotations
 
@@ -52,17 +55,17 @@ def curves(train: Sequence[Point], valid: Sequence[Point], best: Point | None, l
     heights = {f"{y:g}": place((left, y))[1] for y in upward}
     lines = [_path([(0.0, height), (100.0, height)], "grid") for height in heights.values()]
     lines += [_path([place(p) for p in train], "train"), _path([place(p) for p in valid], "valid")]
-    words = [element("span", y, class_="y", style=f"top:{height:.2f}%") for y, height in heights.items()]
-    words += [element("span", f"{x:g}", class_="x", style=f"left:{place((x, 0))[0]:.2f}%") for x in across]
-    words += [element("span", class_="dot", style=_at(place(p))) for p in valid if len(valid) <= _MOST_DOTS]
+    words = [_word(y, (0, height), "y", dx="-0.5rem") for y, height in heights.items()]
+    words += [_word(f"{x:g}", (place((x, 0))[0], 100), "x", dy="1.2rem") for x in across]
+    words += [_dot(place(p), 4.5, "dot") for p in valid if len(valid) <= _MOST_DOTS]
     if best:
-        x, _ = place(best)
+        x, y = place(best)
         lines.append(_path([(x, 0), (x, 100)], "best"))
-        words.append(element("span", class_="dot at-best", style=_at(place(best))))
-        side = "flag left" if x > 50 else "flag"
-        words.append(element("span", f"best: {best[1]:.3f} at update {best[0]:g}", class_=side, style=f"left:{x:.2f}%"))
-    drawing = element("svg", *lines, viewBox="0 0 100 100", preserveAspectRatio="none", aria_hidden="true")
-    return element("div", drawing, *words, class_="chart", role="img", aria_label=label)
+        words.append(_dot((x, y), 7.5, "dot at-best"))
+        side, shift = ("flag left", "-0.4rem") if x > 50 else ("flag", "0.4rem")
+        words.append(_word(f"best: {best[1]:.3f} at update {best[0]:g}", (x, 0), side, dx=shift))
+    drawing = element("svg", *lines, viewBox="0 0 100 100", preserveAspectRatio="none")
+    return element("div", element("svg", drawing, *words, role="img", aria_label=label), class_="chart")
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
@@ -93,5 +96,9 @@ def _stretched(class_: str, box: str, *shapes: Html) -> Html:
     return element("svg", *shapes, class_=class_, viewBox=box, preserveAspectRatio="none", aria_hidden="true")
 
 
-def _at(place: Point) -> str:
-    return f"left:{place[0]:.2f}%;top:{place[1]:.2f}%"
+def _word(words: str, place: Point, class_: str, dx: str | None = None, dy: str | None = None) -> Html:
+    return element("text", words, x=f"{place[0]:.2f}%", y=f"{place[1]:.2f}%", dx=dx, dy=dy, class_=class_)
+
+
+def _dot(place: Point, radius: float, class_: str) -> Html:
+    return element("circle", cx=f"{place[0]:.2f}%", cy=f"{place[1]:.2f}%", r=radius, class_=class_)

@@ -14,6 +14,10 @@ class Html(str):
 
     __slots__ = ()
 
+    def __html__(self) -> str:
+        """The markup, for Jinja, which escapes what has no such method."""
+        return self
+
 
 Content = str | Html | None
 

@@ -22,7 +22,7 @@ from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare_
 from topcoat.suites.evidence.matrix import ScoreMatrix
 from topcoat.suites.evidence.words import NONE, category_row
 
-__all__ = ["PhaseReport", "render"]
+__all__ = ["PhaseReport", "phase_body", "render"]
 
 _CAPTION = (
     "Mean score of each category with its 95% interval; n is the number of cases. The evidence is that of a paired "
@@ -50,7 +50,6 @@ class PhaseReport:
 
 def render(report: PhaseReport) -> str:
     """The page as a complete document. Every text that a model or a user wrote is escaped."""
-    last = report.attempts[-1]
     title = f"{report.phase}: {report.outcome}"
     head = element(
         "head",
@@ -60,12 +59,15 @@ def render(report: PhaseReport) -> str:
         element("title", title),
         element("style", Html(STYLE)),
     )
-    body = element(
-        "main",
-        _header(report, last),
-        *_sections(report, last),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', body), lang='en')}\n"
+    body = element("body", element("main", *phase_body(report)))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def phase_body(report: PhaseReport) -> Iterator[Html]:
+    """What the page says, part by part: the verdict, then the sections. Every text is escaped."""
+    last = report.attempts[-1]
+    yield _header(report, last)
+    yield from _sections(report, last)
 
 
 def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:

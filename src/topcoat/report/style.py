@@ -60,21 +60,17 @@ svg.bar { display: inline-block; width: 4.5rem; height: 7px; margin-left: 0.6rem
 .fill-track { fill: var(--line); } .fill-base { fill: var(--base); } .fill-coat { fill: var(--coat); }
 .fill-ink { fill: var(--ink); } .fill-bad { fill: var(--bad); }
 figure { margin: 0; }
-.chart { position: relative; height: 15rem; margin: 0.5rem 0 2rem 2.9rem; }
-.chart svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
+.chart { height: 15rem; margin: 0.5rem 0 2rem 2.9rem; }
+.chart svg { display: block; width: 100%; height: 100%; overflow: visible; }
 .chart path { fill: none; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .grid { stroke: var(--line); stroke-width: 1; }
 .train { stroke: var(--base); stroke-width: 1.5; } .valid { stroke: var(--coat); stroke-width: 2.5; }
 .best { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 3 3; }
-.chart span { position: absolute; font-size: 0.78rem; line-height: 1; color: var(--soft); white-space: nowrap; }
-.chart .y { right: 100%; transform: translate(-0.5rem, -50%); }
-.chart .x { top: calc(100% + 0.5rem); transform: translateX(-50%); }
-.chart .dot {
-  width: 9px; height: 9px; margin: -4.5px; border-radius: 50%; background: var(--coat); border: 2px solid var(--paper);
-}
-.chart .dot.at-best { width: 15px; height: 15px; margin: -7.5px; background: var(--ink); }
-.chart .flag { top: -0.4rem; padding: 0 0.4rem; color: var(--ink); font-weight: 600; }
-.chart .flag.left { transform: translateX(-100%); }
+.chart text { font-size: 0.78rem; fill: var(--soft); }
+.chart .y { text-anchor: end; dominant-baseline: central; } .chart .x { text-anchor: middle; }
+.chart .dot { fill: var(--coat); stroke: var(--paper); stroke-width: 2; }
+.chart .dot.at-best { fill: var(--ink); }
+.chart .flag { fill: var(--ink); font-weight: 600; } .chart .flag.left { text-anchor: end; }
 .key { display: inline-block; width: 1.4rem; border-top: 3px solid; vertical-align: middle; margin-right: 0.4rem; }
 .key.valid { border-color: var(--coat); } .key.train, .key.base { border-color: var(--base); }
 .key.coat { border-color: var(--coat); border-top-width: 8px; } .key.base { border-top-width: 4px; }
