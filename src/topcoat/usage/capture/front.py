@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -20,12 +19,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from topcoat.engine.protocol import Message, Tools
-from topcoat.errors import InvalidInput, Refused
+from topcoat.errors import InvalidInput
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.apis.chat_answer import error_in
 from topcoat.usage.capture.apis.chat_request import Untranslatable, for_our_model, object_in
@@ -36,6 +34,7 @@ from topcoat.usage.capture.apis.table import CHAT_PATH, COUNT_PATH, Api, Transla
 from topcoat.usage.capture.exchange import RECORDED, Exchange
 from topcoat.usage.capture.headers import for_chat, handed_on, handed_to, is_handed_on, session_named
 from topcoat.usage.capture.recorder import RecordingFigures
+from topcoat.usage.capture.web_server import running
 
 __all__ = ["Front", "TokenCounter", "Upstream", "listening"]
 
@@ -50,7 +49,6 @@ _UNKNOWN = (404, 405, 501)
 """What a server may say of a path that it doesn't have."""
 _NOTES_HEADER = "X-Topcoat-Notes"
 _LONGEST_HEADER = 4_000
-_CLIENTS_FAULTS = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 TokenCounter = Callable[[Sequence[Message], Tools], int]
@@ -377,43 +375,8 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
         app = web.Application(client_max_size=LARGEST_REQUEST)
         app.router.add_route("*", "/{path:.*}", handle)
         # A client that disconnects cancels its request, so that the model stops working on it.
-        runner = web.AppRunner(
-            app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0, logger=_faults_only()
-        )
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, front.access.host, port)
-            try:
-                await site.start()
-            except OSError as error:
-                where = f"{front.access.host}:{port}"
-                hint = f"--port {port + 1}" if port else "--host 127.0.0.1"
-                raise Refused(f"can't listen on {where}: {error.strerror or error}", hint=hint) from error
-            yield runner.addresses[0][1]
-        finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await runner.cleanup()
-
-
-def _faults_only() -> logging.Logger:
-    """aiohttp's logger for this server. Says in a line of stderr that a request met a fault of ours.
-
-    Its usual one also prints a traceback for each malformed request, with the header, which may hold a secret.
-    """
-    handler = logging.StreamHandler()
-    handler.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _CLIENTS_FAULTS)))
-    handler.setFormatter(_OneLine())
-    logger = logging.Logger("topcoat.front")  # not one of logging's tree: its handlers get nothing
-    logger.addHandler(handler)
-    return logger
-
-
-class _OneLine(logging.Formatter):
-    """The kind of a fault, without what the request said."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        error = record.exc_info[1] if record.exc_info else None
-        return f"a request failed by a fault of topcoat: {type(error).__name__ if error else record.getMessage()}"
+        async with running(app, front.access.host, port) as listened:
+            yield listened
 
 
 async def _chunks(answer: ClientResponse) -> AsyncIterator[bytes]:
