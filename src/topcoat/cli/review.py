@@ -15,11 +15,12 @@ from rich.markup import escape
 from topcoat.cli.console import out, print_line
 from topcoat.cli.editor import edit
 from topcoat.errors import InvalidInput, Refused
-from topcoat.examples.draft import draft_of, read_draft
+from topcoat.examples.draft import draft_of
 from topcoat.quantity import counted
 from topcoat.spec.example import Example
 from topcoat.store.paths import ProjectPaths
 from topcoat.usage.dialogue import Turn
+from topcoat.usage.extraction.editing import draft, read_edit
 from topcoat.usage.extraction.review import Decision, decide, dialogue_of, pending
 
 __all__ = ["review_examples"]
@@ -49,7 +50,8 @@ def review_examples(paths: ProjectPaths, name: str, accept_above: float | None) 
         decision = _ask(name, example, typer.getchar)
         if decision is None:
             break
-        decide(paths, name, {key: decision})
+        for standing in decide(paths, name, {key: decision}).values():
+            print_line(out, f"[yellow]kept as it is:[/] somebody else {standing.kind} it meanwhile")
         done += 1
     return done, len(waiting) - done
 
@@ -81,13 +83,11 @@ def _ask(name: str, example: Example, read_key: Callable[[], str]) -> Decision |
 
 def _edited(name: str, example: Example) -> list[dict[str, Any]]:
     """The turns as the user's editor leaves them. Raises `InvalidInput` if they are no dialogue."""
-    turns = [message for message in example.messages if message.role != "system"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "example.txt"
-        path.write_text(draft_of(turns), encoding="utf-8")
+        path.write_text(draft(example), encoding="utf-8")
         edit(path, f"topcoat review --phase {name}")
-        read = read_draft(path.read_text(encoding="utf-8"), path, example.category or "example")
-    return [message.model_dump(mode="json", exclude_unset=True) for message in read.messages]
+        return read_edit(path.read_text(encoding="utf-8"), path, example)
 
 
 def _show(console: Console, place: str, talk: list[Turn], example: Example) -> None:

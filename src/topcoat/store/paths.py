@@ -110,6 +110,11 @@ class ProjectPaths:
         return self.state / "reviews.json"
 
     @property
+    def reviewed_examples(self) -> Path:
+        """The examples as they were before people rejected or edited them."""
+        return self.state / "reviewed-examples.json"
+
+    @property
     def extracted(self) -> Path:
         """The digests of the files that extraction wrote."""
         return self.state / "extracted.json"

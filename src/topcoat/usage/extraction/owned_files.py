@@ -13,7 +13,7 @@ from topcoat.store.files import digest_bytes, read_record, write_json, write_tex
 from topcoat.store.paths import ProjectPaths
 from topcoat.store.records import Record
 
-__all__ = ["write_owned"]
+__all__ = ["owned_files", "write_owned"]
 
 
 class _Written(Record):
@@ -21,6 +21,12 @@ class _Written(Record):
 
     version: Literal[1] = 1
     files: dict[str, str] = Field(default_factory=dict)
+
+
+def owned_files(paths: ProjectPaths) -> list[Path]:
+    """The files that topcoat wrote and that are still there, edited or not."""
+    written = read_record(paths.extracted, _Written) if paths.extracted.exists() else _Written()
+    return [path for name in written.files if (path := paths.root / name).is_file()]
 
 
 def write_owned(paths: ProjectPaths, files: Sequence[tuple[Path, str]], *, overwrite: bool = False) -> None:
