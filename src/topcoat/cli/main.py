@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from topcoat.cli.commands import catalog, data, events, models, phases, suite, usage
 from topcoat.cli.commands.doctor import doctor
 from topcoat.cli.commands.serve import serve
+from topcoat.cli.commands.studio import studio
 from topcoat.cli.console import err, print_line
 from topcoat.cli.opening import common
 from topcoat.errors import StorageFault, TopcoatError, Where
@@ -75,6 +76,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(events.app, name="events")
 app.add_typer(suite.app, name="suite")
 app.command()(serve)
+app.command()(studio)
 
 
 def _print_version(asked: bool) -> None:

@@ -10,7 +10,7 @@ from topcoat.spec.suite import Case
 from topcoat.store.records import Score
 from topcoat.suites.evidence.compare import CaseChange, Comparison
 
-__all__ = ["answers_section"]
+__all__ = ["answers_section", "change_card"]
 
 _GROUPS = (("worse", "Worse"), ("better", "Better"), ("same", "Same score, other answer"))
 
@@ -23,7 +23,7 @@ def answers_section(comparison: Comparison, cases: Sequence[Case]) -> Html:
         changes = [change for change in comparison.changed if change.kind == kind]
         if changes:
             summary = element("summary", f"{title} ", element("span", f"({len(changes)})", class_="soft"))
-            cards = [_card(change, asked.get(change.case_id)) for change in changes]
+            cards = [change_card(change, asked.get(change.case_id)) for change in changes]
             groups.append(element("details", summary, *cards, open=kind != "same"))
     if comparison.unpaired:
         ids = element("p", ", ".join(comparison.unpaired))
@@ -36,7 +36,8 @@ def answers_section(comparison: Comparison, cases: Sequence[Case]) -> Html:
     )
 
 
-def _card(change: CaseChange, case: Case | None) -> Html:
+def change_card(change: CaseChange, case: Case | None) -> Html:
+    """A case's answers side by side. `case` is None if the suite no longer has it."""
     mark = {"better": "▲ better", "worse": "▼ worse", "same": "same score"}[change.kind]
     tone = {"better": "good", "worse": "bad", "same": "soft"}[change.kind]
     scores = f"{mark}, {change.before.value:.2f} → {change.after.value:.2f}"

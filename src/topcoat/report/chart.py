@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from topcoat.report.html import Html, element
 
-__all__ = ["Point", "bar", "before_and_after", "curves", "thinned", "ticks"]
+__all__ = ["Point", "bar", "before_and_after", "curves", "thinned", "ticks", "trend"]
 
 Point = tuple[float, float]
 
@@ -66,6 +66,16 @@ def curves(train: Sequence[Point], valid: Sequence[Point], best: Point | None, l
         words.append(_word(f"best: {best[1]:.3f} at update {best[0]:g}", (x, 0), side, dx=shift))
     drawing = element("svg", *lines, viewBox="0 0 100 100", preserveAspectRatio="none")
     return element("div", element("svg", drawing, *words, role="img", aria_label=label), class_="chart")
+
+
+def trend(values: Sequence[float | None], label: str) -> Html:
+    """A small line over 0..1 through the values that are known, in order."""
+    last = max(len(values) - 1, 1)
+    points = [(100 * i / last, 100 - 100 * value) for i, value in enumerate(values) if value is not None]
+    lines = [_path([(0, 0), (100, 0)], "grid"), _path([(0, 100), (100, 100)], "grid"), _path(thinned(points), "valid")]
+    drawing = element("svg", *lines, viewBox="0 0 100 100", preserveAspectRatio="none")
+    dots = [_dot(points[-1], 3.5, "dot")] if points else []
+    return element("div", element("svg", drawing, *dots, role="img", aria_label=label), class_="chart trend")
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

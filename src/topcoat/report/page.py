@@ -17,12 +17,12 @@ from topcoat.report.passes import passes_section
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
-from topcoat.store.records import AttemptResult, Verdict
+from topcoat.store.records import AttemptResult, GateCheck
 from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare_attempt
 from topcoat.suites.evidence.matrix import ScoreMatrix
 from topcoat.suites.evidence.words import NONE, category_row
 
-__all__ = ["PhaseReport", "phase_body", "render"]
+__all__ = ["PhaseReport", "categories_section", "phase_body", "render"]
 
 _CAPTION = (
     "Mean score of each category with its 95% interval; n is the number of cases. The evidence is that of a paired "
@@ -74,7 +74,7 @@ def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
     """The sections in order, without those of steps that the attempt didn't reach."""
     comparison = compare_attempt(last)
     if comparison:
-        yield _categories(comparison, last.verdict)
+        yield categories_section(comparison)
         if comparison.guard:
             yield guard_section(last.verdict)
     if last.after and last.after.formats:
@@ -114,10 +114,11 @@ def _header(report: PhaseReport, last: AttemptResult) -> Html:
     )
 
 
-def _categories(comparison: Comparison, verdict: Verdict) -> Html:
-    rows = [_category(change, verdict) for change in comparison.categories]
+def categories_section(comparison: Comparison) -> Html:
+    """The means of each category before and after, and the evidence for their change."""
+    rows = [_category(change, comparison.checks) for change in comparison.categories]
     if comparison.headline:
-        rows.insert(0, _category(comparison.headline, verdict, headline=True))
+        rows.insert(0, _category(comparison.headline, [], headline=True))
     warning = None if comparison.same_suite else "The two models were evaluated on different suites."
     return section(
         "Categories",
@@ -127,8 +128,7 @@ def _categories(comparison: Comparison, verdict: Verdict) -> Html:
     )
 
 
-def _category(change: CategoryChange, verdict: Verdict, *, headline: bool = False) -> Html:
-    checks = [] if headline else verdict.checks
+def _category(change: CategoryChange, checks: Sequence[GateCheck], *, headline: bool = False) -> Html:
     goal = next((c.required for c in checks if c.kind == "target" and c.category == change.category), None)
     row = category_row(change, checks)
     gate = [

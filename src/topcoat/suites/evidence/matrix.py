@@ -5,11 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from topcoat.store.records import EvalResult, Record
+from topcoat.store.records import CategoryScore, Record
 
-__all__ = ["MatrixRow", "ScoreMatrix", "Stage", "score_matrix"]
+__all__ = ["MatrixRow", "Means", "ScoreMatrix", "Stage", "score_matrix"]
+
+
+class Means(Protocol):
+    """An evaluation, as far as the matrix needs it."""
+
+    @property
+    def suite_digest(self) -> str: ...
+
+    @property
+    def categories(self) -> Sequence[CategoryScore]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,7 @@ class Stage:
     model: str
     phase: str | None
     taught: Sequence[str]
-    scores: EvalResult | None
+    scores: Means | None
 
 
 class MatrixRow(Record):
