@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from topcoat.studio.asked import Asked, Part, Reply
 from topcoat.studio.pages.compare import compare_page
+from topcoat.studio.pages.data import data, data_file, example_page
 from topcoat.studio.pages.lineage import lineage, model_page
 from topcoat.studio.pages.overview import overview
 from topcoat.studio.pages.phases import phase_page, phases
@@ -20,6 +21,7 @@ from topcoat.studio.pages.review import (
     take_back,
 )
 from topcoat.studio.pages.scores import scores
+from topcoat.studio.pages.sessions import session_page, sessions
 from topcoat.studio.site import Site
 
 __all__ = ["ROUTES", "STREAMS"]
@@ -32,6 +34,11 @@ ROUTES: Mapping[tuple[str, str], Callable[[Site, Asked], Reply]] = {
     ("GET", "/phases/{phase}"): phase_page,
     ("GET", "/scores"): scores,
     ("GET", "/compare"): compare_page,
+    ("GET", "/data"): data,
+    ("GET", "/data/file"): data_file,
+    ("GET", "/data/example"): example_page,
+    ("GET", "/sessions"): sessions,
+    ("GET", "/session"): session_page,
     ("GET", "/review"): review_list,
     ("GET", "/review/{phase}"): review,
     ("GET", "/review/{phase}/edit"): edit_page,

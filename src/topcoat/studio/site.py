@@ -19,6 +19,7 @@ from topcoat.spec.project import find_project
 from topcoat.store.lineage_summary import LineageSummary
 from topcoat.store.paths import ProjectPaths
 from topcoat.studio.asked import Page, link
+from topcoat.studio.checks import Checks
 from topcoat.studio.desk import Desk
 from topcoat.studio.history import History, HistoryReader
 from topcoat.suites.evidence.words import percent, points
@@ -39,6 +40,7 @@ class Site:
     paths: ProjectPaths
     command: tuple[str, ...] = ()
     desk: Desk = field(default_factory=Desk)
+    checks: Checks = field(default_factory=Checks)
     _history: HistoryReader = field(default_factory=HistoryReader)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

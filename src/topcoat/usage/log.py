@@ -17,7 +17,7 @@ from topcoat.store.migrations import Migration, create_append_only
 from topcoat.usage.events import Event
 from topcoat.usage.privacy.event import cleaned_event
 
-__all__ = ["EventLog"]
+__all__ = ["MIGRATIONS", "EventLog"]
 
 
 def m001_events(connection: sqlite3.Connection) -> None:
@@ -35,7 +35,7 @@ def m002_sessions(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX events_of_a_session ON events (session, seq)")
 
 
-_MIGRATIONS: tuple[Migration, ...] = (m001_events, m002_sessions)
+MIGRATIONS: tuple[Migration, ...] = (m001_events, m002_sessions)
 
 
 class EventLog(DatabaseOwner):
@@ -48,7 +48,7 @@ class EventLog(DatabaseOwner):
     def __init__(self, path: Path, *, busy_seconds: float = 10.0, capture: CaptureSection = SHAPES) -> None:
         """`capture` says what is stored of results. With "keep", `require_libraries` must have found them."""
         self._capture = capture
-        self._db = Database(path, _MIGRATIONS, busy_seconds=busy_seconds)
+        self._db = Database(path, MIGRATIONS, busy_seconds=busy_seconds)
 
     def add(self, events: Iterable[Event]) -> int:
         """Store `events` without their secrets, each only once, and return how many were new."""

@@ -14,7 +14,17 @@ from topcoat.studio.site import Site
 from topcoat.usage.extraction.editing import check_edit, draft
 from topcoat.usage.extraction.review import Decision, decide, decided, dialogue_of, extracted, pending, reviewed, undo
 
-__all__ = ["check_text", "decided_page", "edit_page", "review", "review_list", "save", "set_decision", "take_back"]
+__all__ = [
+    "check_text",
+    "decided_page",
+    "edit_page",
+    "review",
+    "review_list",
+    "save",
+    "set_decision",
+    "take_back",
+    "turns_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ def review(site: Site, asked: Asked) -> Reply:
         values |= {
             "example": example,
             "about": _about(example),
-            "turns": [*_turns(example)],
+            "turns": [*turns_of(example)],
             "talk": [Said(turn.role, turn.text) for turn in dialogue_of(site.paths, example) if turn.role != "system"],
             "place_in_list": [*waiting].index(key) + 1,
         }
@@ -125,7 +135,8 @@ def _decide(site: Site, asked: Asked, decision: Decision, said: str) -> Moved:
     name, key, reviewer = _name(site, asked), asked.form.get("candidate", ""), asked.form.get("as", "")
     if key not in pending(site.paths, name) and key not in reviewed(site.paths):
         raise NotThere(
-            "this example is no longer in the data: it was extracted anew", hint=f"open /review/{name} again"
+            "this example is no longer in the data: it was extracted anew",
+            hint=f"the page of the review of {name} has the next one",
         )
     stands = decide(site.paths, name, {key: decision})
     if stands:
@@ -182,8 +193,9 @@ def _about(example: Example) -> Mapping[str, str]:
     return {key: str(value) for key, value in given.items() if value not in (None, "")}
 
 
-def _turns(example: Example) -> Iterator[Said]:
+def turns_of(example: Example, *, system: bool = False) -> Iterator[Said]:
+    """The turns of an example to read, with its system prompt if that is asked for."""
     for message in example.messages:
-        if message.role != "system":
+        if system or message.role != "system":
             text = draft_of([message]) if message.tool_calls else message.content or ""
             yield Said(message.role, str(text).rstrip())

@@ -46,3 +46,7 @@ for (const form of document.querySelectorAll("form[data-check]")) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
 }
+
+// A page that waits for something loads again.
+const reload = document.querySelector("[data-reload]");
+if (reload) setTimeout(() => location.reload(), 1000 * Number(reload.dataset.reload));
