@@ -14,6 +14,7 @@ from pathlib import Path
 from topcoat.engine.protocol import Engine
 from topcoat.errors import Held, Refused, TopcoatError, Where
 from topcoat.progress import Sink
+from topcoat.project.following import followed
 from topcoat.project.project import Project, load_specs, open_project
 from topcoat.spec.project import PROJECT_FILE, ProjectSettings, find_project
 from topcoat.store.lineage import Lineage, ModelRow, WritableLineage
@@ -81,8 +82,8 @@ def open_session(start: Path, engine: Engine, sink: Sink, command: str) -> Itera
     paths = ProjectPaths(find_project(start))
     with project_lock(paths.lock, command):
         specs = load_specs(paths.root)
-        with WritableLineage(paths) as lineage:
-            session = Session(*specs, paths, lineage, engine, sink)
+        with WritableLineage(paths) as lineage, followed(sink, paths.progress, command) as shown:
+            session = Session(*specs, paths, lineage, engine, shown)
             _adopt_root(session)
             yield session
 

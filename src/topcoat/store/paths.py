@@ -101,6 +101,15 @@ class ProjectPaths:
         return self.state / "dialogue.key"
 
     @property
+    def progress(self) -> Path:
+        """What the command that holds the project does, or what the latest one did."""
+        return self.state / "progress.jsonl"
+
+    def studio_output(self, name: str) -> Path:
+        """What a command that the studio started printed."""
+        return self.state / "studio" / name
+
+    @property
     def lock(self) -> Path:
         return self.state / "lock"
 
