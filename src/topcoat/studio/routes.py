@@ -20,6 +20,21 @@ from topcoat.studio.pages.review import (
     set_decision,
     take_back,
 )
+from topcoat.studio.pages.running import (
+    check_phase,
+    job_page,
+    live,
+    live_parts,
+    make_plan,
+    plan_page,
+    promote,
+    promote_page,
+    roll_back,
+    rollback_page,
+    run_phase,
+    start_page,
+    write_plan,
+)
 from topcoat.studio.pages.scores import scores
 from topcoat.studio.pages.sessions import session_page, sessions
 from topcoat.studio.site import Site
@@ -43,9 +58,21 @@ ROUTES: Mapping[tuple[str, str], Callable[[Site, Asked], Reply]] = {
     ("GET", "/review/{phase}"): review,
     ("GET", "/review/{phase}/edit"): edit_page,
     ("GET", "/review/{phase}/decided"): decided_page,
+    ("GET", "/plan"): plan_page,
+    ("POST", "/plan"): make_plan,
+    ("POST", "/plan/write"): write_plan,
+    ("GET", "/phases/{phase}/start"): start_page,
+    ("POST", "/phases/{phase}/check"): check_phase,
+    ("POST", "/phases/{phase}/run"): run_phase,
+    ("GET", "/models/{model}/promote"): promote_page,
+    ("POST", "/models/{model}/promote"): promote,
+    ("GET", "/rollback"): rollback_page,
+    ("POST", "/rollback"): roll_back,
+    ("GET", "/jobs/{kind}"): job_page,
+    ("GET", "/live"): live,
     ("POST", "/review/{phase}/decide"): set_decision,
     ("POST", "/review/{phase}/edit"): save,
     ("POST", "/review/{phase}/check"): check_text,
     ("POST", "/review/{phase}/undo"): take_back,
 }
-STREAMS: Mapping[str, Callable[[Site, Asked], AsyncIterator[Part]]] = {}
+STREAMS: Mapping[str, Callable[[Site, Asked], AsyncIterator[Part]]] = {"/live/parts": live_parts}

@@ -22,6 +22,7 @@ from topcoat.studio.asked import Page, link
 from topcoat.studio.checks import Checks
 from topcoat.studio.desk import Desk
 from topcoat.studio.history import History, HistoryReader
+from topcoat.studio.jobs import Jobs
 from topcoat.suites.evidence.words import percent, points
 
 __all__ = ["STATIC", "Site", "render"]
@@ -41,6 +42,7 @@ class Site:
     command: tuple[str, ...] = ()
     desk: Desk = field(default_factory=Desk)
     checks: Checks = field(default_factory=Checks)
+    jobs: Jobs = field(default_factory=Jobs)
     _history: HistoryReader = field(default_factory=HistoryReader)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

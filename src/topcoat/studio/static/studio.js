@@ -50,3 +50,12 @@ for (const form of document.querySelectorAll("form[data-check]")) {
 // A page that waits for something loads again.
 const reload = document.querySelector("[data-reload]");
 if (reload) setTimeout(() => location.reload(), 1000 * Number(reload.dataset.reload));
+
+// A part of a page that follows a command.
+for (const part of document.querySelectorAll("[data-stream]")) {
+  const source = new EventSource(part.dataset.stream);
+  source.onmessage = (event) => {
+    part.innerHTML = event.data;
+  };
+  source.addEventListener("end", () => source.close());
+}
