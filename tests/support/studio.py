@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,10 +12,12 @@ from urllib.parse import urlsplit
 import httpx2
 
 from topcoat.studio.access import Door
+from topcoat.studio.asked import link
+from topcoat.studio.routes import ROUTES
 from topcoat.studio.server import opened
 from topcoat.studio.site import Site
 
-__all__ = ["Visitor", "studio_of", "visitor"]
+__all__ = ["Visitor", "pages_of", "studio_of", "visitor"]
 
 
 class Visitor:
@@ -81,6 +82,23 @@ def visitor(project: Path, command: tuple[str, ...] = ()) -> Iterator[Visitor]:
             yield come
 
 
-def words(page: str) -> str:
-    """A page's text without its markup."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+def pages_of(names: Mapping[str, str]) -> list[str]:
+    """The address of every page; `names` has a model, a phase and a session. Examples are extracted for "next"."""
+    model, phase = names["model"], names["phase"]
+    queries = {
+        "/compare": {"before": "phase33b", "after": model},
+        "/data/file": {"name": "data/next.jsonl"},
+        "/data/example": {"name": "data/next.jsonl", "line": 1},
+        "/session": {"id": names["session"]},
+        "/review/{phase}": {"as": "somebody"},
+        "/review/{phase}/edit": {"as": "somebody", "candidate": "c0"},
+    }
+    found = []
+    for method, path in ROUTES:
+        if method == "GET" and path != "/jobs/{kind}":
+            name = "next" if path.startswith("/review") else phase
+            filled = [
+                model if part == "{model}" else name if part == "{phase}" else part for part in path[1:].split("/")
+            ]
+            found.append(link(*filled, **queries.get(path, {})))
+    return found

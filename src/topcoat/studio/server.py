@@ -161,7 +161,8 @@ def _application(studio: _Studio) -> web.Application:
     for path, stream in STREAMS.items():
         app.router.add_get(path, parts(stream))
     for (method, path), call in ROUTES.items():
-        app.router.add_route(method, path, page(call))
+        # By itself aiohttp takes no name with braces for one.
+        app.router.add_route(method, path.replace("}", ":[^/]+}"), page(call))
     app.router.add_route("*", "/{path:.*}", studio.nowhere)
     return app
 

@@ -9,34 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.examples import dialogue
+from tests.support.grown_project import review_examples
 from tests.support.studio import Visitor, visitor
-from topcoat.spec.example import Example
-from topcoat.store.files import jsonl_text
 from topcoat.store.paths import ProjectPaths
-from topcoat.usage.extraction.owned_files import write_owned
 from topcoat.usage.extraction.review import Decision, decide, pending, reviewed
 
 
 @pytest.fixture
 def project(fake_project: Path) -> Path:
     """The fake project with four extracted examples, c0 to c3."""
-    paths = ProjectPaths(fake_project)
-    system = {"role": "system", "content": (fake_project / "prompts" / "system.md").read_text().strip()}
-    examples = [
-        Example.model_validate(
-            {
-                "messages": [
-                    system,
-                    *(m for m in dialogue(f"ask {i}", f"say {i}")["messages"] if m["role"] != "system"),
-                ],
-                "category": "domain",
-                "candidate": f"c{i}",
-            }
-        )
-        for i in range(4)
-    ]
-    write_owned(paths, [(paths.data("next"), jsonl_text(examples))])
+    review_examples(fake_project, 4)
     return fake_project
 
 

@@ -45,6 +45,8 @@ __all__ = [
 
 _KINDS = ("plan", "write", "check", "run", "promote", "rollback")
 _LOOK_SECONDS = 0.5
+_OWN_PATH = re.compile(r"/(?:[\w%.~-][\w%./~?&=+-]*)?")
+"""A page of ours. Browsers take // and /\\ for the beginning of another host's name."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -173,7 +175,7 @@ def job_page(site: Site, asked: Asked) -> Page:
         "job": job,
         "code": job.code,
         "said": job.said,
-        "then": then if then.startswith("/") and not then.startswith("//") else "/",
+        "then": then if _OWN_PATH.fullmatch(then) else "/",
     }
     return Page("job.html", values)
 
