@@ -85,7 +85,7 @@ def visitor(project: Path, command: tuple[str, ...] = ()) -> Iterator[Visitor]:
 def pages_of(names: Mapping[str, str]) -> list[str]:
     """The address of every page; `names` has a model, a phase and a session. Examples are extracted for "next"."""
     model, phase = names["model"], names["phase"]
-    queries = {
+    queries: dict[str, dict[str, object]] = {
         "/compare": {"before": "phase33b", "after": model},
         "/data/file": {"name": "data/next.jsonl"},
         "/data/example": {"name": "data/next.jsonl", "line": 1},

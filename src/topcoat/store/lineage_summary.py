@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from topcoat.store.lineage import AttemptRow, Lineage, OutcomeRow
+from topcoat.store.lineage import AttemptRow, Lineage, OutcomeRow, PhaseRow
 from topcoat.store.records import CategoryScore, Record
 
 __all__ = ["EvaluationSummary", "LineageSummary"]
@@ -23,6 +23,10 @@ class EvaluationSummary(Record):
 
 class LineageSummary(Lineage):
     """The project's history, for reading in one thread. Every method raises what those of `Lineage` raise."""
+
+    def phases_after(self, last: int) -> list[PhaseRow]:
+        """The runs of phases whose `id` is above `last`, oldest first."""
+        return [self._phase(row) for row in self._db.rows("SELECT * FROM phases WHERE id > ? ORDER BY id", last)]
 
     def all_attempts(self) -> list[AttemptRow]:
         """The attempts of every phase, in the order in which they began."""

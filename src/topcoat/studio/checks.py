@@ -16,7 +16,7 @@ from topcoat.spec.agent import Agent
 from topcoat.spec.suite import Suite
 from topcoat.store.records import Finding
 
-__all__ = ["Checks"]
+__all__ = ["Checks", "file_state"]
 
 _PATIENCE = 0.1
 """In seconds. Pages don't wait longer for a check: it goes on, and the page loads again."""
@@ -38,7 +38,7 @@ class Checks:
 
         Programs aren't run, and nothing is compared with other files: `topcoat check` does that for a phase.
         """
-        key = tuple(_state(one) for one in (path, project.suite.path, project.settings.catalog))
+        key = tuple(file_state(one) for one in (path, project.suite.path, project.settings.catalog))
         with self._lock:
             if key not in self._made:
                 while len(self._made) >= _MOST:
@@ -51,7 +51,7 @@ class Checks:
             return None
 
 
-def _state(path: Path) -> str:
+def file_state(path: Path) -> str:
     """What tells whether a file is as it was."""
     found = path.stat()
     return f"{path} {found.st_mtime_ns} {found.st_size} {found.st_ino}"

@@ -99,25 +99,27 @@ class History:
 
 @dataclass(slots=True)
 class HistoryReader:
-    """Reads a history again and again. Rows are never changed, so means that were read once are kept."""
+    """Reads a history again and again. Rows are never changed, so means and phases that were read once are kept."""
 
     _file: tuple[int, int] = (0, 0)
     _read: list[EvaluationSummary] = field(default_factory=list)
+    _phases: list[PhaseRow] = field(default_factory=list)
 
     def read(self, lineage: LineageSummary, path: Path) -> History:
         """The history as it is now. `path` is the database's file: another one at its place is read from its start."""
         found = path.stat() if path.exists() else None
         file = (found.st_dev, found.st_ino) if found else (0, 0)
         if self._file != file:
-            self._file, self._read = file, []
+            self._file, self._read, self._phases = file, [], []
         self._read += lineage.evaluation_summaries(self._read[-1].seq if self._read else 0)
+        self._phases += lineage.phases_after(self._phases[-1].id if self._phases else 0)
         attempts: dict[int, list[AttemptRow]] = {}
         for attempt in lineage.all_attempts():
             attempts.setdefault(attempt.phase_id, []).append(attempt)
         outcomes = lineage.outcomes()
         return History(
             models={model.name: model for model in lineage.models()},
-            runs=[Run(row, attempts.get(row.id, []), outcomes.get(row.id)) for row in lineage.phases()],
+            runs=[Run(row, attempts.get(row.id, []), outcomes.get(row.id)) for row in self._phases],
             changes=lineage.production_history(),
             means={one.model: one for one in self._read if not one.reserve},
         )

@@ -15,17 +15,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from topcoat.project.project import Project, load_specs
 from topcoat.report.html import text
 from topcoat.report.style import STYLE
-from topcoat.spec.project import find_project
+from topcoat.spec.project import PROJECT_FILE, ProjectSettings, find_project, load_settings
+from topcoat.spec.suite import Suite
+from topcoat.spec.tools.catalog import Catalog
 from topcoat.store.lineage_summary import LineageSummary
 from topcoat.store.paths import ProjectPaths
 from topcoat.studio.asked import Page, link
-from topcoat.studio.checks import Checks
+from topcoat.studio.checks import Checks, file_state
 from topcoat.studio.desk import Desk
 from topcoat.studio.history import History, HistoryReader
 from topcoat.studio.jobs import Jobs
 from topcoat.suites.evidence.words import percent, points
 
 __all__ = ["STATIC", "Site", "render"]
+
+Specs = tuple[ProjectSettings, Catalog, Suite]
 
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -35,7 +39,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 class Site:
     """A project in the studio. `command` is how a process of topcoat is started for it.
 
-    Every request opens the project's files anew, so pages show what is there now, whoever wrote it.
+    Every request looks at the project's files anew, so pages show what is there now, whoever wrote it.
     """
 
     paths: ProjectPaths
@@ -44,6 +48,7 @@ class Site:
     checks: Checks = field(default_factory=Checks)
     jobs: Jobs = field(default_factory=Jobs)
     _history: HistoryReader = field(default_factory=HistoryReader)
+    _read: tuple[tuple[str, ...], Specs] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -54,11 +59,21 @@ class Site:
     @contextmanager
     def project(self) -> Iterator[tuple[Project, History]]:
         """The project for reading, and its history. Raises what opening a project raises."""
-        specs = load_specs(self.paths.root)
+        specs = self._specs()
         with LineageSummary(self.paths) as lineage:
             with self._lock:
                 history = self._history.read(lineage, self.paths.database)
             yield Project(*specs, self.paths, lineage), history
+
+    def _specs(self) -> Specs:
+        """Settings, catalog and suite. They are read again once one of their files is another."""
+        settings = load_settings(self.paths.root)
+        files = (self.paths.root / PROJECT_FILE, settings.catalog, settings.suite)
+        state = (*map(file_state, files), settings.system_prompt)
+        with self._lock:
+            if self._read is None or self._read[0] != state:
+                self._read = (state, load_specs(self.paths.root))
+            return self._read[1]
 
 
 def render(page: Page, common: Mapping[str, Any]) -> str:
