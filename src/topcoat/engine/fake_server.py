@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from topcoat.engine.fake import FakeEngine, FakeTokenizer
-from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, end_with_parent, keyed_process
+from topcoat.engine.host_memory import host_memory_use
+from topcoat.engine.keyed_server import (
+    KEY_HEADER,
+    KEY_VARIABLE,
+    MEMORY_PATH,
+    end_with_parent,
+    keyed_process,
+    written_memory,
+)
 from topcoat.engine.protocol import GenerateJob, ServerProcess
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
@@ -44,17 +52,19 @@ class _Handler(BaseHTTPRequestHandler):
     tokenizer: FakeTokenizer
 
     def do_GET(self) -> None:
-        self._answer({"status": "ok"})
+        if self.path != MEMORY_PATH:
+            self._answer(b'{"status": "ok"}')
+        elif self._is_ours():
+            self._answer(written_memory(host_memory_use()))
 
     def do_POST(self) -> None:
-        if self.headers.get(KEY_HEADER) != os.environ[KEY_VARIABLE]:
-            self.send_error(403)
+        if not self._is_ours():
             return
         try:
             request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             prompt = self.tokenizer.chat(request["messages"], tools=request.get("tools"), add_generation_prompt=True)
         except (ValueError, KeyError, TypeError, AttributeError, InvalidInput) as error:
-            self._answer({"error": str(error) or type(error).__name__}, 400)
+            self._answer(json.dumps({"error": str(error) or type(error).__name__}).encode(), 400)
             return
         job = GenerateJob(self.model, [prompt], [int(request.get("max_tokens") or 512)])
         (completion,) = FakeEngine().generate(job, Silent())
@@ -68,10 +78,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         message = {"role": "assistant", "content": text, **({"tool_calls": calls} if calls else {})}
         choice = {"index": 0, "message": message, "finish_reason": finish}
-        self._answer({**_COMMON, "object": "chat.completion", "choices": [choice], "usage": usage})
+        document = {**_COMMON, "object": "chat.completion", "choices": [choice], "usage": usage}
+        self._answer(json.dumps(document).encode())
 
-    def _answer(self, document: dict[str, Any], status: int = 200) -> None:
-        body = json.dumps(document).encode()
+    def _is_ours(self) -> bool:
+        """Whether the request has the key. One without is refused."""
+        if self.headers.get(KEY_HEADER) == os.environ[KEY_VARIABLE]:
+            return True
+        self.send_error(403)
+        return False
+
+    def _answer(self, body: bytes, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

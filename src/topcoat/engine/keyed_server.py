@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import secrets
 import sys
 from collections.abc import Sequence
 
-from topcoat.engine.protocol import ServerProcess
+from topcoat.engine.protocol import MemoryUse, ServerProcess
 
-__all__ = ["KEY_HEADER", "KEY_VARIABLE", "end_with_parent", "keyed_process"]
+__all__ = ["KEY_HEADER", "KEY_VARIABLE", "MEMORY_PATH", "end_with_parent", "keyed_process", "written_memory"]
 
+MEMORY_PATH = "/memory"
 KEY_HEADER = "X-Topcoat-Key"
 KEY_VARIABLE = "TOPCOAT_SERVER_KEY"
 
@@ -26,6 +29,11 @@ def keyed_process(module: str, arguments: Sequence[str]) -> ServerProcess:
         environment={KEY_VARIABLE: key, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         headers={KEY_HEADER: key},
     )
+
+
+def written_memory(use: MemoryUse | None) -> bytes:
+    """What a server answers at `MEMORY_PATH`."""
+    return json.dumps(None if use is None else dataclasses.asdict(use)).encode()
 
 
 def end_with_parent() -> None:

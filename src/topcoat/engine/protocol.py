@@ -28,6 +28,7 @@ __all__ = [
     "Engine",
     "FuseJob",
     "GenerateJob",
+    "MemoryUse",
     "ModelInfo",
     "RebuildJob",
     "Row",
@@ -262,12 +263,24 @@ class Verified:
 class ServerProcess:
     """A process that serves one model by OpenAI's chat completions on a loopback port, until its standard input ends.
 
-    It runs `command` with `environment` beside the caller's own, and takes only requests with `headers`.
+    It runs `command` with `environment` beside the caller's own, and takes only requests with `headers`. `GET /memory`
+    gives a `MemoryUse` as JSON, or null where it isn't known.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str]
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Bytes where models are computed: the machine's memory, or a card's.
+
+    `taken` is the most that this process has taken until now, `free` what another process can take.
+    """
+
+    taken: int
+    free: int
 
 
 Ended = Callable[[int, Completion], None]

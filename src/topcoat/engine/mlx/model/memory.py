@@ -11,10 +11,20 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
+from topcoat.engine.host_memory import host_memory_use
 from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.protocol import MemoryUse
 from topcoat.errors import EngineFault, InvalidInput
 
-__all__ = ["hold", "machine_memory", "memory_limit", "require_room", "require_room_for_training", "wired"]
+__all__ = [
+    "hold",
+    "machine_memory",
+    "memory_limit",
+    "memory_use",
+    "require_room",
+    "require_room_for_training",
+    "wired",
+]
 
 
 def machine_memory() -> int:
@@ -29,6 +39,23 @@ def memory_limit() -> int:
         if device.get(key):
             return int(device[key])
     return machine_memory()
+
+
+def memory_use() -> MemoryUse | None:
+    """What this process has taken at most of the memory that MLX computes in, and what is free of it.
+
+    None if neither MLX nor the system says it.
+    """
+    device, peak = mx.device_info(), mx.get_peak_memory()
+    if device.get("free_memory"):  # a CUDA card has memory of its own
+        return MemoryUse(peak, int(device["free_memory"]))
+    host = host_memory_use()
+    if host is None:
+        return None
+    most = int(device.get("max_recommended_working_set_size") or 0)  # Metal doesn't compute in all of the memory
+    return MemoryUse(
+        max(host.taken, peak), min(host.free, max(0, most - mx.get_active_memory())) if most else host.free
+    )
 
 
 def require_room(model: nn.Module, compute: Compute, *, training: bool = False) -> None:

@@ -10,11 +10,11 @@ import os
 import threading
 from typing import Any
 
-from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, end_with_parent
+from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, MEMORY_PATH, end_with_parent, written_memory
 from topcoat.engine.mlx.compute import Compute, keep_float32
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
 
-__all__ = ["compute_as", "read_calls"]
+__all__ = ["compute_as", "read_calls", "tell_memory"]
 
 
 def _main() -> None:
@@ -29,6 +29,7 @@ def _main() -> None:
     compute_as(chosen_compute(None, on_cpu=on_cpu()), server)
     render_as_trained(server)
     read_calls(server)
+    tell_memory(server)
 
     parse = server.APIHandler.parse_request
 
@@ -79,6 +80,23 @@ def read_calls(server: Any) -> None:
         return loaded
 
     server.load = load
+
+
+def tell_memory(server: Any) -> None:
+    """Have the module mlx_lm.server say what memory it takes, and what is free."""
+    from topcoat.engine.mlx.model.memory import memory_use
+
+    stock_get = server.APIHandler.do_GET
+
+    def get(handler: Any) -> None:
+        if handler.path != MEMORY_PATH:
+            stock_get(handler)
+            return
+        handler._set_completion_headers(200)
+        handler.end_headers()
+        handler.wfile.write(written_memory(memory_use()))
+
+    server.APIHandler.do_GET = get
 
 
 if __name__ == "__main__":
