@@ -50,7 +50,7 @@ def served(project: Path, *messages: dict[str, Any], answer: dict[str, Any], ses
     exchange = Exchange(NOON, json.dumps(body).encode(), json.dumps(response).encode(), streamed=False, session=session)
     with open_log(project) as log:
         sessions = Sessions(log.ends(100))
-        log.add(exchange_events(exchange, sessions, DialogueDigests(paths.dialogue_key), model="m", repository=project))
+        log.add(exchange_events(exchange, sessions, DialogueDigests(paths.dialogue_key), repository=project))
 
 
 def serve_hello(project: Path, session: str = "") -> None:

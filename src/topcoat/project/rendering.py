@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from datetime import date
 from pathlib import Path
 
 from topcoat.engine.protocol import Engine, Tokenizer
 from topcoat.errors import InvalidInput, Mistake
 from topcoat.project.project import Project
+from topcoat.spec.project import ProjectSettings
 
-__all__ = ["project_tokenizer"]
+__all__ = ["dated_tokenizer", "project_tokenizer"]
 
 
 def project_tokenizer(project: Project, engine: Engine, model: Path) -> Tokenizer:
@@ -18,9 +20,13 @@ def project_tokenizer(project: Project, engine: Engine, model: Path) -> Tokenize
     Raises InvalidInput with the line of each option that the model's chat template doesn't read, and what the engine
     raises for a folder without a tokenizer or a chat template.
     """
-    settings = project.settings
+    return dated_tokenizer(project.settings, project.day, engine, model)
+
+
+def dated_tokenizer(settings: ProjectSettings, day: date | None, engine: Engine, model: Path) -> Tokenizer:
+    """What `project_tokenizer` gives, for a thread that can't read the project's lineage: `day` is the project's."""
     options = settings.spec.project.template
-    tokenizer = engine.tokenizer(model, project.day, options)
+    tokenizer = engine.tokenizer(model, day, options)
     read = tokenizer.options if options else None
     if read is None:
         return tokenizer

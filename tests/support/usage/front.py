@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from aiohttp import ClientSession, web
 from topcoat.spec.project import SHAPES, CaptureSection
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.apis.notes import Notes
+from topcoat.usage.capture.door import Door, TokenCounter, Upstream
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.capture.front import Front, TokenCounter, Upstream, listening
+from topcoat.usage.capture.front import Front, listening
 from topcoat.usage.capture.recorder import Recorder
 from topcoat.usage.capture.serving import exchange_events
 from topcoat.usage.events import Event
@@ -70,10 +72,9 @@ class World:
         self.upstream = ""
 
     def record(self, exchange: Exchange) -> Future[None]:
+        named = replace(exchange, model=exchange.model or "m")
         return self.recorder.put(
-            lambda s: exchange_events(
-                exchange, s, self.digests, model="m", repository=self.folder, results=self.capture.results
-            ),
+            lambda s: exchange_events(named, s, self.digests, repository=self.folder, results=self.capture.results),
             1,
         )
 
@@ -106,9 +107,8 @@ async def world(
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    upstream = Upstream(made.upstream, {"X-Key": "k"}, model)
-    notes = Notes(made.said.append)
-    front = Front(upstream, access or Access("127.0.0.1"), made.record, made.recorder.figures, count, notes)
+    door = Door(Upstream(made.upstream, {"X-Key": "k"}, model, count))
+    front = Front(door, access or Access("127.0.0.1"), made.record, made.recorder.figures, Notes(made.said.append))
     try:
         async with listening(front, 0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
             made.url = f"http://127.0.0.1:{port}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Running", "serving"]
+__all__ = ["Running", "is_alive", "serving"]
 
 
 @dataclass
@@ -25,11 +26,25 @@ class Running:
         self.process.send_signal(number)
         return self.process.wait(30)
 
-    def child(self) -> int:
-        """The process of the model server."""
+    def children(self) -> list[int]:
+        """The processes of the model servers."""
         listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
-        (child,) = [int(a) for a, b in re.findall(r"(\d+)\s+(\d+)", listed) if int(b) == self.process.pid]
+        return [int(a) for a, b in re.findall(r"(\d+)\s+(\d+)", listed) if int(b) == self.process.pid]
+
+    def child(self) -> int:
+        """The process of the only model server."""
+        (child,) = self.children()
         return child
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process runs. One that has ended and is listed still doesn't."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from topcoat.errors import Refused
 from topcoat.usage.capture import front as front_module
 from topcoat.usage.capture import recorder as recorder_module
 from topcoat.usage.capture.access import Access
-from topcoat.usage.capture.front import Front, Upstream, listening
+from topcoat.usage.capture.door import Door, Upstream
+from topcoat.usage.capture.front import Front, listening
 from topcoat.usage.capture.recorder import Recorder
 from topcoat.usage.log import EventLog
 
@@ -188,7 +189,9 @@ def test_a_question_without_an_answer_is_kept(tmp_path: Path) -> None:
 def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     async def scene() -> None:
         recorder = Recorder(tmp_path / "events.db")
-        front = Front(Upstream("http://127.0.0.1:9", {}), Access("127.0.0.1"), lambda _: Future(), recorder.figures)
+        front = Front(
+            Door(Upstream("http://127.0.0.1:9", {})), Access("127.0.0.1"), lambda _: Future(), recorder.figures
+        )
         async with listening(front, 0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
             async with client.post(CHAT, data=request(HELLO)) as answer:
                 assert answer.status == 502
@@ -258,7 +261,9 @@ def test_fifty_streams_at_once(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
     async def scene() -> None:
         recorder = Recorder(tmp_path / "events.db")
-        front = Front(Upstream("http://127.0.0.1:9", {}), Access("127.0.0.1"), lambda _: Future(), recorder.figures)
+        front = Front(
+            Door(Upstream("http://127.0.0.1:9", {})), Access("127.0.0.1"), lambda _: Future(), recorder.figures
+        )
         async with listening(front, 0) as port:
             with pytest.raises(Refused, match="can't listen"):
                 async with listening(front, port):

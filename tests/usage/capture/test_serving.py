@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.support.fake_project import opened
-from tests.support.usage.serving import serving
+from tests.support.usage.serving import is_alive, serving
 from topcoat.demo import TEMPLATE
 from topcoat.engine.registry import ENGINES
 from topcoat.errors import InvalidInput
@@ -80,10 +78,10 @@ def test_the_model_server_takes_no_one_else_and_ends_with_the_front(project: Pat
         running.process.kill()
         running.process.wait()
         for _ in range(100):
-            if not _alive(child):
+            if not is_alive(child):
                 break
             threading.Event().wait(0.1)
-        assert not _alive(child)
+        assert not is_alive(child)
 
 
 @pytest.mark.slow
@@ -95,19 +93,6 @@ def test_a_model_server_that_dies_ends_the_front_with_its_reason(project: Path) 
 
 
 @pytest.mark.slow
-def test_a_new_production_model_is_announced_to_whoever_serves_the_old_one(project: Path) -> None:
-    with serving(project) as running, opened(project) as session:
-        model = session.model("production")
-        session.lineage.add_model("better", digest=model.digest, path=model.path, parent=model.name)
-        session.lineage.promote("better", "for the test")
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and "better" not in running.printed[-1]:
-            time.sleep(0.1)
-        assert "better is the production model now: Ctrl-C, then topcoat serve" in running.printed[-1]
-        assert running.end() == 0
-
-
-@pytest.mark.slow
 def test_a_model_that_cannot_be_served_is_said_at_once(project: Path) -> None:
     with serving(project) as running:
         assert running.end() == 0
@@ -116,6 +101,10 @@ def test_a_model_that_cannot_be_served_is_said_at_once(project: Path) -> None:
     assert "error: the model server refuses its options: unrecognized arguments: --no-such-option" in done.stderr
     assert "hint: python -m mlx_lm server -h lists them" in done.stderr
     assert "Fatal" not in done.stderr
+    done = serve_command(project, "--", "--draft-model", str(project / "nowhere"))
+    assert done.returncode == 1
+    assert "error: the model server can't answer with phase33b (" in done.stderr
+    assert "nowhere" in done.stderr
 
 
 @pytest.mark.parametrize("argument", ["--port=9", "--po", "--host", "--model", "--mod=x"])
@@ -131,6 +120,9 @@ def test_options_that_nothing_reads_are_refused() -> None:
         ENGINES["fake"].server(Path("model"), 1, ["--max-tokens", "9"], {})
     elsewhere = Serving(upstream="http://127.0.0.1:9/v1", arguments=["--max-tokens", "9"])
     with pytest.raises(InvalidInput, match=r"runs already, so nothing can be said to it: --max-tokens 9"):
+        serve(None, elsewhere, Silent())  # type: ignore[arg-type]  # it gets no further
+    elsewhere = Serving(upstream="http://127.0.0.1:9/v1", swap="wait")
+    with pytest.raises(InvalidInput, match=r"topcoat swaps the models that it serves itself"):
         serve(None, elsewhere, Silent())  # type: ignore[arg-type]  # it gets no further
 
 
@@ -156,15 +148,6 @@ def test_others_are_let_in_with_a_token_only(project: Path) -> None:
         serve(None, Serving(host="0.0.0.0"), Silent())  # type: ignore[arg-type]  # it gets no further
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{process}/stat")
-    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
-
-
 def test_a_dialogue_that_an_earlier_version_began_goes_on_in_its_session(tmp_path: Path) -> None:
     asked = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone"}]
     turns = [spoken(message) for message in asked]
@@ -181,7 +164,7 @@ def test_a_dialogue_that_an_earlier_version_began_goes_on_in_its_session(tmp_pat
             json.dumps({"choices": answers}).encode(),
             streamed=False,
         )
-        made = exchange_events(exchange, sessions, digests, model="m", repository=tmp_path)
+        made = exchange_events(exchange, sessions, digests, repository=tmp_path)
         for event in made:
             sessions.learn(event.after, event.session)
         events += made
@@ -209,7 +192,7 @@ def test_the_tools_of_a_dialogue_are_kept_once_and_without_secrets(tmp_path: Pat
             json.dumps({"choices": [{"index": 0, "message": {"content": text}}]}).encode(),
             streamed=False,
         )
-        made += exchange_events(exchange, sessions, digests, model="m", repository=tmp_path)
+        made += exchange_events(exchange, sessions, digests, repository=tmp_path)
         for event in made:
             sessions.learn(event.after, event.session)
         asked.append({"role": "assistant", "content": text})
@@ -233,7 +216,7 @@ def test_a_captured_result_is_judged_by_the_projects_marks(
     exchange = Exchange(datetime(2026, 1, 1, tzinfo=UTC), body, answer, streamed=False)
     digests = DialogueDigests(tmp_path / "key")
     made = exchange_events(
-        exchange, Sessions(()), digests, model="m", repository=tmp_path, success=SuccessSection.model_validate(marks)
+        exchange, Sessions(()), digests, repository=tmp_path, success=SuccessSection.model_validate(marks)
     )
     assert [event.result.success for event in made if event.result] == [worked]
 
@@ -250,7 +233,7 @@ def test_sessions_whose_names_look_like_secrets_stay_apart(tmp_path: Path) -> No
             streamed=False,
             session=name,
         )
-        made += exchange_events(exchange, Sessions(()), digests, model="m", repository=tmp_path)
+        made += exchange_events(exchange, Sessions(()), digests, repository=tmp_path)
     stored = [cleaned_event(event).session for event in made]
     assert stored[0] == stored[2] != stored[1]
     assert not {name[4:] for name in names} & {session[4:] for session in stored}

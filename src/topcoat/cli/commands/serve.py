@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,19 @@ def serve(
     repository: Annotated[
         Path | None, typer.Option("--repo", metavar="DIR", help="Where the agents work, if not in the project.")
     ] = None,
+    swap: Annotated[
+        Literal["auto", "beside", "wait", "never"],
+        typer.Option(
+            help="How another production model takes over: loaded beside the old one, or while requests wait."
+            " auto: beside, if the free memory suffices."
+        ),
+    ] = "auto",
+    longest_wait: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, help="How long a request waits for a model. Then it is told to come back (503)."
+        ),
+    ] = 120.0,
 ) -> None:
     """The production model behind OpenAI's and Anthropic's APIs; what agents do with it is recorded.
 
@@ -51,6 +64,8 @@ def serve(
         repository=repository,
         arguments=arguments or (),
         engine=engine_named(common.engine),
+        swap=swap,
+        longest_wait=longest_wait,
     )
     with terminal_sink(err) as sink, open_project() as project:
         if project.lineage.production() is None and not upstream:

@@ -29,6 +29,7 @@ class Exchange:
 
     `session` and `branch` come from the client's headers; "" if they say nothing. `asked` is the API of the request and
     `answered` that of the answer: a request may be answered in chat completions, and the client gets a translation.
+    `model` is the model that answered, "" if another server's did.
     """
 
     time: datetime
@@ -40,6 +41,7 @@ class Exchange:
     branch: str = ""
     asked: ApiName = "chat"
     answered: ApiName = "chat"
+    model: str = ""
 
     def question(self) -> tuple[list[Spoken], str, str]:
         """The turns before the answer, and the session and branch that the client named. Raises `ValueError`.

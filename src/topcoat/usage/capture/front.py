@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,7 +22,6 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, T
 from multidict import CIMultiDict
 from yarl import URL
 
-from topcoat.engine.protocol import Message, Tools
 from topcoat.errors import InvalidInput
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.apis.chat_answer import error_in
@@ -31,12 +30,14 @@ from topcoat.usage.capture.apis.messages_request import messages_to_chat
 from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.apis.server_events import END
 from topcoat.usage.capture.apis.table import CHAT_PATH, COUNT_PATH, Api, Translation, api_at, api_of
+from topcoat.usage.capture.copying import Copy
+from topcoat.usage.capture.door import Closed, Door, Upstream
 from topcoat.usage.capture.exchange import RECORDED, Exchange
 from topcoat.usage.capture.headers import for_chat, handed_on, handed_to, is_handed_on, session_named
 from topcoat.usage.capture.recorder import RecordingFigures
 from topcoat.usage.capture.web_server import running
 
-__all__ = ["Front", "TokenCounter", "Upstream", "listening"]
+__all__ = ["Front", "listening"]
 
 LARGEST_REQUEST = 1 << 25
 """In bytes, unpacked. Every request is parsed, and while one of 32 MiB is, the others wait for a second or two."""
@@ -47,49 +48,54 @@ _ALIVE_SECONDS = 15.0
 """How long a translated stream is silent at most. Clients take a longer silence for a broken connection."""
 _UNKNOWN = (404, 405, 501)
 """What a server may say of a path that it doesn't have."""
+_MODEL_HEADER = "X-Topcoat-Model"
 _NOTES_HEADER = "X-Topcoat-Notes"
 _LONGEST_HEADER = 4_000
 
 
-TokenCounter = Callable[[Sequence[Message], Tools], int]
-"""Gives the number of tokens of messages and tools, as the model's chat template writes them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """The server with the model. `headers` are added to each request. `model` is set if topcoat started the server.
-
-    Such a server would load any model that a request names, so the front names the loaded model in every request.
-    """
-
-    url: str
-    headers: Mapping[str, str]
-    model: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request that was read."""
+    """A request that was read, and the server that answers it."""
 
     request: web.Request
     body: bytes
     started: datetime
     client: ClientSession
+    upstream: Upstream
+
+    def copy(self, answer: ClientResponse, *, asked_in: Api | None, answered_in: Api | None) -> Copy:
+        """A copy of the exchange to be, without a byte of the answer."""
+        headers = self.request.headers
+        begun = Exchange(
+            self.started,
+            self.body,
+            b"",
+            streamed=answer.content_type == "text/event-stream",
+            whole=False,
+            session=session_named(headers),
+            branch=headers.get("X-Branch", ""),
+            asked=asked_in.name if asked_in else "chat",
+            answered=answered_in.name if answered_in else "chat",
+            model=self.upstream.model,
+        )
+        length = answer.headers.get("Content-Length", "")
+        return Copy(
+            begun, answered_in.ends if answered_in else (END.encode(),), int(length) if length.isdigit() else -1
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
     """The front. `record` takes an exchange and returns at once; its future is done when the exchange is written.
 
-    `figures` counts what was recorded and lost. `count` gives the number of tokens of messages and tools for the model,
-    if topcoat knows it. `notes` has what translations leave out. `unknown` are the paths that the upstream lacks.
+    `door` says which server answers. `figures` counts what was recorded and lost. `notes` has what translations leave
+    out. `unknown` are the paths that the upstream lacks.
     """
 
-    upstream: Upstream
+    door: Door
     access: Access
     record: Callable[[Exchange], Future[None]]
     figures: Callable[[], RecordingFigures]
-    count: TokenCounter | None = None
     notes: Notes = field(default_factory=Notes)
     unknown: set[str] = field(default_factory=set)
 
@@ -105,8 +111,8 @@ class Front:
             return _error(request, *refusal)
         if request.method == "GET" and request.path == "/health":
             return await self._health(client)
-        if self.upstream.model and request.method == "GET" and request.path == "/v1/models":
-            listed = {"id": self.upstream.model, "object": "model", "owned_by": "topcoat"}
+        if self.door.model and request.method == "GET" and request.path == "/v1/models":
+            listed = {"id": self.door.model, "object": "model", "owned_by": "topcoat"}
             return web.json_response({"object": "list", "data": [listed]})
         started = datetime.now(UTC)
         try:
@@ -115,50 +121,57 @@ class Front:
             return _error(request, 400, "the request's body isn't what its headers say")
         except web.HTTPRequestEntityTooLarge:
             return _error(request, 413, f"the request is larger than {LARGEST_REQUEST >> 20} MiB")
-        return await self._answered(_Asked(request, body, started, client))
+        try:
+            async with self.door.enter() as upstream:
+                return await self._answered(_Asked(request, body, started, client, upstream))
+        except Closed as closed:
+            response = _error(request, 503, str(closed))
+            response.headers["Retry-After"] = str(closed.seconds)
+            return response
 
     async def _answered(self, asked: _Asked) -> web.StreamResponse:
-        request = asked.request
+        request, own = asked.request, asked.upstream.model
         api = api_at(request.path) if request.method == "POST" else None
-        if self.upstream.model and request.method == "POST" and request.path == COUNT_PATH:
+        if own and request.method == "POST" and request.path == COUNT_PATH:
             return await self._counted(asked)
-        if api is not None and (self.upstream.model or request.path in self.unknown):
+        if api is not None and (own or request.path in self.unknown):
             return await self._translated(asked, api)
-        if self.upstream.model and api_of(request.path):
+        if own and api_of(request.path):
             return _error(request, 404, f"topcoat has no {request.method} {request.path}"[:200])
         return await self._hand_on(asked, api)
 
     async def _hand_on(self, asked: _Asked, api: Api | None) -> web.StreamResponse:
         """Hand a request on as it is. `api` is set if it belongs to one that the upstream may not know."""
-        request, sent = asked.request, asked.body
-        if self.upstream.model and request.method == "POST":
+        request, sent, upstream = asked.request, asked.body, asked.upstream
+        if upstream.model and request.method == "POST":
             try:
                 sent = for_our_model(asked.body)
             except (ValueError, RecursionError):
                 return _error(request, 400, "the request is not a JSON object")
-        headers = handed_to(self._headers(request), api.name if api else "chat", self.upstream.headers)
+        headers = handed_to(self._headers(asked), api.name if api else "chat", upstream.headers)
         path = request.rel_url.raw_path_qs if _is_absolute(request) else request.raw_path
-        url = URL(self.upstream.url + path, encoded=True)
+        url = URL(upstream.url + path, encoded=True)
         try:
             async with asked.client.request(request.method, url, data=sent, headers=headers) as answer:
                 if api is None or answer.status not in _UNKNOWN:
-                    return await self._hand_back(request, answer, self._copy(asked, answer, api))
+                    return await self._hand_back(asked, answer, self._copy(asked, answer, api))
         except (ClientError, TimeoutError) as error:
             return _unreachable(request, error)
         return await self._translated(asked, api, refused=True)
 
-    def _headers(self, request: web.Request) -> CIMultiDict[str]:
-        return handed_on(request.headers, self.upstream.headers, token=bool(self.access.token))
+    def _headers(self, asked: _Asked) -> CIMultiDict[str]:
+        return handed_on(asked.request.headers, asked.upstream.headers, token=bool(self.access.token))
 
-    def _copy(self, asked: _Asked, answer: ClientResponse, api: Api | None) -> _Copy | None:
+    def _copy(self, asked: _Asked, answer: ClientResponse, api: Api | None) -> Copy | None:
         """The copy of an exchange that is handed on; None if it is none to record."""
         recorded = api is not None or asked.request.path in RECORDED
         if asked.request.method != "POST" or not recorded or answer.status != 200:
             return None
-        return _Copy(asked, answer, asked_in=api, answered_in=api)
+        return asked.copy(answer, asked_in=api, answered_in=api)
 
-    async def _hand_back(self, request: web.Request, answer: ClientResponse, copy: _Copy | None) -> web.StreamResponse:
-        response = _begun(answer)
+    async def _hand_back(self, asked: _Asked, answer: ClientResponse, copy: Copy | None) -> web.StreamResponse:
+        request = asked.request
+        response = _begun(answer, asked.upstream)
         try:
             await response.prepare(request)
             end = b""
@@ -169,7 +182,7 @@ class Front:
                         end += chunk
                         continue
                 await response.write(chunk)
-            if self.upstream.model and copy and copy.is_cut():
+            if asked.upstream.model and copy and copy.is_cut():
                 raise ConnectionResetError  # our server died; an answer without a length seems complete
             if copy:
                 copy.whole = True
@@ -191,41 +204,41 @@ class Front:
 
         `refused`: the upstream was asked in that API before, and didn't know it.
         """
-        request = asked.request
+        request, upstream = asked.request, asked.upstream
         try:
-            translation = api.translate(asked.body, self.upstream.model)
+            translation = api.translate(asked.body, upstream.model)
             sent = translation.body
         except Untranslatable as error:
             return _error(request, 400, str(error))
         except RecursionError:
             return _error(request, 400, "the request is nested too deeply")
-        headers = for_chat(self._headers(request), self.upstream.headers)
+        headers = for_chat(self._headers(asked), upstream.headers)
         try:
-            async with asked.client.post(f"{self.upstream.url}{CHAT_PATH}", data=sent, headers=headers) as answer:
+            async with asked.client.post(f"{upstream.url}{CHAT_PATH}", data=sent, headers=headers) as answer:
                 if answer.status != 200:
-                    return await self._refused(request, answer)
+                    return await self._refused(asked, answer)
                 if refused and request.path not in self.unknown:
                     self.unknown.add(request.path)
-                    self.notes.say(f"{self.upstream.url} has no {request.path}: translated to chat completions")
+                    self.notes.say(f"{upstream.url} has no {request.path}: translated to chat completions")
                 self.notes.add(request.path, translation.request.notes)
-                copy = _Copy(asked, answer, asked_in=api, answered_in=None)
+                copy = asked.copy(answer, asked_in=api, answered_in=None)
                 if copy.streamed and translation.streamed:
-                    return await self._hand_back_stream(request, answer, copy, translation)
-                return await self._hand_back_whole(request, answer, copy, translation)
+                    return await self._hand_back_stream(asked, answer, copy, translation)
+                return await self._hand_back_whole(asked, answer, copy, translation)
         except (ClientError, TimeoutError) as error:
             return _unreachable(request, error)
 
-    async def _refused(self, request: web.Request, answer: ClientResponse) -> web.Response:
+    async def _refused(self, asked: _Asked, answer: ClientResponse) -> web.Response:
         """The model server's refusal, in the client's API. mlx_lm.server says 404 of what its model can't read."""
-        status = 400 if self.upstream.model and answer.status == 404 else max(answer.status, 400)
+        status = 400 if asked.upstream.model and answer.status == 404 else max(answer.status, 400)
         said = f"the model server refuses the request: {error_in(await answer.read())}"
-        response = _error(request, status, said)
+        response = _error(asked.request, status, said)
         if "Retry-After" in answer.headers:
             response.headers["Retry-After"] = answer.headers["Retry-After"]
         return response
 
     async def _hand_back_whole(
-        self, request: web.Request, answer: ClientResponse, copy: _Copy, translation: Translation
+        self, asked: _Asked, answer: ClientResponse, copy: Copy, translation: Translation
     ) -> web.StreamResponse:
         said = None
         try:
@@ -238,18 +251,18 @@ class Front:
         copy.whole = said is not None
         await self._recorded(copy.exchange())
         if said is None:
-            return _error(request, 502, "the model server's answer is no chat completion")
+            return _error(asked.request, 502, "the model server's answer is no chat completion")
         kind = "text/event-stream" if translation.streamed else "application/json"
-        return web.Response(body=said, content_type=kind, headers=_noted(translation))
+        return web.Response(body=said, content_type=kind, headers=_said(asked, translation))
 
     async def _hand_back_stream(
-        self, request: web.Request, answer: ClientResponse, copy: _Copy, translation: Translation
+        self, asked: _Asked, answer: ClientResponse, copy: Copy, translation: Translation
     ) -> web.StreamResponse:
         begun = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-        response = web.StreamResponse(headers={**begun, **_noted(translation)})
-        kept: _Copy | None = copy
+        response = web.StreamResponse(headers={**begun, **_said(asked, translation)})
+        kept: Copy | None = copy
         try:
-            await response.prepare(request)
+            await response.prepare(asked.request)
             await response.write(translation.begin())
             async for chunk in _chunks(answer):
                 copy.chunks.append(chunk)
@@ -272,11 +285,11 @@ class Front:
 
     async def _counted(self, asked: _Asked) -> web.StreamResponse:
         """The number of tokens of a request of the Messages API."""
-        if self.count is None:
+        if asked.upstream.count is None:
             return _error(asked.request, 404, "topcoat can't count the tokens of this model")
         try:
             chat = messages_to_chat(object_in(asked.body), counted=True).body
-            number = await asyncio.to_thread(self.count, chat["messages"], chat.get("tools"))
+            number = await asyncio.to_thread(asked.upstream.count, chat["messages"], chat.get("tools"))
         except (Untranslatable, InvalidInput) as error:
             return _error(asked.request, 400, str(error))
         except RecursionError:
@@ -288,57 +301,15 @@ class Front:
         await asyncio.wait([asyncio.wrap_future(self.record(exchange))], timeout=_RECORD_SECONDS)
 
     async def _health(self, client: ClientSession) -> web.Response:
-        try:
-            async with client.get(f"{self.upstream.url}/health", headers=self.upstream.headers) as answer:
-                well = answer.status < 500
-        except (ClientError, TimeoutError):
-            well = False
+        well = await _is_well(client, self.door.upstream)
         document: dict[str, Any] = {"status": "ok" if well else "unavailable", "capture": self.figures().model_dump()}
+        if self.door.model:
+            document["model"] = self.door.model
+        if self.door.waiting:
+            document["waiting"] = self.door.waiting
         if self.notes.counts:
             document["translation"] = dict(self.notes.counts)
         return web.json_response(document, status=200 if well else 503)
-
-
-class _Copy:
-    """The bytes of one exchange, copied as they pass."""
-
-    def __init__(self, asked: _Asked, answer: ClientResponse, *, asked_in: Api | None, answered_in: Api | None) -> None:
-        """The APIs of the request and of the answer are None for chat completions."""
-        headers = asked.request.headers
-        self._asked = asked
-        self._session = session_named(headers)
-        self._branch = headers.get("X-Branch", "")
-        self._asked_in, self._answered_in = asked_in, answered_in
-        self._ends = answered_in.ends if answered_in else (END.encode(),)
-        self.chunks: list[bytes] = []
-        self.streamed = answer.content_type == "text/event-stream"
-        self.whole = False
-        self._left = int(answer.headers["Content-Length"]) if answer.headers.get("Content-Length", "").isdigit() else -1
-
-    def is_at_its_end(self) -> bool:
-        """Whether a client can tell from the chunks so far that the answer is complete. Call it for each chunk."""
-        if self._left < 0:
-            return self.streamed and not self.is_cut()
-        self._left = max(0, self._left - len(self.chunks[-1]))
-        return self._left == 0
-
-    def is_cut(self) -> bool:
-        """Whether a stream lacks the mark at its end."""
-        latest = b"".join(self.chunks[-2:])
-        return self.streamed and not any(end in latest for end in self._ends)
-
-    def exchange(self) -> Exchange:
-        return Exchange(
-            self._asked.started,
-            self._asked.body,
-            b"".join(self.chunks),
-            self.streamed,
-            self.whole,
-            self._session,
-            self._branch,
-            asked=self._asked_in.name if self._asked_in else "chat",
-            answered=self._answered_in.name if self._answered_in else "chat",
-        )
 
 
 def _is_absolute(request: web.Request) -> bool:
@@ -351,12 +322,24 @@ def _host(request: web.Request) -> str:
     return (URL(request.raw_path).raw_authority if _is_absolute(request) else "") or request.headers.get("Host", "")
 
 
-def _begun(answer: ClientResponse) -> web.StreamResponse:
-    """A response with the status and headers of `answer`."""
+async def _is_well(client: ClientSession, upstream: Upstream | None) -> bool:
+    """Whether requests can be sent. While none stands at the door they can: they wait for the next one."""
+    if upstream is None:
+        return True
+    try:
+        async with client.get(f"{upstream.url}/health", headers=upstream.headers) as answer:
+            return answer.status < 500
+    except (ClientError, TimeoutError):
+        return False
+
+
+def _begun(answer: ClientResponse, upstream: Upstream) -> web.StreamResponse:
+    """A response with the status and headers of `answer`, and the name of the model that answers."""
     response = web.StreamResponse(status=answer.status, reason=answer.reason)
     for key, value in answer.headers.items():
         if is_handed_on(key) and not key.lower().startswith("access-control-"):
             response.headers.add(key, value)
+    response.headers.update(_model(upstream))
     if answer.content_length is not None:
         response.content_length = answer.content_length
     return response
@@ -391,10 +374,15 @@ async def _chunks(answer: ClientResponse) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _noted(translation: Translation) -> dict[str, str]:
-    """The header that says what the translation left out, if it left out something."""
+def _model(upstream: Upstream) -> dict[str, str]:
+    """The header that says which model answers. Of another server's models topcoat knows nothing."""
+    return {_MODEL_HEADER: upstream.model} if upstream.model else {}
+
+
+def _said(asked: _Asked, translation: Translation) -> dict[str, str]:
+    """The headers that say which model answers, and what the translation left out, if it left out something."""
     notes = "; ".join(sorted(translation.request.notes))
-    return {_NOTES_HEADER: notes[:_LONGEST_HEADER]} if notes else {}
+    return {**_model(asked.upstream), **({_NOTES_HEADER: notes[:_LONGEST_HEADER]} if notes else {})}
 
 
 def _unreachable(request: web.Request, error: Exception) -> web.Response:

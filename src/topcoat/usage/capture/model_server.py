@@ -15,13 +15,18 @@ from pathlib import Path
 
 import httpx2
 
+from topcoat.engine.keyed_server import MEMORY_PATH
+from topcoat.engine.protocol import MemoryUse
 from topcoat.engine.registry import EngineEntry
 from topcoat.errors import EngineFault, InvalidInput, TopcoatError
+from topcoat.usage.capture.apis.chat_answer import error_in
+from topcoat.usage.capture.apis.table import CHAT_PATH
 
 __all__ = ["ModelServer", "model_server"]
 
 _LAST_LINES = 12
 _POLL_SECONDS = 0.1
+_ASK_SECONDS = 10.0
 _END_SECONDS = 5.0
 _WRONG_USE = 2
 """What argparse ends a process with whose options it refuses."""
@@ -31,6 +36,7 @@ _WRONG_USE = 2
 class ModelServer:
     """The running process. Its output stays in memory, because it may contain what users said."""
 
+    model: Path
     process: Process
     url: str
     headers: dict[str, str]
@@ -46,7 +52,18 @@ class ModelServer:
                 f"the model server refuses its options: {refused}", hint="python -m mlx_lm server -h lists them"
             )
         cause = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return self.fault(cause)
+
+    def fault(self, cause: str) -> EngineFault:
         return EngineFault("\n  ".join([f"the model server {cause}; it printed last:", *self.printed]))
+
+    async def memory(self) -> MemoryUse | None:
+        """The memory that the process has taken, and what is free. None if that can't be known."""
+        try:
+            async with httpx2.AsyncClient(headers=self.headers, timeout=_ASK_SECONDS) as client:
+                return MemoryUse(**(await client.get(self.url + MEMORY_PATH)).json())
+        except (httpx2.HTTPError, ValueError, TypeError):
+            return None
 
 
 @asynccontextmanager
@@ -55,7 +72,9 @@ async def model_server(
 ) -> AsyncIterator[ModelServer]:
     """Serve `model` with the engine's server and `arguments` during the block, and `template` as its options.
 
-    Raises `InvalidInput` for arguments that the server refuses, `EngineFault` if it ends by itself.
+    The block begins when the server has given a first token: it may listen long before its model is loaded.
+
+    Raises `InvalidInput` for arguments that the server refuses, `EngineFault` if it ends by itself or can't answer.
     """
     port = _free_port()
     serving = engine.server(model, port, arguments, template)
@@ -67,7 +86,7 @@ async def model_server(
         env={**os.environ, **serving.environment},
         start_new_session=True,  # Ctrl-C stops this process only; the server ends after the last answer
     )
-    server = ModelServer(process, f"http://127.0.0.1:{port}", dict(serving.headers), deque(maxlen=_LAST_LINES))
+    server = ModelServer(model, process, f"http://127.0.0.1:{port}", dict(serving.headers), deque(maxlen=_LAST_LINES))
     reading = asyncio.create_task(_read(process, server.printed))
     try:
         await _ready(server)
@@ -84,17 +103,28 @@ async def model_server(
 
 
 async def _ready(server: ModelServer) -> None:
-    died = asyncio.create_task(server.died())
+    died, answered = asyncio.create_task(server.died()), asyncio.create_task(_answered(server))
     try:
-        async with httpx2.AsyncClient(headers=server.headers) as client:
-            while not died.done():
-                with contextlib.suppress(httpx2.TransportError):
-                    if (await client.get(f"{server.url}/health")).status_code == 200:
-                        return
-                await asyncio.sleep(_POLL_SECONDS)
-        raise died.result()
+        await asyncio.wait({died, answered}, return_when=asyncio.FIRST_COMPLETED)
+        if died.done():
+            raise died.result()
+        if said := answered.result():
+            await asyncio.sleep(_POLL_SECONDS)  # its last lines
+            raise server.fault(f"can't answer with {server.model.name} ({said})")
     finally:
         died.cancel()
+        answered.cancel()
+
+
+async def _answered(server: ModelServer) -> str:
+    """Wait for a first token. Returns what the server says instead, "" if it answers."""
+    asked = {"model": "default_model", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    async with httpx2.AsyncClient(headers=server.headers, timeout=None) as client:  # loading takes its time
+        while True:
+            with contextlib.suppress(httpx2.TransportError):
+                answer = await client.post(server.url + CHAT_PATH, json=asked)
+                return "" if answer.status_code == 200 else error_in(answer.content)
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _read(process: Process, printed: deque[str]) -> None:

@@ -8,33 +8,29 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from topcoat.engine.protocol import Message, Tokenizer, Tools
 from topcoat.engine.registry import ENGINES, EngineEntry
-from topcoat.errors import InvalidInput, StorageFault, TopcoatError
+from topcoat.errors import InvalidInput
 from topcoat.progress import Note, Sink
-from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
-from topcoat.project.rendering import project_tokenizer
 from topcoat.spec.project import SuccessSection
-from topcoat.store.lineage import Lineage
 from topcoat.suites.endpoint import KEY_VARIABLE
 from topcoat.usage.capture.access import Access, is_loopback
 from topcoat.usage.capture.apis.notes import Notes
+from topcoat.usage.capture.door import LONGEST_WAIT, Door, Upstream
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.capture.front import Front, TokenCounter, Upstream, listening
-from topcoat.usage.capture.model_server import ModelServer, model_server
+from topcoat.usage.capture.front import Front, listening
+from topcoat.usage.capture.loading import Checked, Loader
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
+from topcoat.usage.capture.swapping import Swap, Swapper, say_calls_in_text, swapping
 from topcoat.usage.events import Event
 from topcoat.usage.privacy.digests import DialogueDigests
 from topcoat.usage.privacy.personal import require_libraries
@@ -42,7 +38,9 @@ from topcoat.usage.sessions import Sessions
 from topcoat.usage.success.judge import DEFAULTS
 from topcoat.usage.turns import Spoken, boundaries, events_of
 
-__all__ = ["TOKEN_VARIABLE", "Serving", "exchange_events", "serve", "token_counter"]
+__all__ = ["TOKEN_VARIABLE", "Serving", "exchange_events", "serve"]
+
+_Result = TypeVar("_Result")
 
 TOKEN_VARIABLE = "TOPCOAT_TOKEN"
 _SHOWN_SECONDS = 5.0
@@ -54,7 +52,8 @@ _SWITCH_SECONDS = 0.0005
 class Serving:
     """How to serve. `upstream` is the URL of a server with the model; "" for the engine's own, with `arguments`.
 
-    `repository` is the agents' working folder. Its branch is recorded with each event.
+    `repository` is the agents' working folder. Its branch is recorded with each event. `swap` is how another production
+    model takes over, and `longest_wait` how many seconds a request waits for it at most.
     """
 
     host: str = "127.0.0.1"
@@ -64,6 +63,8 @@ class Serving:
     repository: Path | None = None
     arguments: Sequence[str] = ()
     engine: EngineEntry = ENGINES["mlx"]
+    swap: Swap = "auto"
+    longest_wait: float = LONGEST_WAIT
 
 
 def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
@@ -84,29 +85,40 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
             f"{serving.upstream} runs already, so nothing can be said to it: {' '.join(serving.arguments)}",
             hint=f"topcoat serve --upstream {serving.upstream}",
         )
+    if serving.upstream and serving.swap != "auto":
+        raise InvalidInput(
+            f"what {serving.upstream} serves is its own affair: topcoat swaps the models that it serves itself",
+            hint=f"topcoat serve --upstream {serving.upstream}",
+        )
     if project.settings.spec.capture.results == "keep":
         require_libraries(project.settings.source.where("capture", "results"))
-    count = None
-    if not serving.upstream:
-        model = project.model("production")
-        sink.emit(Note(f"comparing the files of {model.name} with what was recorded"))
-        engine = serving.engine.open(sink)
-        require_whole(engine, model)
-        tokenizer = project_tokenizer(project, engine, model.path)
-        count = token_counter(tokenizer)
-        if project.agent.calls == "native" and not tokenizer.serves_calls:
-            sink.emit(
-                Note(f"clients find the calls of {model.name} in its text: mlx-lm's server doesn't know its form")
-            )
+    own = None if serving.upstream else _own(project, serving, sink)
     digests = DialogueDigests(project.paths.dialogue_key)
     recorder = Recorder(project.paths.events, capture=project.settings.spec.capture)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        asyncio.run(_serve(project, serving, sink, recorder, digests, count))
+        asyncio.run(_serve(project, serving, sink, recorder, digests, own))
     finally:
         figures = recorder.close()
         _say_what_became(figures, sink)
     return figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What loads the project's models, and the one to begin with."""
+
+    loader: Loader
+    model: Checked
+
+
+def _own(project: Project, serving: Serving, sink: Sink) -> _Own:
+    row = project.model("production")
+    sink.emit(Note(f"comparing the files of {row.name} with what was recorded"))
+    loader = Loader(project, project.day, serving.engine, serving.engine.open(sink), serving.arguments)
+    model = loader.check(row)
+    say_calls_in_text(model, project, sink)
+    return _Own(loader, model)
 
 
 def exchange_events(
@@ -114,7 +126,6 @@ def exchange_events(
     sessions: Sessions,
     digests: DialogueDigests,
     *,
-    model: str,
     repository: Path,
     success: SuccessSection = DEFAULTS,
     results: Literal["shape", "keep"] = "shape",
@@ -136,7 +147,7 @@ def exchange_events(
         "session": session,
         "time": exchange.time,
         "source": "serve",
-        "model": model,
+        "model": exchange.model,
         "branch": branch or _branch(repository, int(time.monotonic())),
         "success": success,
         "results": results,
@@ -166,35 +177,13 @@ def _last_question(turns: Sequence[Spoken]) -> int:
     return start
 
 
-def token_counter(tokenizer: Tokenizer) -> TokenCounter:
-    """What counts the tokens of messages and tools as the model's chat template writes them, for any thread.
-
-    It raises `InvalidInput` for what the template refuses, and for images.
-    """
-    lock = threading.Lock()  # tokenizers can't be used by two threads at once
-
-    def count(messages: Sequence[Message], tools: Tools) -> int:
-        if any(isinstance(message["content"], list) for message in messages):
-            raise InvalidInput("the tokens of images aren't counted")
-        with lock:
-            return len(tokenizer.chat(messages, tools=tools, add_generation_prompt=True))
-
-    return count
-
-
 async def _serve(
-    project: Project,
-    serving: Serving,
-    sink: Sink,
-    recorder: Recorder,
-    digests: DialogueDigests,
-    count: TokenCounter | None,
+    project: Project, serving: Serving, sink: Sink, recorder: Recorder, digests: DialogueDigests, own: _Own | None
 ) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     repository = serving.repository or project.paths.root
-    model = "" if serving.upstream else project.model("production").name
     capture = project.settings.spec.capture
 
     def record(exchange: Exchange) -> Future[None]:
@@ -203,7 +192,6 @@ async def _serve(
                 exchange,
                 sessions,
                 digests,
-                model=model,
                 repository=repository,
                 success=capture.success,
                 results=capture.results,
@@ -211,63 +199,58 @@ async def _serve(
 
         return recorder.put(events, len(exchange.request) + len(exchange.response))
 
-    async with _upstream(project, serving, sink, stop) as (upstream, server):
-        if upstream is None:
-            return
-        notes = Notes(lambda note: sink.emit(Note(note)))
-        access = Access(serving.host, serving.token)
-        front = Front(upstream, access, record, recorder.figures, count, notes)
-        async with listening(front, serving.port) as port:
-            host = f"[{serving.host}]" if ":" in serving.host else serving.host
-            sink.emit(Note(f"serving {model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"))
-            await _until(stop, server, recorder, project.lineage, model, sink)
-
-
-@asynccontextmanager
-async def _upstream(
-    project: Project, serving: Serving, sink: Sink, stop: asyncio.Event
-) -> AsyncIterator[tuple[Upstream | None, ModelServer | None]]:
-    """The server with the model: the given one, or a new one. None if the user stopped it while it started."""
-    if serving.upstream:
-        key = os.environ.get(KEY_VARIABLE, "")
-        yield Upstream(_root(serving.upstream), {"Authorization": f"Bearer {key}"} if key else {}), None
-        return
-    model = project.model("production")
-    sink.emit(Note(f"loading {model.name}"))
     async with contextlib.AsyncExitStack() as stack:
-        running = model_server(serving.engine, model.path, serving.arguments, project.settings.spec.project.template)
-        starting = asyncio.ensure_future(stack.enter_async_context(running))
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        door = Door(longest_wait=serving.longest_wait)
+        swapper = None
+        if own is None:
+            door.open(_other(serving.upstream))
+        else:
+            sink.emit(Note(f"loading {own.model.row.name}"))
+            entering = stack.enter_async_context(swapping(own.loader, own.model, door, serving.swap, sink))
+            swapper = await _unless_stopped(stop, entering)
+            if swapper is None:
+                return
+        notes = Notes(lambda note: sink.emit(Note(note)))
+        front = Front(door, Access(serving.host, serving.token), record, recorder.figures, notes)
+        port = await stack.enter_async_context(listening(front, serving.port))
+        host = f"[{serving.host}]" if ":" in serving.host else serving.host
+        said = f"serving {door.model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"
+        sink.emit(Note(said))
+        await _until(stop, swapper, recorder, sink)
+
+
+def _other(url: str) -> Upstream:
+    """The server behind --upstream."""
+    key = os.environ.get(KEY_VARIABLE, "")
+    return Upstream(_root(url), {"Authorization": f"Bearer {key}"} if key else {})
+
+
+async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+    """The result of `work`; None if the user stopped it."""
+    working, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        working.cancel()
+        await asyncio.wait({working})
+        return None
+    finally:
         stopped.cancel()
-        if not starting.done():
-            starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await starting
-            yield None, None
-            return
-        server = starting.result()
-        yield Upstream(server.url, server.headers, model.name), server
 
 
-async def _until(
-    stop: asyncio.Event, server: ModelServer | None, recorder: Recorder, lineage: Lineage, model: str, sink: Sink
-) -> None:
-    """Wait for the end. Meanwhile, report if recording fails or if production is no longer `model`.
-
-    The served model stays: two models may not fit into memory, and agents are at work. Raises `EngineFault`.
-    """
+async def _until(stop: asyncio.Event, swapper: Swapper | None, recorder: Recorder, sink: Sink) -> None:
+    """Wait for the end. Meanwhile, follow production and report if recording fails. Raises `EngineFault`."""
     stopped = asyncio.create_task(stop.wait())
-    died: asyncio.Task[TopcoatError] | None = asyncio.create_task(server.died()) if server else None
+    following = asyncio.create_task(swapper.follow()) if swapper else None
     failing = False
     gone = 0
     try:
         while not stopped.done():
-            await asyncio.wait(
-                {stopped, *([died] if died else [])}, timeout=_SHOWN_SECONDS, return_when="FIRST_COMPLETED"
-            )
-            if died is not None and died.done() and not stopped.done():
-                raise died.result()
+            ends = {stopped, *([following] if following else [])}
+            await asyncio.wait(ends, timeout=_SHOWN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if following is not None and following.done() and not stopped.done():
+                following.result()
             figures = recorder.figures()
             now = bool(figures.waiting and figures.problem)
             if now and not failing:
@@ -277,21 +260,11 @@ async def _until(
             if figures.gone > gone:
                 sink.emit(Note(figures.problem, warning=True))
             gone = figures.gone
-            if server and (production := _production(lineage) or model) != model:
-                said = f"{production} is the production model now: Ctrl-C, then topcoat serve, to serve it"
-                sink.emit(Note(said))
-                model = production
     finally:
         stopped.cancel()
-        if died is not None:
-            died.cancel()
-
-
-def _production(lineage: Lineage) -> str | None:
-    """The production model. None if there is none, or if the lineage can't be read now."""
-    with contextlib.suppress(StorageFault):
-        return lineage.production()
-    return None
+        if following is not None:
+            following.cancel()
+            await asyncio.wait({following})  # a server that it was loading has ended then
 
 
 def _say_what_became(figures: RecordingFigures, sink: Sink) -> None:
