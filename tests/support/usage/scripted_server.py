@@ -2,7 +2,7 @@
 
 `script.json` may have `loading` (seconds), `dies` (while it loads), `refuses` (a message instead of answers) and
 `memory` (what it says of it). Every answer is the folder's name, again and again. A streamed one ends when the file
-`end` is in the folder. The process writes its number to `processes`.
+`end` is in the folder. The process writes its number to a file beside the project's.
 It imports nothing but Python's own, so that it starts at once.
 """
 
@@ -23,8 +23,13 @@ __all__ = ["processes"]
 
 def processes(model: Path) -> list[int]:
     """The processes that were started for a model, in order."""
-    written = model / "processes"
+    written = _file_of_processes(model)
     return [int(line) for line in written.read_text().split()] if written.exists() else []
+
+
+def _file_of_processes(model: Path) -> Path:
+    """Not in the model's folder, whose files are looked at."""
+    return model.parents[2] / f"{model.name}.processes"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -78,7 +83,7 @@ def _end_with_parent() -> None:
 
 
 def _main(folder: Path, port: int) -> None:
-    with (folder / "processes").open("a") as written:
+    with _file_of_processes(folder).open("a") as written:
         written.write(f"{os.getpid()}\n")
     script = folder / "script.json"
     _Handler.folder, _Handler.script = folder, json.loads(script.read_text()) if script.exists() else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import operator
 import shutil
 import sys
 import time
@@ -80,10 +81,10 @@ class Asked:
     @property
     def giver(self) -> str:
         """Who gave the answer, by its words: the embedded model, the stuck one (`other`), or "both"."""
-        words = set(self.text.split())
-        if words <= OTHERS_WORDS:
+        others = [word in OTHERS_WORDS for word in self.text.split()]
+        if all(others):
             return "other"
-        return "phase33b" if "execute_code" in self.text and not words & OTHERS_WORDS else "both"
+        return "both" if any(map(operator.and_, others, others[1:])) else "phase33b"
 
 
 def ask_many(

@@ -19,7 +19,7 @@ from topcoat.usage.capture import recorder as recorder_module
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.door import Door, Upstream
 from topcoat.usage.capture.front import Front, listening
-from topcoat.usage.capture.recorder import Recorder
+from topcoat.usage.capture.recorder import Recorder, RecordingFigures
 from topcoat.usage.log import EventLog
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "x"}'}}
@@ -107,6 +107,45 @@ def test_a_client_may_name_its_session(tmp_path: Path, headers: dict[str, str], 
                 await answer.read()
             (event,) = made.events()
         assert (event.session, event.branch, event.model) == ("mine", "fix", "m")
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_names_the_model_that_gave_it(tmp_path: Path, path: str, stream: bool) -> None:
+    async def scene() -> None:
+        answer = streamed({"content": "hi"}) if stream else whole("hi")
+        async with world(tmp_path, answer, model="modèle 1") as (made, client):
+            async with client.post(path, data=request(HELLO, stream=stream, max_tokens=9)) as got:
+                await got.read()
+                assert got.headers["X-Topcoat-Model"] == "mod%C3%A8le 1"
+            (event,) = made.events()
+        assert event.model == "modèle 1"
+
+    asyncio.run(scene())
+
+
+def test_another_servers_model_is_not_named(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with world(tmp_path, whole("hi")) as (_, client), client.post(CHAT, data=request(HELLO)) as got:
+            assert "X-Topcoat-Model" not in got.headers
+
+    asyncio.run(scene())
+
+
+def test_tokens_are_counted_by_the_model_at_the_door(tmp_path: Path) -> None:
+    async def scene() -> None:
+        door = Door(Upstream("http://127.0.0.1:9", {}, "old", lambda *_: 7))
+        front = Front(door, Access("127.0.0.1"), lambda _: Future(), RecordingFigures)
+        async with listening(front, 0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
+            counted = []
+            for new in (Upstream("http://127.0.0.1:9", {}, "new", lambda *_: 11), None):
+                async with client.post("/v1/messages/count_tokens", data=request(HELLO, model="m")) as got:
+                    counted.append(await got.json())
+                if new:
+                    door.open(new)
+        assert counted == [{"input_tokens": 7}, {"input_tokens": 11}]
 
     asyncio.run(scene())
 

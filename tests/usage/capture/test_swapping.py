@@ -200,8 +200,9 @@ def test_a_model_that_cannot_be_loaded_changes_nothing(
 
 @pytest.mark.parametrize("swap", ["beside", "wait"])
 def test_of_promotions_in_quick_succession_the_last_one_wins(project: Path, swap: Swap) -> None:
-    for name in ("b", "c", "d"):
-        add_scripted(project, name, loading=0.3)
+    for name in ("b", "c"):
+        add_scripted(project, name, loading=60 if swap == "beside" else 0.3)  # the beside one is given up
+    add_scripted(project, "d")
 
     async def scene() -> None:
         async with stage(project, swap) as made:
@@ -228,6 +229,22 @@ def test_the_end_during_a_swap_leaves_no_process(project: Path, swap: Swap) -> N
             promote(project, "new")
             await made.until(lambda: alive(project).get("new"))
         assert alive(project) == {}
+
+    asyncio.run(scene())
+
+
+def test_the_end_leaves_no_process_of_a_model_that_still_answers(project: Path) -> None:
+    add_scripted(project, "new")
+
+    async def scene() -> None:
+        async with stage(project, "beside") as made:
+            running = await begun(made)
+            promote(project, "new")
+            await made.until(lambda: made.door.model == "new")
+            assert alive(project) == {"old": 1, "new": 1}
+        assert alive(project) == {}
+        with pytest.raises(Exception, match=r"payload|disconnected|closed"):
+            await running
 
     asyncio.run(scene())
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import string
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
 from multidict import CIMultiDict
@@ -300,8 +302,21 @@ class Front:
         """Record an exchange, and wait for some time until it is written."""
         await asyncio.wait([asyncio.wrap_future(self.record(exchange))], timeout=_RECORD_SECONDS)
 
+    async def _is_well(self, client: ClientSession) -> bool:
+        """Whether requests can be sent. While no server stands at the door they can: they wait for the next one."""
+        if self.door.upstream is None:
+            return True
+        try:
+            async with (
+                self.door.enter() as upstream,  # so that the server isn't ended meanwhile
+                client.get(f"{upstream.url}/health", headers=upstream.headers) as answer,
+            ):
+                return answer.status < 500
+        except (ClientError, TimeoutError):
+            return False
+
     async def _health(self, client: ClientSession) -> web.Response:
-        well = await _is_well(client, self.door.upstream)
+        well = await self._is_well(client)
         document: dict[str, Any] = {"status": "ok" if well else "unavailable", "capture": self.figures().model_dump()}
         if self.door.model:
             document["model"] = self.door.model
@@ -320,17 +335,6 @@ def _is_absolute(request: web.Request) -> bool:
 def _host(request: web.Request) -> str:
     """The host that the request is for. A whole URL says it instead of `Host`: RFC 9112, 3.2.2."""
     return (URL(request.raw_path).raw_authority if _is_absolute(request) else "") or request.headers.get("Host", "")
-
-
-async def _is_well(client: ClientSession, upstream: Upstream | None) -> bool:
-    """Whether requests can be sent. While none stands at the door they can: they wait for the next one."""
-    if upstream is None:
-        return True
-    try:
-        async with client.get(f"{upstream.url}/health", headers=upstream.headers) as answer:
-            return answer.status < 500
-    except (ClientError, TimeoutError):
-        return False
 
 
 def _begun(answer: ClientResponse, upstream: Upstream) -> web.StreamResponse:
@@ -376,7 +380,7 @@ async def _chunks(answer: ClientResponse) -> AsyncIterator[bytes]:
 
 def _model(upstream: Upstream) -> dict[str, str]:
     """The header that says which model answers. Of another server's models topcoat knows nothing."""
-    return {_MODEL_HEADER: upstream.model} if upstream.model else {}
+    return {_MODEL_HEADER: quote(upstream.model, safe=string.punctuation + " ")} if upstream.model else {}
 
 
 def _said(asked: _Asked, translation: Translation) -> dict[str, str]:

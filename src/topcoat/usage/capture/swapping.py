@@ -70,7 +70,8 @@ class Swapper:
         self._swap = swap
         self._sink = sink
         self._leaving: set[asyncio.Task[None]] = set()
-        self._refused: object = None  # what production was, and its files, when it couldn't be served
+        self._tried: object = None  # what production was, and its files, when it was to be served
+        self._refused: object = None  # the same of a model that couldn't be
         self._alone = False  # whether the old model was ended and the next one doesn't answer yet
         self._serve(first)
 
@@ -131,6 +132,7 @@ class Swapper:
             swap.result()
 
     async def _swap_to(self, row: ModelRow) -> None:
+        self._tried = _state(row)
         try:
             model = await self._loader.check_meanwhile(row)
         except TopcoatError as error:
@@ -215,7 +217,7 @@ class Swapper:
 
     def _refuse(self, row: ModelRow, error: TopcoatError) -> None:
         """Say once why the production model isn't served. It is tried again when its files have changed."""
-        self._refused = _state(row)
+        self._refused = self._tried
         hint = error.hint or "topcoat rollback"
         said = f"{row.name} is the production model now, but can't be served, so {self._current.name} stays"
         self._say(f"{said}: {error.message}\n  hint: {hint}", warning=True)
