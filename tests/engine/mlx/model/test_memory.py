@@ -12,7 +12,8 @@ from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
 from topcoat.engine.mlx.model import memory
 from topcoat.engine.mlx.model.folder import load
-from topcoat.engine.mlx.model.memory import machine_memory, memory_limit, wired
+from topcoat.engine.mlx.model.memory import machine_memory, memory_limit, memory_use, wired
+from topcoat.engine.protocol import MemoryUse
 from topcoat.errors import EngineFault
 from topcoat.progress import Silent
 
@@ -29,6 +30,30 @@ def test_each_kind_of_device_says_its_limit_in_its_own_way(
 ) -> None:
     monkeypatch.setattr(mx, "device_info", lambda: device)
     assert memory_limit() == limit
+
+
+@pytest.mark.parametrize(
+    ("device", "use"),
+    [
+        ({"max_recommended_working_set_size": 12_000}, MemoryUse(taken=9_000, free=12_000 - 500)),
+        ({"max_recommended_working_set_size": 90_000}, MemoryUse(taken=9_000, free=20_000)),
+        ({"max_recommended_working_set_size": 400}, MemoryUse(taken=9_000, free=0)),
+        ({"total_memory": 8_000, "free_memory": 3_000}, MemoryUse(taken=7_000, free=3_000)),
+        ({"total_memory": 8_000, "free_memory": 0}, MemoryUse(taken=7_000, free=0)),
+        ({"architecture": "x86_64"}, MemoryUse(taken=9_000, free=20_000)),
+    ],
+    ids=["metal", "large metal", "full metal", "cuda", "full cuda", "cpu"],
+)
+def test_what_is_taken_and_free_is_that_of_the_memory_that_computes(
+    monkeypatch: pytest.MonkeyPatch, device: dict[str, object], use: MemoryUse
+) -> None:
+    monkeypatch.setattr(mx, "device_info", lambda: device)
+    monkeypatch.setattr(mx, "get_peak_memory", lambda: 7_000)
+    monkeypatch.setattr(mx, "get_active_memory", lambda: 500)
+    monkeypatch.setattr(memory, "host_memory_use", lambda: MemoryUse(taken=9_000, free=20_000))
+    assert memory_use() == use
+    monkeypatch.setattr(memory, "host_memory_use", lambda: None)
+    assert memory_use() == (use if "total_memory" in device else None)
 
 
 @pytest.mark.parametrize("compute", Compute)

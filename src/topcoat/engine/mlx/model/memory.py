@@ -46,16 +46,17 @@ def memory_use() -> MemoryUse | None:
 
     None if neither MLX nor the system says it.
     """
-    device, peak = mx.device_info(), mx.get_peak_memory()
-    if device.get("free_memory"):  # a CUDA card has memory of its own
+    device = mx.device_info()
+    peak = max(mx.get_peak_memory(), mx.get_active_memory() + mx.get_cache_memory())
+    if "free_memory" in device:  # a CUDA card has memory of its own; MLX asks the driver anew each time
         return MemoryUse(peak, int(device["free_memory"]))
     host = host_memory_use()
     if host is None:
         return None
-    most = int(device.get("max_recommended_working_set_size") or 0)  # Metal doesn't compute in all of the memory
-    return MemoryUse(
-        max(host.taken, peak), min(host.free, max(0, most - mx.get_active_memory())) if most else host.free
-    )
+    free = host.free
+    if most := device.get("max_recommended_working_set_size"):  # Metal doesn't compute in all of the memory
+        free = min(free, max(0, int(most) - mx.get_active_memory()))
+    return MemoryUse(max(host.taken, peak), free)
 
 
 def require_room(model: nn.Module, compute: Compute, *, training: bool = False) -> None:

@@ -18,6 +18,7 @@ __all__ = ["compute_as", "read_calls", "tell_memory"]
 
 
 def _main() -> None:
+    threading.Thread(target=end_with_parent, daemon=True).start()  # before mlx-lm is imported, which takes seconds
     keep_float32()
     load_fast_blas()
     from mlx_lm import server
@@ -42,7 +43,6 @@ def _main() -> None:
         return False
 
     server.APIHandler.parse_request = parse_if_ours
-    threading.Thread(target=end_with_parent, daemon=True).start()
     with quick():
         server.main()
 
