@@ -15,7 +15,7 @@ import string
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +36,8 @@ from topcoat.usage.capture.copying import Copy
 from topcoat.usage.capture.door import Closed, Door, Upstream
 from topcoat.usage.capture.exchange import RECORDED, Exchange
 from topcoat.usage.capture.headers import for_chat, handed_on, handed_to, is_handed_on, session_named
+from topcoat.usage.capture.observing.observation import data_seen, shown
+from topcoat.usage.capture.observing.observer import Observer
 from topcoat.usage.capture.recorder import RecordingFigures
 from topcoat.usage.capture.web_server import running
 
@@ -91,7 +93,7 @@ class Front:
     """The front. `record` takes an exchange and returns at once; its future is done when the exchange is written.
 
     `door` says which server answers. `figures` counts what was recorded and lost. `notes` has what translations leave
-    out. `unknown` are the paths that the upstream lacks.
+    out. `unknown` are the paths that the upstream lacks. `observer` has the metrics while the front listens.
     """
 
     door: Door
@@ -100,6 +102,7 @@ class Front:
     figures: Callable[[], RecordingFigures]
     notes: Notes = field(default_factory=Notes)
     unknown: set[str] = field(default_factory=set)
+    observer: Observer | None = None
 
     async def handle(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
         """Answer one request."""
@@ -111,6 +114,9 @@ class Front:
         )
         if refusal is not None:
             return _error(request, *refusal)
+        if self.observer and request.method == "GET" and request.path == "/metrics":
+            said, kind = self.observer.metrics.exposition(self.figures(), request.headers.get("Accept", ""))
+            return web.Response(body=said, headers={"Content-Type": kind})
         if request.method == "GET" and request.path == "/health":
             return await self._health(client)
         if self.door.model and request.method == "GET" and request.path == "/v1/models":
@@ -178,6 +184,7 @@ class Front:
             await response.prepare(request)
             end = b""
             async for chunk in answer.content.iter_any():
+                data_seen(chunk)
                 if copy:
                     copy.chunks.append(chunk)
                     if end or copy.is_at_its_end():
@@ -267,6 +274,7 @@ class Front:
             await response.prepare(asked.request)
             await response.write(translation.begin())
             async for chunk in _chunks(answer):
+                data_seen(chunk)
                 copy.chunks.append(chunk)
                 if said := translation.feed(chunk):
                     await response.write(said)
@@ -354,10 +362,17 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
     """Serve during the block and yield the port (a free one if `port` is 0). Raises `Refused` if it can't listen."""
     connector = TCPConnector(limit=0)
     timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-    async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as client:
+    session = ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+    async with session as client, Observer() as observer:
+        watched = replace(front, record=shown(front.record), observer=observer)
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await front.handle(request, client)
+            with observer.watch(request.method, request.path) as seen:
+                seen.model = front.door.model
+                response = await watched.handle(request, client)
+                seen.model = response.headers.get(_MODEL_HEADER, seen.model)
+                seen.code = str(response.status)
+            return response
 
         app = web.Application(client_max_size=LARGEST_REQUEST)
         app.router.add_route("*", "/{path:.*}", handle)

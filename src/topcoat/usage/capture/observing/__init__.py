@@ -1,0 +1,1 @@
+"""Watches the requests at the front: metrics for Prometheus."""
