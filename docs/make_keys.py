@@ -21,7 +21,14 @@ from topcoat.spec.phase_tables.data import DataSpec, PhaseSection
 from topcoat.spec.phase_tables.fuse import FuseSpec
 from topcoat.spec.phase_tables.gate import GateSpec, GuardSpec, RetrySpec
 from topcoat.spec.phase_tables.train import LoraSpec, TrainSpec
-from topcoat.spec.project import CaptureSection, EvalSection, ProjectSection, SuccessPatterns, SuccessSection
+from topcoat.spec.project import (
+    CaptureSection,
+    EvalSection,
+    ProjectSection,
+    ReportSection,
+    SuccessPatterns,
+    SuccessSection,
+)
 from topcoat.spec.rules.rule import Rule
 from topcoat.spec.suite import Case
 
@@ -34,6 +41,7 @@ TABLES: Mapping[str, tuple[str, Mapping[str, type]]] = {
             "[capture]": CaptureSection,
             "[capture.success]": SuccessSection,
             "[capture.success.tools.NAME]": SuccessPatterns,
+            "[report]": ReportSection,
         },
     ),
     "phases/NAME.toml": (

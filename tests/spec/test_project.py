@@ -119,6 +119,15 @@ def test_senseless_ways_to_evaluate_are_mistakes(root: Path) -> None:
     assert mistakes(root) == [(9, "eval.temperatures[2]: 0.7 is listed twice")]
 
 
+def test_trackers_are_known_and_named_once(root: Path) -> None:
+    (root / "topcoat.toml").write_text(f'{GOOD}[report]\nto = ["mlflow", "trackio", "mlflow"]\n')
+    assert mistakes(root) == [(9, 'report.to[2]: "mlflow" is listed twice')]
+    (root / "topcoat.toml").write_text(f'{GOOD}[report]\nto = ["ml-flow"]\n')
+    ((line, said),) = mistakes(root)
+    assert line == 9
+    assert "ml-flow" in said
+
+
 def test_options_of_the_chat_template_are_any_json(root: Path) -> None:
     assert load_settings(root).spec.project.template == {}
     options = '{ enable_thinking = false, level = "low", parts = [1, { a = 2.5 }] }'

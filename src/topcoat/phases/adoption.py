@@ -19,6 +19,7 @@ from topcoat.store.lineage import AttemptRow, PhaseRow
 from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import TrainReport
 from topcoat.store.seal import Origin, file_digests
+from topcoat.trackers.sending import Trackers
 
 __all__ = ["adopt_adapter"]
 
@@ -80,6 +81,7 @@ def _judge(session: Session, phase: PhaseRow, prepared: Prepared, source: Path, 
     made_from: Origin = {"adapter": digest_of(file_digests(adapter))}
     result = run_attempt(session, attempt, base, prepared, evaluate_model(session, base), made_from, get_adapter)
     lineage.add_result(attempt.id, result)
+    Trackers(session).send([result])
     return end_phase(session, phase, [result])
 
 

@@ -39,6 +39,7 @@ from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
 from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import AttemptResult, EvalResult, FuseReport, TrainReport, Verdict
 from topcoat.store.seal import Origin, ResultFolder
+from topcoat.trackers.sending import Trackers
 
 __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_report"]
 
@@ -69,6 +70,13 @@ def run_phase(
     `allow` lets findings of these codes through. `restart` gives up a phase that was begun with other inputs.
     Raises InvalidInput for data with errors, Refused for a phase that can't be run again as it is.
     """
+    trackers = Trackers(session)
+    outcome = _run(session, path, trackers, allow, restart)
+    trackers.send(outcome.results)  # also those that an earlier run couldn't send
+    return outcome
+
+
+def _run(session: Session, path: Path, trackers: Trackers, allow: frozenset[str], restart: bool) -> PhaseOutcome:
     lineage = session.lineage
     earlier = lineage.latest_phase(path.stem)
     begun_on = earlier.base if earlier and lineage.outcome(earlier.id) is None else None
@@ -83,7 +91,7 @@ def run_phase(
         phase = lineage.add_phase(
             prepared.name, prepared.spec, prepared.base, digest=prepared.digest, engine=session.engine.name
         )
-    return _attempts(session, phase, prepared)
+    return _attempts(session, phase, prepared, trackers)
 
 
 def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: bool) -> PhaseOutcome | None:
@@ -161,7 +169,7 @@ def _stop_on_errors(prepared: Prepared) -> None:
     )
 
 
-def _attempts(session: Session, phase: PhaseRow, prepared: Prepared) -> PhaseOutcome:
+def _attempts(session: Session, phase: PhaseRow, prepared: Prepared, trackers: Trackers) -> PhaseOutcome:
     lineage = session.lineage
     base = session.model(phase.base)
     before = evaluate_model(session, base)
@@ -176,6 +184,7 @@ def _attempts(session: Session, phase: PhaseRow, prepared: Prepared) -> PhaseOut
         if result is None:
             result = _trained_attempt(session, attempt, base, prepared, before, plan)
             lineage.add_result(attempt.id, result)
+        trackers.send([result])
         tried.append(Tried(prepared.spec, result))
         if result.verdict.passed:
             break

@@ -32,6 +32,7 @@ __all__ = [
     "TrainSpec",
     "copy_of_phase",
     "diff",
+    "flat",
     "free_phase_file",
     "load_phase",
     "phase_name",
@@ -79,7 +80,7 @@ def diff(old: PhaseSpec, new: PhaseSpec) -> list[str]:
 
     Empty exactly when the digests are equal.
     """
-    before, after = (_flat(_comparable(spec)) | {"gate.evidence": spec.gate.evidence} for spec in (old, new))
+    before, after = (flat(_comparable(spec)) | {"gate.evidence": spec.gate.evidence} for spec in (old, new))
     keys = list(dict.fromkeys([*before, *after]))
     return [
         f"{key}: {_shown(before, key)} -> {_shown(after, key)}"
@@ -146,20 +147,21 @@ def _comparable(spec: PhaseSpec) -> dict[str, Any]:
     return {**keys, "train": spec.train.decisive, "gate": spec.gate.decisive}
 
 
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a table and of the tables in it, by dotted keys."""
+    found: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found
 
 
-def _shown(flat: dict[str, Any], key: str) -> str:
-    if key not in flat:
+def _shown(values: dict[str, Any], key: str) -> str:
+    if key not in values:
         return "(not set)"
-    value = flat[key]
+    value = values[key]
     if isinstance(value, float) and 0 < abs(value) < 1e-3:
         return f"{Decimal(repr(value)).normalize():e}"
     return "(not set)" if value is None else canonical_json(value)

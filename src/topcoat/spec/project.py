@@ -153,6 +153,22 @@ class CaptureSection(Section):
     """By which marks in its result a call worked or failed."""
 
 
+TrackerName = Literal["wandb", "mlflow", "tensorboard", "trackio"]
+"""The experiment trackers that topcoat knows."""
+
+
+class ReportSection(Section):
+    """[report]: who is told how phases went, beside the report in `.topcoat/reports`."""
+
+    to: list[TrackerName] = Field(default_factory=list, examples=['["tensorboard"]'])
+    """Experiment trackers that get the losses, scores and verdict of every attempt."""
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> ReportSection:
+        refuse(repeated("to", self.to))
+        return self
+
+
 SHAPES = CaptureSection()
 """What is recorded by default."""
 
@@ -166,6 +182,8 @@ class ProjectSpec(Section):
     """How models are evaluated."""
     capture: CaptureSection = Field(default_factory=CaptureSection)
     """How usage is recorded."""
+    report: ReportSection = Field(default_factory=ReportSection)
+    """Who is told how phases went."""
 
 
 @dataclass(frozen=True, slots=True)

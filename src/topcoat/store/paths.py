@@ -166,6 +166,11 @@ class ProjectPaths:
     def reports(self) -> Path:
         return self.state / "reports"
 
+    @property
+    def trackers(self) -> Path:
+        """What experiment trackers keep on this machine, and which attempts they have."""
+        return self.state / "trackers"
+
     def model(self, name: str) -> Path:
         """The folder of the model `name`."""
         return self.models / name
