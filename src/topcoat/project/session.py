@@ -20,6 +20,7 @@ from topcoat.spec.project import PROJECT_FILE, ProjectSettings, find_project
 from topcoat.store.lineage import Lineage, ModelRow, WritableLineage
 from topcoat.store.lock import project_lock
 from topcoat.store.paths import ProjectPaths
+from topcoat.telemetry.span_sink import traced
 
 __all__ = [
     "HeldProject",
@@ -82,8 +83,12 @@ def open_session(start: Path, engine: Engine, sink: Sink, command: str) -> Itera
     paths = ProjectPaths(find_project(start))
     with project_lock(paths.lock, command):
         specs = load_specs(paths.root)
-        with WritableLineage(paths) as lineage, followed(sink, paths.progress, command) as shown:
-            session = Session(*specs, paths, lineage, engine, shown)
+        with (
+            WritableLineage(paths) as lineage,
+            followed(sink, paths.progress, command) as shown,
+            traced(shown, command) as told,
+        ):
+            session = Session(*specs, paths, lineage, engine, told)
             _adopt_root(session)
             yield session
 

@@ -363,11 +363,12 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
     connector = TCPConnector(limit=0)
     timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
     session = ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
-    async with session as client, Observer() as observer:
+    async with session as client, Observer(front.notes.say) as observer:
         watched = replace(front, record=shown(front.record), observer=observer)
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            with observer.watch(request.method, request.path) as seen:
+            parent = request.headers.get("traceparent", "")
+            with observer.watch(request.method, request.path, parent) as seen:
                 seen.model = front.door.model
                 response = await watched.handle(request, client)
                 seen.model = response.headers.get(_MODEL_HEADER, seen.model)

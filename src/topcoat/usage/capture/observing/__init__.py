@@ -1,1 +1,1 @@
-"""Watches the requests at the front: metrics for Prometheus."""
+"""Watches the requests at the front: metrics for Prometheus, spans for OpenTelemetry."""

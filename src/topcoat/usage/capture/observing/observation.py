@@ -35,16 +35,19 @@ class Observation:
     """A request of the kind `api`. `first` and `seconds` are seconds from its begin: to the first data, to the end.
 
     `first` is None if the answer isn't streamed. `code` is the status of the answer. `exchange` is None if there is no
-    answer of a model.
+    answer of a model. `at` is the time of the begin in nanoseconds since 1970. `parent` is what the client says of its
+    own span, as W3C's `traceparent`.
     """
 
     api: str
+    parent: str = ""
     model: str = ""
     code: str = GONE
     exchange: Exchange | None = None
     first: float | None = None
     seconds: float = 0.0
     began: float = field(default_factory=time.perf_counter)
+    at: int = field(default_factory=time.time_ns)
 
 
 _CURRENT: ContextVar[Observation | None] = ContextVar("observation", default=None)
