@@ -132,7 +132,7 @@ def test_preferences_are_the_papers(folder: Path, tmp_path: Path, kind: str) -> 
     def expected(model: nn.Module) -> mx.array:
         plain = -sum(setting.tokens(model, row).sum() for row in setting.rows)
         losses = [-mx.log(mx.sigmoid(margin(model, n))) * int(pairs[n][0].trained[1:].sum()) for n in range(2)]
-        return plain + (LAMBDA if kind == "orpo" else 1.0) * sum(losses)
+        return plain + (LAMBDA if kind == "orpo" else 1.0) * sum(losses, mx.array(0.0))
 
     setting.compare(preferred, expected)
 
