@@ -77,7 +77,7 @@ def _criterion(models: Mapping[str, Any]) -> str:
         reached = "reached" if mean >= target else "missed"
         said.append(
             f"- {category} ≥ {percent(target)}%: **{reached}** on the new cases, with {percent(mean)}% {_bounds(new)}; "
-            f"{_count(prompts)} of the 27 prompts' {prompts['n']}."
+            f"{_count(prompts)} of {prompts['n']} among the 27 prompts."
         )
     text = f"## The criterion\n\nAfter {MODELS[name]}:\n\n" + "\n".join(said) + "\n"
     return text + _regression(models) if name == "phase34a" else text
