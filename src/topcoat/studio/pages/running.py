@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from topcoat.errors import InvalidInput
 from topcoat.phases.plan import EXAMPLES, GOAL, Plan
-from topcoat.project.following import Following, follow
+from topcoat.project.following import follow
 from topcoat.report.chart import curves
 from topcoat.spec.phase import phase_name
 from topcoat.store.lineage import Lineage, ModelRow
@@ -190,12 +190,11 @@ async def live_parts(site: Site, asked: Asked) -> AsyncIterator[Part]:
     shown: object = None
     while True:
         values = await asyncio.to_thread(_live_values, site)
-        found: Following | None = values["found"]
-        state = (found, values["running"])
+        state = (values["found"], values["running"])
         if state != shown:
             shown = state
             yield Part("live_part.html", values)
-        if found is None or not values["running"]:
+        if not values["running"]:
             return
         await asyncio.sleep(_LOOK_SECONDS)
 
@@ -204,6 +203,8 @@ def _live_values(site: Site) -> dict[str, Any]:
     found = follow(site.paths.progress)
     job = site.jobs.latest("run")
     begins = job is not None and job.code is None and (found is None or found.pid != job.process.pid)
+    if begins:
+        found = None  # it is of an earlier command
     chart = None
     if found and found.losses:
         chart = curves(found.losses, found.validations, None, f"Loss up to update {found.losses[-1][0]:g}")
