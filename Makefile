@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 VERDICTS := tests/scoring tests/suites/test_evaluate.py tests/suites/test_means.py tests/suites/evidence tests/phases/judging/test_gate.py
 
-.PHONY: help install demo test test-fast test-slow test-newest coverage check docs pages bench bench-real bench-agent lock clean reliability
+.PHONY: help install demo test test-fast test-slow test-newest coverage check docs dist resolve pages bench bench-real bench-agent lock clean reliability
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,13 @@ bench-agent: $(STAMP) ## A real agent's data on a real model: hours; stages resu
 reliability: $(STAMP) ## Kills at random instants, mutated lines, hostile programs and requests: half an hour
 	$(BIN)/python -m benchmarks.reliability
 
+dist: $(STAMP) ## The wheel and the sdist, in dist/, checked and installed in a new environment
+	rm -rf dist
+	$(BIN)/python -m tools.check_distribution
+
+resolve: $(STAMP) ## Whether everything resolves on macOS, Linux x86-64 and arm64, Python 3.11 to 3.14 (needs uv)
+	$(BIN)/python -m tools.check_resolution
+
 LOCK := uv pip compile --universal --no-strip-extras --generate-hashes --no-annotate --no-header --python-version 3.11 --quiet
 
 lock: ## Resolve the lock files afresh (needs uv: pip install uv)
@@ -85,4 +92,4 @@ lock: ## Resolve the lock files afresh (needs uv: pip install uv)
 	$(LOCK) --group docs --output-file requirements-docs.lock
 
 clean: ## Remove .venv and the demo
-	rm -rf $(VENV) $(NEWEST_VENV) $(DOCS_VENV) site topcoat-demo
+	rm -rf $(VENV) $(NEWEST_VENV) $(DOCS_VENV) dist site topcoat-demo
