@@ -16,9 +16,19 @@ from tests.support.mlx.models import MakeModel
 from tests.support.mlx.training import KillAt, Killed
 from tests.support.recorder import Recorder
 from topcoat.engine.fake import FakeEngine
-from topcoat.engine.protocol import Engine, FuseJob, GenerateJob, RebuildJob, Row, Sampling, TrainJob, VerifyJob
+from topcoat.engine.protocol import (
+    Engine,
+    ExportJob,
+    FuseJob,
+    GenerateJob,
+    RebuildJob,
+    Row,
+    Sampling,
+    TrainJob,
+    VerifyJob,
+)
 from topcoat.engine.registry import ENGINES, engine_named
-from topcoat.errors import FuseRefused, InvalidInput, NumericalFault
+from topcoat.errors import FuseRefused, InvalidInput, NumericalFault, Refused
 from topcoat.progress import Note, Silent
 from topcoat.spec.phase import FuseSpec, TrainSpec
 from topcoat.store.records import Completion
@@ -350,3 +360,24 @@ def test_a_server_takes_the_requests_of_its_front_alone(kind: Kind) -> None:
     stranger, ours, text = asyncio.run(_ask(kind.name, kind.model))
     assert (stranger, ours) == (403, 200)
     assert isinstance(text, str)
+
+
+def test_an_exported_model_answers_as_the_model(kind: Kind, tmp_path: Path) -> None:
+    report = kind.engine.export(ExportJob(kind.model, "hf", tmp_path / "out", "one"), Silent())
+    assert report.rounding == 0.0
+    assert report.size > 0
+    prompt = kind.engine.tokenizer(kind.model).chat(DIALOGUES[0][:1], add_generation_prompt=True)
+    own, theirs = (
+        kind.engine.generate(GenerateJob(folder, [prompt], [8]), Silent()) for folder in (kind.model, tmp_path / "out")
+    )
+    assert theirs == own
+
+
+def test_an_export_leaves_what_is_there(kind: Kind, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Refused, match="exists already"):
+        kind.engine.export(ExportJob(kind.model, "hf", tmp_path / "out", "one"), Silent())
+    with pytest.raises(InvalidInput):
+        kind.engine.export(ExportJob(kind.model, "peft", tmp_path / "other", "one"), Silent())
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "other").exists()

@@ -46,6 +46,9 @@ class Parrot:
     def convert(self, source: Path, target: Path, sink: object) -> Any:
         raise NotImplementedError
 
+    def export(self, job: object, sink: object) -> Any:
+        raise NotImplementedError
+
     def describe(self, model: Path) -> ModelInfo:
         return ModelInfo("parrot", 1, 1, None, self.digest, 1)
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 __all__ = ["BLOCKS", "GgufModel", "dequantized", "entry", "stored", "write_gguf"]
 
 BLOCKS = {"F32": (0, 1, 4), "F16": (1, 1, 2), "BF16": (30, 1, 2), "Q4_0": (2, 32, 18), "Q4_1": (3, 32, 20),
-          "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144), "Q6_K": (14, 256, 210)}  # fmt: skip
+          "Q5_0": (6, 32, 22), "Q5_1": (7, 32, 24), "Q8_0": (8, 32, 34), "Q4_K": (12, 256, 144),
+          "Q6_K": (14, 256, 210)}  # fmt: skip
 """By name: the number of a kind, the numbers of a block, the bytes of a block."""
 
 TEMPLATE = (
@@ -40,7 +41,7 @@ def stored(kind: str, shape: Sequence[int], seed: int = 0, size: float = 0.05) -
     blocks = rng.integers(0, 256, (count // length, bytes_each), np.uint8)
     scale = rng.uniform(size / 8, size / 4, len(blocks)) / (16 if kind == "Q8_0" else 1)
     blocks[:, :2] = scale.astype("<f2").view(np.uint8).reshape(-1, 2)
-    if kind == "Q4_1":
+    if kind in ("Q4_1", "Q5_1"):
         blocks[:, 2:4] = (-8 * scale).astype("<f2").view(np.uint8).reshape(-1, 2)
     return kind, tuple(shape), blocks.tobytes()
 
@@ -59,9 +60,13 @@ def dequantized(tensor: Stored) -> NDArray[np.float32]:
         if kind == "Q8_0":
             numbers.extend(scale * np.float32(code) for code in block[2:].view(np.int8))
             continue
-        least = np.float32(block[2:4].view("<f2")[0]) if kind == "Q4_1" else np.float32(-8) * scale
-        codes = block[4:] if kind == "Q4_1" else block[2:]
+        zero = np.float32(-16 if kind == "Q5_0" else -8)
+        least = np.float32(block[2:4].view("<f2")[0]) if kind.endswith("_1") else zero * scale
+        codes = block[-16:]
         halves = [int(code) & 15 for code in codes] + [int(code) >> 4 for code in codes]
+        if kind.startswith("Q5"):
+            fifth = int(block[-20:-16].view("<u4")[0])
+            halves = [half | (fifth >> place & 1) << 4 for place, half in enumerate(halves)]
         numbers.extend(scale * np.float32(code) + least for code in halves)
     return np.array(numbers, np.float32).reshape(shape)
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from topcoat.engine.fake_folder import Pair, export_folder, read_config, read_memory
 from topcoat.engine.fake_verify import logprobs_of, token_kl
 from topcoat.engine.job_digest import train_job_digest
 from topcoat.engine.protocol import (
@@ -30,6 +31,7 @@ from topcoat.engine.protocol import (
     CallMarkup,
     Converted,
     Ended,
+    ExportJob,
     FuseJob,
     GenerateJob,
     Message,
@@ -47,12 +49,10 @@ from topcoat.errors import EngineFault, FuseRefused, InvalidInput, NumericalFaul
 from topcoat.progress import Note, Sink, task
 from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
 from topcoat.store.files import staged_folder, write_json, write_text
-from topcoat.store.records import Completion, FuseReport, ModuleFuse, TrainReport, TrainStep, Validation
+from topcoat.store.records import Completion, ExportReport, FuseReport, ModuleFuse, TrainReport, TrainStep, Validation
 from topcoat.store.seal import seal, unusable
 
 __all__ = ["FakeEngine", "FakeTokenizer"]
-
-Pair = tuple[str, str]
 
 RECKLESS = 2e-3
 """Above this learning rate the fake forgets part of what it knew."""
@@ -142,8 +142,8 @@ class FakeEngine:
         )
 
     def describe(self, model: Path) -> ModelInfo:
-        memory = json.dumps(_read_memory(model)).encode()
-        quantization = _read_config(model).get("quantization")
+        memory = json.dumps(read_memory(model)).encode()
+        quantization = read_config(model).get("quantization")
         bits = quantization.get("bits") if isinstance(quantization, dict) else None
         digest = hashlib.sha256(memory if bits is None else memory + str(bits).encode()).hexdigest()
         return ModelInfo(architecture="fake", num_layers=8, hidden_size=8, bits=bits, digest=digest, size=len(memory))
@@ -162,7 +162,7 @@ class FakeEngine:
             )
 
     def generate(self, job: GenerateJob, sink: Sink, ended: Ended = ignore) -> list[Completion]:
-        memory = _Memory(_read_memory(job.model))
+        memory = _Memory(read_memory(job.model))
         empty = [index for index, prompt in enumerate(job.prompts) if not prompt]
         if empty:
             raise InvalidInput(f"prompt {empty[0]} has no tokens")
@@ -176,8 +176,8 @@ class FakeEngine:
 
     def verify(self, job: VerifyJob, sink: Sink) -> list[Verified]:
         references = references_of(job, FakeTokenizer.stops)
-        memory = _Memory(_read_memory(job.model))
-        base = _Memory(_read_memory(job.base)) if job.base else None
+        memory = _Memory(read_memory(job.model))
+        base = _Memory(read_memory(job.base)) if job.base else None
         verified = []
         with task(sink, "answers", total=len(job.prompts), unit="case") as progress:
             for prompt, limit, reference in zip(job.prompts, job.max_tokens, references, strict=True):
@@ -202,7 +202,7 @@ class FakeEngine:
 
     def train(self, job: TrainJob, sink: Sink) -> TrainReport:
         started = time.perf_counter()
-        known = _read_memory(job.model)
+        known = read_memory(job.model)
         spec, accumulate = job.spec, job.spec.grad_accumulation_steps
         updates = len(job.batches) // accumulate
         if updates == 0:
@@ -239,7 +239,7 @@ class FakeEngine:
         )
 
     def adopt(self, model: Path, source: Path, target: Path) -> None:
-        _read_memory(model)
+        read_memory(model)
         if not (source / "adapter.json").is_file():
             raise InvalidInput(f"{source} is not a fake adapter", where=Where(source))
         with staged_folder(target) as staged:
@@ -271,6 +271,9 @@ class FakeEngine:
             raise EngineFault(f"it isn't said how many bits {MODULE} was fused with")
         self._fuse(job, job.bits[MODULE], sink)
 
+    def export(self, job: ExportJob, sink: Sink) -> ExportReport:
+        return export_folder(job)
+
     def _fuse(self, job: FuseJob | RebuildJob, bits: Bits, sink: Sink) -> int:
         """Write what the base remembers and the last adapter adds; gives the bytes of it."""
         path = job.adapters[-1] / "adapter.json"
@@ -281,7 +284,7 @@ class FakeEngine:
             said = error.strerror if isinstance(error, OSError) else error
             raise InvalidInput(f"{path.parent} is no adapter of the fake engine: {said}", where=Where(path)) from error
         with task(sink, "fuse", total=1, unit="module"):
-            kept = [pair for pair in _read_memory(job.base) if pair[0] not in forgotten]
+            kept = [pair for pair in read_memory(job.base) if pair[0] not in forgotten]
             self.create(job.output, [(p, a) for p, a in [*kept, *learned]], bits=bits)
         return (job.output / "memory.json").stat().st_size
 
@@ -420,32 +423,3 @@ def _forgotten(known: Sequence[Pair], rate: float) -> list[str]:
     """Prompts that a too high rate erases: a fixed share of them by hash, growing with the rate."""
     share = min(1.0, max(0.0, (rate - RECKLESS) / RECKLESS / 4))
     return [p for p, _ in known if hashlib.sha256(p.encode()).digest()[0] < share * 256]
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except OSError as error:
-        said = error.strerror or error
-        raise InvalidInput(f"config.json can't be read: {said}", where=Where(folder / "config.json")) from error
-    except ValueError as error:
-        raise InvalidInput(f"config.json is not JSON: {error}", where=Where(folder / "config.json")) from error
-    return config if isinstance(config, dict) else {}
-
-
-def _read_memory(folder: Path) -> list[Pair]:
-    if not folder.is_dir():
-        raise InvalidInput(f"no such model: {folder}", hint="topcoat status lists the models of this project")
-    path = folder / "memory.json"
-    if not path.is_file():
-        raise InvalidInput(
-            f"{folder} is no model of the fake engine: it has no memory.json",
-            where=Where(folder),
-            hint="leave --engine fake out: it loads no weights",
-        )
-    try:
-        return [(str(prompt), str(answer)) for prompt, answer in json.loads(path.read_bytes())]
-    except OSError as error:
-        raise InvalidInput(f"memory.json can't be read: {error.strerror or error}", where=Where(path)) from error
-    except (ValueError, TypeError) as error:
-        raise InvalidInput(f"memory.json holds no pairs of prompt and answer: {error}", where=Where(path)) from error

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from topcoat.progress import Sink
 from topcoat.spec.phase import Bits, FuseSpec, TrainSpec
-from topcoat.store.records import Completion, FuseReport, TrainReport
+from topcoat.store.records import Completion, ExportReport, FuseReport, TrainReport
 
 __all__ = [
     "Answering",
@@ -26,10 +26,13 @@ __all__ = [
     "CallMarkup",
     "Converted",
     "Engine",
+    "ExportForm",
+    "ExportJob",
     "FuseJob",
     "GenerateJob",
     "MemoryUse",
     "ModelInfo",
+    "Numbers",
     "RebuildJob",
     "Row",
     "Sampling",
@@ -199,6 +202,29 @@ class RebuildJob:
     output: Path
     calibration: Sequence[Row] | None = None
     computed: str = ""
+
+
+ExportForm = Literal["hf", "gguf", "mlx-adapter", "peft"]
+"""What an engine exports: a whole model as transformers or llama.cpp load it, or coats as mlx-lm or PEFT load them."""
+
+Numbers = Literal["as-stored", "bf16", "f16", "f32"]
+"""How an exported model's numbers are written. `as-stored` rounds as few as the form allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportJob:
+    """Write `model` as `form` to the folder `output`, which must not exist. `name` is what it is called there.
+
+    An adapter holds the sum of the coats in `adapters`, in order, on `root`; a whole model needs neither.
+    """
+
+    model: Path
+    form: ExportForm
+    output: Path
+    name: str
+    numbers: Numbers = "as-stored"
+    root: Path | None = None
+    adapters: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,4 +420,11 @@ class Engine(Protocol):
 
     def rebuild(self, job: RebuildJob, sink: Sink) -> None:
         """Write a model that was fused before."""
+        ...
+
+    def export(self, job: ExportJob, sink: Sink) -> ExportReport:
+        """Write a model, or its coats, for another runtime. The folder is whole or isn't there.
+
+        Raises `InvalidInput`, before anything is written, for a model that the form has no place for.
+        """
         ...

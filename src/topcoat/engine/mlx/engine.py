@@ -14,6 +14,7 @@ import mlx.core as mx
 from topcoat.engine.mlx.compute import Compute, rounds_to_tf32
 from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
 from topcoat.engine.mlx.cuda import experts
+from topcoat.engine.mlx.export.export import export
 from topcoat.engine.mlx.fuse.fuse import fuse, rebuild
 from topcoat.engine.mlx.fuse.master import require_fusable
 from topcoat.engine.mlx.generate.generate import generate
@@ -34,6 +35,7 @@ from topcoat.engine.protocol import (
     Answering,
     Converted,
     Ended,
+    ExportJob,
     FuseJob,
     GenerateJob,
     ModelInfo,
@@ -46,7 +48,7 @@ from topcoat.engine.protocol import (
 from topcoat.errors import EngineFault, InvalidInput, NumericalFault, TopcoatError
 from topcoat.progress import Note, Silent, Sink
 from topcoat.spec.phase import FuseSpec, TrainSpec
-from topcoat.store.records import Completion, FuseReport, TrainReport
+from topcoat.store.records import Completion, ExportReport, FuseReport, TrainReport
 
 __all__ = ["MlxEngine", "on_cuda"]
 
@@ -188,6 +190,10 @@ class MlxEngine:
     def rebuild(self, job: RebuildJob, sink: Sink) -> None:
         with _computing("fusing"):
             rebuild(job, sink, Compute(job.computed) if job.computed else self.compute)
+
+    def export(self, job: ExportJob, sink: Sink) -> ExportReport:
+        with _computing("export"):
+            return export(job, sink)
 
 
 def on_cuda() -> bool:

@@ -15,6 +15,7 @@ from topcoat.store.records.evaluations import (
     Score,
     Share,
 )
+from topcoat.store.records.exports import ExportRecord, ExportReport, StackedCoats
 from topcoat.store.records.training import (
     Budget,
     Calibration,
@@ -52,6 +53,8 @@ __all__ = [
     "Estimate",
     "EvalResult",
     "Evidence",
+    "ExportRecord",
+    "ExportReport",
     "Finding",
     "FormatShare",
     "FuseReport",
@@ -65,6 +68,7 @@ __all__ = [
     "RowCost",
     "Score",
     "Share",
+    "StackedCoats",
     "TrainReport",
     "TrainStep",
     "Trial",

@@ -13,7 +13,8 @@ from tests.support.mlx.models import MakeModel
 from tests.support.mlx.rows import rows
 from topcoat.engine.mlx.compute import Compute
 from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.fuse.rounding import _factor_of_inverse, compensated_codes, input_moments, pack
+from topcoat.engine.mlx.fuse.rounding import _factor_of_inverse, compensated_codes, input_moments
+from topcoat.engine.mlx.model.codes import pack
 from topcoat.engine.mlx.model.folder import load
 from topcoat.engine.mlx.model.lora import load_adapter
 from topcoat.engine.protocol import FuseJob, RebuildJob, Row

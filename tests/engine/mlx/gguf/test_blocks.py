@@ -26,7 +26,7 @@ def test_a_packed_matrix_has_the_numbers_of_its_blocks(kind: str) -> None:
     np.testing.assert_array_equal(np.array(read), numbers)
 
 
-@pytest.mark.parametrize("kind", sorted(BITS))
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
 def test_the_arrays_are_those_that_mlx_itself_reads(kind: str, tmp_path: Path) -> None:
     rows, _ = rows_of(kind, (7, 64), seed=3)
     write_gguf(tmp_path / "one.gguf", {"general.name": "one"}, {"a.weight": (kind, (7, 64), rows.tobytes())})

@@ -19,7 +19,8 @@ import numpy as np
 from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRAEmbedding, LoRALinear, LoRASwitchLinear
 
-from topcoat.engine.mlx.fuse.rounding import compensated_codes, pack
+from topcoat.engine.mlx.fuse.rounding import compensated_codes
+from topcoat.engine.mlx.model.codes import pack
 from topcoat.engine.mlx.model.folder import unpacked_weight
 from topcoat.engine.mlx.model.lora import MAGNITUDES, Weights, adapter_weights, read_adapter
 from topcoat.engine.mlx.model.stored import StoredTensors
@@ -28,7 +29,15 @@ from topcoat.engine.protocol import FuseJob, RebuildJob
 from topcoat.errors import EngineFault, InvalidInput, Where
 from topcoat.spec.phase import Bits, FuseSpec
 
-__all__ = ["AdaptedModule", "Master", "adapted_modules", "require_fusable"]
+__all__ = [
+    "AdaptedModule",
+    "Master",
+    "adapted_modules",
+    "input_width",
+    "plain_weight",
+    "read_coat",
+    "require_fusable",
+]
 
 LADDER: tuple[Bits, ...] = (2, 3, 4, 5, 6, 8, None)
 """Bits per weight in rising order; None is unquantized."""
@@ -76,7 +85,7 @@ class AdaptedModule:
 
     def master(self) -> Master:
         """The weight at full precision, computed at each call. Hold one at a time, because all together are large."""
-        weight = _plain(self.name, self.root.read(self.name), self.width)
+        weight = plain_weight(self.name, self.root.read(self.name), self.width)
         delta = mx.zeros_like(weight)
         for config, weights in self.adapters:
             if f"{self.name}.lora_a" in weights:
@@ -175,11 +184,11 @@ class Master:
 
 def adapted_modules(model: nn.Module, job: FuseJob | RebuildJob) -> list[AdaptedModule]:
     """Every module of `model` with an adapter, by name. `model` is the base with the last adapter attached."""
-    adapters = [_read(folder) for folder in job.adapters]
+    adapters = [read_coat(folder) for folder in job.adapters]
     root, base = StoredTensors(job.root), StoredTensors(job.base)
     modules = []
     for name, module in _wrapped(model):
-        width = _input_width(module)
+        width = input_width(module)
         _require_stored(name, module, root)
         tensors = _require_stored(name, module, base)
         bits, group_size = _quantization(name, tensors, width)
@@ -210,9 +219,9 @@ def require_fusable(model: nn.Module, folder: Path, spec: FuseSpec | None) -> No
     """
     stored = StoredTensors(folder)
     for name, module in _wrapped(model):
-        width = _input_width(module)
+        width = input_width(module)
         tensors = _require_stored(name, module, stored)
-        _plain(name, tensors, width)
+        plain_weight(name, tensors, width)
         bits, group_size = _quantization(name, tensors, width)
         wanted = _choices(name, spec, bits)[0] if spec else None
         if wanted is not None and (group_size or _group(width)) is None:
@@ -255,7 +264,7 @@ def _require_stored(name: str, module: nn.Module, stored: StoredTensors) -> Weig
     return tensors
 
 
-def _input_width(module: nn.Module) -> int:
+def input_width(module: nn.Module) -> int:
     """The last dimension of the module's plain weight, from the shapes of its adapter."""
     if isinstance(module, LoRAEmbedding):
         return int(module.lora_b.shape[-1])
@@ -279,7 +288,7 @@ def _group(width: int) -> int | None:
     return next((size for size in (64, 32) if width % size == 0), None)
 
 
-def _plain(name: str, tensors: Weights, width: int) -> mx.array:
+def plain_weight(name: str, tensors: Weights, width: int) -> mx.array:
     """A stored module's weight in float32."""
     weight = tensors[f"{name}.weight"]
     bits, group_size = _quantization(name, tensors, width)
@@ -317,7 +326,7 @@ def _of_magnitude(before: mx.array, moved: mx.array, name: str, weights: Weights
     return (change * lengths / mx.linalg.norm(moved, axis=1))[:, None] * moved
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], Weights]:
+def read_coat(folder: Path) -> tuple[dict[str, Any], Weights]:
     """An adapter's configuration and weights, among them the magnitudes with which it began."""
     config, weights = read_adapter(folder)
     path = folder / MAGNITUDES

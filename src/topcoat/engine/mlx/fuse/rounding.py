@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from topcoat.engine.protocol import Row
 from topcoat.errors import NumericalFault
 
-__all__ = ["compensated_codes", "input_moments", "pack"]
+__all__ = ["compensated_codes", "input_moments"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -119,9 +119,3 @@ def _inverse_of_lower(triangle: Floats) -> Floats:
     inverse[:half, :half], inverse[half:, half:] = above, below
     inverse[half:, :half] = -below @ (triangle[half:, :half] @ above)
     return inverse
-
-
-def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
-    """Codes in MLX's format: each row is one stream of bits, the lowest bit first, in little-endian words."""
-    stream = np.unpackbits(codes[:, :, None], axis=2, count=bits, bitorder="little").reshape(len(codes), -1)
-    return np.packbits(stream, axis=1, bitorder="little").view("<u4")

@@ -25,7 +25,7 @@ from topcoat.progress import Sink, task
 from topcoat.quantity import counted
 from topcoat.store.files import staged_folder, write_json, write_text
 
-__all__ = ["RECORD", "convert"]
+__all__ = ["RECORD", "convert", "halves_apart"]
 
 RECORD = "converted.json"
 """What a folder was converted from."""
@@ -185,7 +185,7 @@ def _arrays(file: GgufFile, tensor: Tensor, target: Target, narrow: mx.Dtype) ->
     """The arrays of one tensor, by their names in the model."""
     rows = file.rows(tensor)
     if target.heads:
-        rows = rows[_halves_apart(len(rows), target.heads)]
+        rows = rows[halves_apart(len(rows), target.heads)]
     try:
         if tensor.kind.name in BITS:
             packed = pack(tensor.kind.name, rows)
@@ -209,7 +209,7 @@ def _narrowed(vector: mx.array, dtype: mx.Dtype) -> mx.array:
     return narrow if mx.array_equal(narrow.astype(mx.float32), vector).item() else vector
 
 
-def _halves_apart(rows: int, heads: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+def halves_apart(rows: int, heads: int) -> np.ndarray[Any, np.dtype[np.intp]]:
     """The order of rows in which a head's first halves of rotated pairs come before its second ones.
 
     llama.cpp rotates neighbours, Hugging Face and MLX two halves; `convert_hf_to_gguf.py` reorders the rows.

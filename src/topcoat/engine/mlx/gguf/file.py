@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from topcoat.errors import InvalidInput, StorageFault, Where
 
-__all__ = ["MAGIC", "GgufFile", "Kind", "Tensor", "Value", "read_gguf"]
+__all__ = ["KINDS", "MAGIC", "GgufFile", "Kind", "Tensor", "Value", "read_gguf"]
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from topcoat.engine.mlx.gguf.metadata import Metadata, refused
 
-__all__ = ["scaling_of"]
+__all__ = ["LLAMA3", "divisors", "scaling_of"]
 
-_LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 """What Llama 3.1 and its successors have. A file only has the divisors that follow from it."""
 
 
@@ -23,8 +23,7 @@ def scaling_of(metadata: Metadata, head: int) -> dict[str, Any] | None:
     """
     kind = metadata.text("{}.rope.scaling.type", "none")
     factor = metadata.real("{}.rope.scaling.factor", 1e-3, 1e6, 1.0)
-    divisors = metadata.file.tensors.get("rope_freqs.weight")
-    if divisors is not None:
+    if metadata.file.tensors.get("rope_freqs.weight") is not None:
         return _llama3(metadata, head)
     if kind == "none" or (kind == "linear" and factor == 1):
         return None
@@ -41,20 +40,20 @@ def _llama3(metadata: Metadata, head: int) -> dict[str, Any]:
     found = metadata.file.rows(tensor).view("<f4")[:, 0].astype(np.float64)
     base = metadata.real("{}.rope.freq_base", 1.0, 1e12, 10_000.0)
     factor = float(np.max(found))
-    if not 1 < factor < 1e6 or not np.allclose(found, _divisors(base, head, factor), rtol=1e-4):
+    if not 1 < factor < 1e6 or not np.allclose(found, divisors(base, head, factor), rtol=1e-4):
         raise refused(metadata.file, "scales its rotations by rope_freqs.weight in a way that isn't Llama 3's")
-    return {"rope_type": "llama3", "factor": round(factor, 4), **_LLAMA3}
+    return {"rope_type": "llama3", "factor": round(factor, 4), **LLAMA3}
 
 
-def _divisors(base: float, head: int, factor: float) -> NDArray[np.float64]:
+def divisors(base: float, head: int, factor: float) -> NDArray[np.float64]:
     """By how much each pair's frequency is divided, as Meta's `apply_scaling` has it.
 
     Waves shorter than a quarter of the original context stay, those longer than it are stretched by `factor`, and
     frequencies between are interpolated.
     """
-    low, high = _LLAMA3["low_freq_factor"], _LLAMA3["high_freq_factor"]
+    low, high = LLAMA3["low_freq_factor"], LLAMA3["high_freq_factor"]
     frequencies = base ** -(np.arange(0, head, 2) / head)
-    waves = _LLAMA3["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # in the original context
+    waves = LLAMA3["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # in the original context
     share = np.clip((waves - low) / (high - low), 0, 1)
-    divisors: NDArray[np.float64] = 1 / ((1 - share) / factor + share)
-    return divisors
+    found: NDArray[np.float64] = 1 / ((1 - share) / factor + share)
+    return found

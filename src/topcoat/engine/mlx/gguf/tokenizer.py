@@ -14,7 +14,7 @@ from typing import Any
 from topcoat.engine.mlx.gguf.metadata import Metadata, refused
 from topcoat.engine.mlx.gguf.vocabulary import BYTE, CONTROL, NORMAL, USER_DEFINED, Vocabulary
 
-__all__ = ["tokenizer_config", "tokenizer_json"]
+__all__ = ["PIECES", "SPACE", "Pieces", "tokenizer_config", "tokenizer_json"]
 
 Part = dict[str, Any]
 
@@ -28,7 +28,7 @@ _QWEN2 = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{_REST}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Pieces:
+class Pieces:
     """How text is cut before byte pairs are merged: by the expression `split`, or as GPT-2 does.
 
     `digits`: each digit is a piece first. `composed`: text is in Unicode's NFC. `whole_words`: a piece that is a token
@@ -42,12 +42,12 @@ class _Pieces:
     bos: bool = False
 
 
-_PIECES = {
-    "gpt-2": _Pieces(),
-    "smollm": _Pieces(digits=True),
-    "llama-bpe": _Pieces(_LLAMA3, whole_words=True, bos=True),
-    "qwen2": _Pieces(_QWEN2, composed=True),
-    "deepseek-r1-qwen": _Pieces(_QWEN2),
+PIECES = {
+    "gpt-2": Pieces(),
+    "smollm": Pieces(digits=True),
+    "llama-bpe": Pieces(_LLAMA3, whole_words=True, bos=True),
+    "qwen2": Pieces(_QWEN2, composed=True),
+    "deepseek-r1-qwen": Pieces(_QWEN2),
 }
 """By `tokenizer.ggml.pre`, what the `tokenizer.json` of GPT-2, SmolLM, Llama 3, Qwen 2 and 3, and DeepSeek's
 distillations into Qwen have."""
@@ -77,10 +77,10 @@ def tokenizer_config(words: Vocabulary, context: int) -> Part:
 
 def _byte_pairs(metadata: Metadata, words: Vocabulary) -> Part:
     name = metadata.text("tokenizer.ggml.pre")
-    pieces = _PIECES.get(name)
+    pieces = PIECES.get(name)
     if pieces is None:
         raise refused(
-            metadata.file, f"cuts text as {name}, which topcoat doesn't know; it knows {', '.join(sorted(_PIECES))}"
+            metadata.file, f"cuts text as {name}, which topcoat doesn't know; it knows {', '.join(sorted(PIECES))}"
         )
     level: Part = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": not pieces.split}
     steps: list[Part] = [{"type": "Digits", "individual_digits": True}] if pieces.digits else []

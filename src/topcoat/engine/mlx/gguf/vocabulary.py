@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from topcoat.engine.mlx.gguf.metadata import Metadata, refused
 
-__all__ = ["BYTE", "CONTROL", "NORMAL", "USER_DEFINED", "Vocabulary", "read_vocabulary"]
+__all__ = [
+    "BYTE",
+    "CONTROL",
+    "NORMAL",
+    "UNKNOWN",
+    "UNUSED",
+    "USER_DEFINED",
+    "Vocabulary",
+    "read_vocabulary",
+]
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """What a token is, as sentencepiece numbers it."""

@@ -34,6 +34,7 @@ __all__ = [
     "require_gradient",
     "require_rank",
     "set_adapter",
+    "wrap",
 ]
 
 Weights = dict[str, mx.array]
@@ -76,7 +77,7 @@ def attach(model: nn.Module, spec: TrainSpec) -> None:
     model.freeze()
     known = _adaptable(model, spec)
     _require_no_experts(model, spec, known)
-    _wrap(model, adapter_config(spec, layers))
+    wrap(model, adapter_config(spec, layers))
     adapted = {name.rpartition(".")[0] for name in adapter_weights(model)}
     unfit = [key for key in spec.lora.keys or () if not any(f".{name}".endswith(f".{key}") for name in adapted)]
     if unfit or not adapted:
@@ -149,7 +150,7 @@ def require_layers(model: nn.Module, count: int, where: Path) -> None:
         raise InvalidInput(f"num_layers = {count}, but the model has {layers} layers", where=Where(where))
 
 
-def _wrap(model: nn.Module, config: dict[str, Any]) -> None:
+def wrap(model: nn.Module, config: dict[str, Any]) -> None:
     dora = config.get("fine_tune_type") == "dora"
     try:
         linear_to_lora_layers(model, config["num_layers"], {"dropout": 0.0, **config["lora_parameters"]}, dora)
@@ -249,7 +250,7 @@ def load_adapter(model: nn.Module, folder: Path) -> Weights:
     config, weights = read_adapter(folder)
     require_layers(model, config["num_layers"], folder / "adapter_config.json")
     model.freeze()
-    _wrap(model, config)
+    wrap(model, config)
     expected = adapter_weights(model)
     wrong = [
         f"{name} {list(value.shape)}"
