@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from topcoat.cli.commands import catalog, data, events, models, phases, suite, usage
+from topcoat.cli.commands import catalog, data, events, export, models, phases, suite, usage
 from topcoat.cli.commands.doctor import doctor
 from topcoat.cli.commands.serve import serve
 from topcoat.cli.commands.studio import studio
@@ -134,6 +134,7 @@ app.command()(models.rollback)
 app.command()(phases.adopt)
 app.command()(models.rebuild)
 app.command()(models.gc)
+app.command()(export.export)
 app.command()(doctor)
 
 

@@ -41,7 +41,8 @@ class Endpoint:
 
     `concurrency` requests are open at a time, each for at most `timeout` seconds. `pause` seconds pass before the
     second try, twice as many before each further one. After more than `max_errors` unanswered questions, the rest
-    isn't asked. `template` are options of the model's chat template, for servers that pass them on.
+    isn't asked. `template` are options of the model's chat template, for servers that pass them on. `headers` are sent
+    with each request.
     """
 
     def __init__(
@@ -55,13 +56,14 @@ class Endpoint:
         max_errors: int = 0,
         pause: float = 0.5,
         template: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Raises InvalidInput if `url` isn't the address of a server, or if `key` can't be sent."""
         self.url = _chat_url(url)
         self.model = model
         if not (key.isascii() and key.isprintable()):
             raise InvalidInput("the API key holds characters that no key has", hint=f"export {KEY_VARIABLE}=KEY")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = {**(headers or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
         self._concurrency = concurrency
         self._timeout = timeout
         self._max_errors = max_errors

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from topcoat.cli.console import err, out, print_line
-from topcoat.cli.opening import open_project, open_scores, open_session
+from topcoat.cli.opening import common, open_project, open_scores, open_session
 from topcoat.cli.options import Json, print_json, show
 from topcoat.errors import InvalidInput
 from topcoat.quantity import counted
@@ -30,6 +30,12 @@ def evaluate(
         str | None, typer.Option(metavar="URL", help="Ask a server instead, by OpenAI's chat completions.")
     ] = None,
     served: Annotated[str | None, typer.Option("--model", metavar="NAME", help="What the server calls it.")] = None,
+    exported: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Ask an exported folder in its own runtime, and compare it with its model."
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests to the server at a time.")] = 8,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the server has for an answer.")] = 120.0,
     json: Json = False,
@@ -41,6 +47,11 @@ def evaluate(
     """
     from topcoat.cli.display import show_evaluation
 
+    if exported is not None:
+        if model is not None or endpoint is not None or served is not None:
+            raise InvalidInput("--exported says which model it is", hint=f"topcoat eval --exported {exported}")
+        _evaluate_export(exported, concurrency, timeout, json)
+        return
     if endpoint is not None:
         if model is not None:
             raise InvalidInput("--endpoint names the model with --model", hint=f"--endpoint {endpoint} --model {model}")
@@ -168,6 +179,18 @@ def _evaluate_model(model: str) -> EvalResult:
         if not known and Path(model).is_dir():
             return evaluate_folder(reader, Path(model).absolute())
         return evaluate_model(reader, reader.model(model))
+
+
+def _evaluate_export(folder: Path, concurrency: int, timeout: float, json: bool) -> None:
+    """An exported folder beside its model."""
+    from topcoat.cli.exported import show_cost
+    from topcoat.engine.registry import engine_named
+    from topcoat.export.cost import evaluate_export
+
+    with open_scores(f"eval --exported {folder}") as reader:
+        entry = engine_named(common.engine)
+        cost = evaluate_export(reader, entry, folder.absolute(), concurrency=concurrency, timeout=timeout)
+    show(cost, json, lambda: show_cost(out, cost))
 
 
 def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:
