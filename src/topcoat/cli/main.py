@@ -135,6 +135,8 @@ app.command()(phases.adopt)
 app.command()(models.rebuild)
 app.command()(models.gc)
 app.command()(export.export)
+app.command()(export.card)
+app.command()(export.push)
 app.command()(doctor)
 
 
