@@ -58,7 +58,7 @@ def evaluate_export(
         raise Refused(
             f"{folder} was exported from another model that was called {record.model}",
             where=Where(folder),
-            hint=f"topcoat export {record.model} --to {record.to} --out NEW_FOLDER",
+            hint=f"topcoat export {record.model} --to hf --out NEW_FOLDER, or to {record.to} as before",
         )
     template = reader.settings.spec.project.template
     with _base(reader, record, model) as root:

@@ -82,7 +82,7 @@ def ollama_template(tokenizer: Tokenizer) -> OllamaTemplate:
     except (_Other, InvalidInput) as error:
         raise InvalidInput(
             f"the chat template can't be written for Ollama: {error}",
-            hint="topcoat export MODEL --to gguf: llama.cpp and LM Studio read the chat template itself",
+            hint="topcoat export MODEL --to gguf (llama.cpp and LM Studio read the chat template itself)",
         ) from error
     notes: list[str] = []
     shown = _tried(lambda: _tools(tokenizer, turns), "doesn't show tools in the system turn: Ollama shows none", notes)
