@@ -35,8 +35,9 @@ def of(language: str) -> list[Block]:
 
 
 def parts(line: str) -> list[list[str]]:
-    """The commands of a line as words, without comments and variables."""
-    words, commands = shlex.split(line, comments=True), list[list[str]]()
+    """The commands of a line as words, without comments, variables and the file that the output goes to."""
+    words = shlex.split(re.sub(r" > \S+", "", line), comments=True)
+    commands = list[list[str]]()
     for word in ["&&", *words]:
         if word in SEPARATORS:
             commands.append([])
@@ -95,7 +96,7 @@ def test_a_wrong_command_is_noticed() -> None:
     assert refused(["mlx.launch", "-n", "2", "--", "topcoat", "run", "--nothing"])
     assert refused(["python", "-m", "benchmarks.reliability", "--nothing"])
     assert refused(["pip", "install", "topcoat[nothing]"])
-    assert parts("A=1 topcoat run x && cd y  # then") == [["topcoat", "run", "x"], ["cd", "y"]]
+    assert parts("A=1 topcoat run x > z && cd y  # then") == [["topcoat", "run", "x"], ["cd", "y"]]
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
