@@ -96,7 +96,12 @@ class Fused:
         runtime = runtime_of(record, folder, root, ENGINES["mlx"], {}, 1)
         with serving(runtime):
             endpoint = Endpoint(
-                runtime.url, "coat", key=runtime.key, headers=runtime.process.headers, concurrency=1, timeout=300
+                runtime.url,
+                "default_model",
+                key=runtime.key,
+                headers=runtime.process.headers,
+                concurrency=1,
+                timeout=300,
             )
             replies = endpoint.ask(QUESTIONS, Silent())
         assert all(isinstance(reply, Completion) for reply in replies)

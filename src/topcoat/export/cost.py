@@ -66,8 +66,8 @@ def evaluate_export(
         before = evaluate_model(reader, model)
         reader.sink.emit(Note(f"starting {runtime.name}"))
         with serving(runtime):
-            endpoint = _endpoint(reader, f"{record.model} in {runtime.name}", runtime, concurrency, timeout)
-            after = evaluate_endpoint(reader, endpoint, reader.sink).model_copy(update={"model": endpoint.model})
+            found = evaluate_endpoint(reader, _endpoint(reader, runtime, concurrency, timeout), reader.sink)
+    after = found.model_copy(update={"model": f"{record.model} in {runtime.name}"})
     return _cost(record, runtime.name, before, after, reader.agent)
 
 
@@ -85,11 +85,12 @@ def _base(reader: ScoreReader, record: ExportRecord, model: ModelRow) -> Iterato
         yield base
 
 
-def _endpoint(reader: ScoreReader, name: str, runtime: Runtime, concurrency: int, timeout: float) -> Endpoint:
+def _endpoint(reader: ScoreReader, runtime: Runtime, concurrency: int, timeout: float) -> Endpoint:
+    """The runtime as a source of answers. mlx_lm.server looks any other name up on the hub."""
     settings = reader.settings.spec
     return Endpoint(
         runtime.url,
-        name,
+        "default_model",
         key=runtime.key,
         headers=runtime.process.headers,
         concurrency=concurrency,
