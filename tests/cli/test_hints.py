@@ -23,6 +23,7 @@ OTHERS_OPTIONS = {
     "--adapter-path",
     "--mask-prompt",
     "--outfile",
+    "--verbose",
 }
 
 

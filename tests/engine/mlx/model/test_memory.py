@@ -50,6 +50,7 @@ def test_what_is_taken_and_free_is_that_of_the_memory_that_computes(
     monkeypatch.setattr(mx, "device_info", lambda: device)
     monkeypatch.setattr(mx, "get_peak_memory", lambda: 7_000)
     monkeypatch.setattr(mx, "get_active_memory", lambda: 500)
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 1_000)
     monkeypatch.setattr(memory, "host_memory_use", lambda: MemoryUse(taken=9_000, free=20_000))
     assert memory_use() == use
     monkeypatch.setattr(memory, "host_memory_use", lambda: None)

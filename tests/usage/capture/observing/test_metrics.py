@@ -184,9 +184,9 @@ def test_a_client_that_leaves_is_no_failure_of_the_server(tmp_path: Path) -> Non
     async def never(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        await response.write(b"data: {}\n\n")
-        await asyncio.Event().wait()
-        return response
+        while True:  # until the front has gone, too
+            await response.write(b"data: {}\n\n")
+            await asyncio.sleep(0.01)
 
     async def scene(client: ClientSession) -> None:
         async with client.post(CHAT, data=request(HELLO, stream=True)) as answer:
