@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from topcoat.errors import NumericalFault, Refused, StorageFault
 from topcoat.store import files
 from topcoat.store.files import (
+    append_line,
     digest_bytes,
     is_stream,
     jsonl_text,
@@ -322,3 +324,25 @@ def test_json_is_written_for_people_and_read_by_programs(tmp_path: Path) -> None
     assert list(json.loads(text)) == ["b", "a"]
     assert text.endswith("}\n")
     assert files.canonical_json({"b": 1, "a": 2}) == '{"a":2,"b":1}'
+
+
+def test_a_line_is_added_after_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lines.jsonl"
+    append_line(path, "é")
+    append_line(path, "b")
+    assert path.read_text("utf-8") == "é\nb\n"
+    path.write_text("whole\nto")  # a killed process's
+    append_line(path, "next")
+    assert path.read_text() == "whole\nto\nnext\n"
+
+
+def test_lines_of_several_threads_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: append_line(path, f"{n}" * 2_000), range(40)))
+    assert sorted(path.read_text().splitlines()) == sorted(f"{n}" * 2_000 for n in range(40))
+
+
+def test_a_line_that_cant_be_added_says_why(tmp_path: Path) -> None:
+    with pytest.raises(StorageFault, match="can't write"):
+        append_line(tmp_path, "x")

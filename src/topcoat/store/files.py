@@ -35,6 +35,7 @@ from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.store.versions import parse_record
 
 __all__ = [
+    "append_line",
     "canonical_json",
     "digest_bytes",
     "digest_of",
@@ -142,6 +143,21 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         _flush_folder(path.parent)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add a line to a file of lines, and make the file and its folder if necessary. Raises `StorageFault`.
+
+    Several processes may add lines at once. A killed one leaves at most the begin of its line, which then ends there.
+    """
+    with _faults("write", path, every=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * torn + text.encode("utf-8") + b"\n")
 
 
 @contextmanager

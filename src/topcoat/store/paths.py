@@ -110,6 +110,16 @@ class ProjectPaths:
         return self.state / "studio" / name
 
     @property
+    def shadow(self) -> Path:
+        """What candidates answered beside the production model, a line for each pair of answers."""
+        return self.state / "shadow.jsonl"
+
+    @property
+    def canary(self) -> Path:
+        """What the sessions of candidates showed, a line for each look."""
+        return self.state / "canary.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.state / "lock"
 

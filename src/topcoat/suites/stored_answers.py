@@ -17,7 +17,7 @@ from topcoat.engine.protocol import Sampling
 from topcoat.errors import StorageFault, Where
 from topcoat.progress import Note, Sink
 from topcoat.quantity import counted
-from topcoat.store.files import canonical_json
+from topcoat.store.files import append_line, canonical_json
 from topcoat.store.records import Completion, Record
 
 __all__ = ["StoredAnswers"]
@@ -59,15 +59,7 @@ class StoredAnswers:
     def add(self, prompt: Sequence[int], max_tokens: int, sampling: Sampling, answer: Completion) -> None:
         """Store an answer. Raises `StorageFault` if the file can't be written."""
         line = _Line(asked=_asked(prompt, max_tokens, sampling), answer=answer)
-        text = canonical_json(line.model_dump(mode="json")) + "\n"
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                # A line that a killed process left without its end must not swallow this one.
-                file.write(b"" if _ends_whole(self._path) else b"\n")
-                file.write(text.encode())
-        except OSError as error:
-            raise StorageFault(f"can't write {self._path}: {error.strerror}", where=Where(self._path)) from error
+        append_line(self._path, canonical_json(line.model_dump(mode="json")))
         self._answers[line.asked] = answer
 
 
@@ -83,12 +75,3 @@ def _lines(path: Path) -> list[bytes]:
         return []
     except OSError as error:
         raise StorageFault(f"can't read {path}: {error.strerror}", where=Where(path)) from error
-
-
-def _ends_whole(path: Path) -> bool:
-    """Whether the file is empty or ends with a line break."""
-    with path.open("rb") as file:
-        if not file.seek(0, 2):
-            return True
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"

@@ -59,10 +59,13 @@ def streamed(*deltas: dict[str, Any], end: bool = True, pause: float = 0.0) -> A
 class World:
     """A front, the server behind it, and what the front recorded."""
 
-    def __init__(self, folder: Path, capture: CaptureSection = SHAPES) -> None:
+    def __init__(
+        self, folder: Path, capture: CaptureSection = SHAPES, offer: Callable[[Exchange], object] = id
+    ) -> None:
         self.path = folder / "events.db"
         self.folder = folder
         self.capture = capture
+        self.offer = offer
         self.recorder = Recorder(self.path, capture=capture)
         self.digests = DialogueDigests(folder / "dialogue.key")
         self.asked: list[tuple[dict[str, str], bytes]] = []
@@ -72,6 +75,7 @@ class World:
         self.upstream = ""
 
     def record(self, exchange: Exchange) -> Future[None]:
+        self.offer(exchange)
         named = replace(exchange, model=exchange.model or "m")
         return self.recorder.put(
             lambda s: exchange_events(named, s, self.digests, repository=self.folder, results=self.capture.results),
@@ -93,8 +97,9 @@ async def world(
     model: str = "",
     capture: CaptureSection = SHAPES,
     count: TokenCounter | None = None,
+    offer: Callable[[Exchange], object] = id,
 ) -> AsyncIterator[tuple[World, ClientSession]]:
-    made = World(folder, capture)
+    made = World(folder, capture, offer)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         made.asked.append((dict(request.headers), await request.read()))

@@ -45,6 +45,11 @@ def serve(
             metavar="SECONDS", min=0, help="How long a request waits for a model. Then it is told to come back (503)."
         ),
     ] = 120.0,
+    shadow: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A model that also answers a share of the requests. No client sees it."),
+    ] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="The share of --shadow.")] = 0.1,
 ) -> None:
     """The production model behind OpenAI's and Anthropic's APIs; what agents do with it is recorded.
 
@@ -66,6 +71,8 @@ def serve(
         engine=engine_named(common.engine),
         swap=swap,
         longest_wait=longest_wait,
+        shadow=shadow or "",
+        share=share,
     )
     with terminal_sink(err) as sink, open_project() as project:
         if project.lineage.production() is None and not upstream:

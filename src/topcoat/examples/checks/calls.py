@@ -13,7 +13,7 @@ from topcoat.spec.agent import Agent
 from topcoat.spec.example import LocatedExample
 from topcoat.store.records import Finding
 
-__all__ = ["check_calls"]
+__all__ = ["call_problems", "check_calls"]
 
 
 _TAG_HINT = "close every tag of the call"
@@ -29,12 +29,12 @@ def check_calls(examples: Sequence[LocatedExample], agent: Agent) -> list[Findin
         problems: dict[Problem, None] = {}
         for place in located.example.trained_turns:  # others are context, which no model learns
             for block in call_blocks(located.example.messages[place], own):
-                problems |= dict.fromkeys(_problems(block, own, judged))
+                problems |= dict.fromkeys(call_problems(block, own, judged))
         findings += [finding(p.code, "error", located.where, p.message, p.hint) for p in problems]
     return findings
 
 
-def _problems(block: Block, agent: Agent, judged: dict[str, list[Problem]]) -> Iterator[Problem]:
+def call_problems(block: Block, agent: Agent, judged: dict[str, list[Problem]]) -> Iterator[Problem]:
     """The problems of one call. `judged` remembers those of earlier programs."""
     catalog = agent.catalog
     if isinstance(block, Broken):

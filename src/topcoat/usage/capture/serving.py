@@ -25,6 +25,8 @@ from topcoat.spec.project import SuccessSection
 from topcoat.suites.endpoint import KEY_VARIABLE
 from topcoat.usage.capture.access import Access, is_loopback
 from topcoat.usage.capture.apis.notes import Notes
+from topcoat.usage.capture.candidate.loading import candidate_loaded
+from topcoat.usage.capture.candidate.shadow import Shadow, shadowing
 from topcoat.usage.capture.door import LONGEST_WAIT, Door, Upstream
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
@@ -53,7 +55,8 @@ class Serving:
     """How to serve. `upstream` is the URL of a server with the model; "" for the engine's own, with `arguments`.
 
     `repository` is the agents' working folder. Its branch is recorded with each event. `swap` is how another production
-    model takes over, and `longest_wait` how many seconds a request waits for it at most.
+    model takes over, and `longest_wait` how many seconds a request waits for it at most. `shadow` is a model that also
+    answers a `share` of the requests, which nobody sees; "" for none.
     """
 
     host: str = "127.0.0.1"
@@ -65,6 +68,8 @@ class Serving:
     engine: EngineEntry = ENGINES["mlx"]
     swap: Swap = "auto"
     longest_wait: float = LONGEST_WAIT
+    shadow: str = ""
+    share: float = 0.1
 
 
 def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
@@ -84,6 +89,11 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
         raise InvalidInput(
             f"{serving.upstream} runs already, so nothing can be said to it: {' '.join(serving.arguments)}",
             hint=f"topcoat serve --upstream {serving.upstream}",
+        )
+    if serving.upstream and serving.shadow:
+        raise InvalidInput(
+            f"{serving.shadow} is compared with the project's own production model, not with {serving.upstream}",
+            hint=f"topcoat serve --shadow {serving.shadow}",
         )
     if serving.upstream and serving.swap != "auto":
         raise InvalidInput(
@@ -197,7 +207,11 @@ async def _serve(
                 results=capture.results,
             )
 
+        if shadow is not None:
+            shadow.offer(exchange)
         return recorder.put(events, len(exchange.request) + len(exchange.response))
+
+    shadow: Shadow | None = None
 
     async with contextlib.AsyncExitStack() as stack:
         door = Door(longest_wait=serving.longest_wait)
@@ -210,13 +224,32 @@ async def _serve(
             swapper = await _unless_stopped(stop, entering)
             if swapper is None:
                 return
+            if serving.shadow:
+                shadow = await _unless_stopped(stop, _shadow(stack, serving, own, swapper, sink))
+                if shadow is None:
+                    return
         notes = Notes(lambda note: sink.emit(Note(note)))
         front = Front(door, Access(serving.host, serving.token), record, recorder.figures, notes)
         port = await stack.enter_async_context(listening(front, serving.port))
         host = f"[{serving.host}]" if ":" in serving.host else serving.host
         said = f"serving {door.model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"
         sink.emit(Note(said))
+        if shadow is not None:
+            sink.emit(Note(f"{serving.shadow} answers {serving.share:.0%} of the requests unseen"))
         await _until(stop, swapper, recorder, sink)
+
+
+async def _shadow(
+    stack: contextlib.AsyncExitStack, serving: Serving, own: _Own, swapper: Swapper, sink: Sink
+) -> Shadow:
+    """Load the candidate that answers unseen, until `stack` ends."""
+    project = own.loader.project
+    candidate = await stack.enter_async_context(
+        candidate_loaded(own.loader, serving.shadow, swapper.served, "--shadow", serving.swap, sink)
+    )
+    return await stack.enter_async_context(
+        shadowing(candidate, serving.share, project.agent, project.paths.shadow, sink)
+    )
 
 
 def _other(url: str) -> Upstream:

@@ -24,7 +24,7 @@ from topcoat.store.lineage import ModelRow
 from topcoat.usage.capture.door import Door
 from topcoat.usage.capture.loading import Checked, Loaded, Loader
 
-__all__ = ["Swap", "Swapper", "lack_of_room", "say_calls_in_text", "swapping"]
+__all__ = ["Swap", "Swapper", "lack_beside", "lack_of_room", "say_calls_in_text", "swapping"]
 
 Swap = Literal["auto", "beside", "wait", "never"]
 """How the next model is loaded: "beside" the old one, while requests "wait", as memory allows ("auto"), or "never"."""
@@ -48,6 +48,11 @@ def lack_of_room(use: MemoryUse | None, before: int, after: int) -> str:
     if needed * (1 + _SPARE) <= use.free:
         return ""
     return f"it takes about {needed / 1e9:.1f} GB, and {use.free / 1e9:.1f} GB are free"
+
+
+async def lack_beside(served: Loaded, row: ModelRow) -> str:
+    """Why the model `row` doesn't fit beside the one that is served, in words; "" if it does."""
+    return lack_of_room(await served.server.memory(), _size(served.model.row.path), _size(row.path))
 
 
 @asynccontextmanager
@@ -74,6 +79,11 @@ class Swapper:
         self._refused: object = None  # the same of a model that couldn't be
         self._alone = False  # whether the old model was ended and the next one doesn't answer yet
         self._serve(first)
+
+    @property
+    def served(self) -> Loaded:
+        """The model at the door, or the last one there."""
+        return self._current
 
     async def follow(self) -> None:
         """Follow production. Raises the fault of the server at the door if it ends by itself."""
@@ -149,11 +159,10 @@ class Swapper:
             return ""
         if self._swap == "wait":
             return "--swap wait"
-        before, after = _size(self._current.model.row.path), _size(row.path)
-        lack = lack_of_room(await self._current.server.memory(), before, after)
+        lack = await lack_beside(self._current, row)
         if lack and self._leaving:
             await asyncio.wait(self._leaving)
-            lack = lack_of_room(await self._current.server.memory(), before, after)
+            lack = await lack_beside(self._current, row)
         return lack
 
     async def _swap_beside(self, model: Checked) -> None:

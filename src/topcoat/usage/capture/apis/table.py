@@ -14,7 +14,7 @@ from topcoat.usage.capture.apis.messages_request import messages_to_chat
 from topcoat.usage.capture.apis.responses_answer import ResponsesWriter, responses_error
 from topcoat.usage.capture.apis.responses_request import responses_to_chat
 
-__all__ = ["CHAT_PATH", "COUNT_PATH", "Api", "ApiName", "Translation", "api_at", "api_of"]
+__all__ = ["CHAT_PATH", "COUNT_PATH", "Api", "ApiName", "Translation", "api_at", "api_named", "api_of"]
 
 ApiName = Literal["chat", "messages", "responses"]
 CHAT_PATH = "/v1/chat/completions"
@@ -145,6 +145,11 @@ _PATHS = {"/v1/messages": _MESSAGES, "/v1/responses": _RESPONSES, "/responses": 
 def api_at(path: str) -> Api | None:
     """The API whose requests are sent to a path."""
     return _PATHS.get(path)
+
+
+def api_named(name: ApiName) -> Api | None:
+    """The API of that name; None for chat completions, which need no translation."""
+    return next((api for api in _PATHS.values() if api.name == name), None)
 
 
 def api_of(path: str) -> Api | None:
