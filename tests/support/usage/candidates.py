@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,12 +13,37 @@ from typing import Any
 from aiohttp import web
 
 from tests.support.usage.front import Answer
+from topcoat.engine.fake import FakeEngine
 from topcoat.errors import EngineFault, TopcoatError
 from topcoat.store.lineage import ModelRow
 from topcoat.usage.capture.door import Upstream
 from topcoat.usage.capture.loading import Checked, Loaded
 
-__all__ = ["Candidate", "candidate"]
+__all__ = ["TOOLS", "Candidate", "candidate", "small_project"]
+
+
+SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+TOOLS = [{"type": "function", "function": {"name": "read", "description": "Reads.", "parameters": SCHEMA}}]
+
+
+def small_project(folder: Path) -> Path:
+    """A native project with one tool, `read`, and a fake root."""
+    folder.mkdir(exist_ok=True)
+    (folder / "topcoat.toml").write_text(
+        '[project]\nname = "p"\nbase = "root"\ncatalog = "tools.json"\ncalls = "native"\nsuite = "suite.jsonl"\n'
+        'system_prompt = "system.md"\n'
+    )
+    (folder / "tools.json").write_text(json.dumps(TOOLS))
+    case = {
+        "id": "a",
+        "category": "c",
+        "prompt": "Read.",
+        "expect": {"calls": [{"tool": "read", "args": {"path": "a"}}]},
+    }
+    (folder / "suite.jsonl").write_text(json.dumps(case) + "\n")
+    (folder / "system.md").write_text("You read.")
+    FakeEngine.create(folder / "root", [("anything", "root")])
+    return folder
 
 
 @dataclass

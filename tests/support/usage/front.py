@@ -16,6 +16,7 @@ from aiohttp import ClientSession, web
 from topcoat.spec.project import SHAPES, CaptureSection
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.apis.notes import Notes
+from topcoat.usage.capture.candidate.canary import Canary
 from topcoat.usage.capture.door import Door, TokenCounter, Upstream
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
@@ -98,6 +99,7 @@ async def world(
     capture: CaptureSection = SHAPES,
     count: TokenCounter | None = None,
     offer: Callable[[Exchange], object] = id,
+    canary: Canary | None = None,
 ) -> AsyncIterator[tuple[World, ClientSession]]:
     made = World(folder, capture, offer)
 
@@ -113,7 +115,9 @@ async def world(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
     door = Door(Upstream(made.upstream, {"X-Key": "k"}, model, count))
-    front = Front(door, access or Access("127.0.0.1"), made.record, made.recorder.figures, Notes(made.said.append))
+    front = Front(
+        door, access or Access("127.0.0.1"), made.record, made.recorder.figures, Notes(made.said.append), canary=canary
+    )
     try:
         async with listening(front, 0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
             made.url = f"http://127.0.0.1:{port}"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from topcoat.cli.console import err
 from topcoat.cli.opening import common, open_project
+from topcoat.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from topcoat.usage.capture.candidate.trying import Wish
 
 __all__ = ["serve"]
 
@@ -49,7 +53,14 @@ def serve(
         str | None,
         typer.Option(metavar="MODEL", help="A model that also answers a share of the requests. No client sees it."),
     ] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="The share of --shadow.")] = 0.1,
+    canary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="A model that a share of the new sessions gets, until it is worse than production."
+        ),
+    ] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="The share of --shadow or --canary.")] = 0.1,
+    sessions: Annotated[int, typer.Option(min=1, help="The sessions of --canary after which its trial ends.")] = 200,
 ) -> None:
     """The production model behind OpenAI's and Anthropic's APIs; what agents do with it is recorded.
 
@@ -71,11 +82,21 @@ def serve(
         engine=engine_named(common.engine),
         swap=swap,
         longest_wait=longest_wait,
-        shadow=shadow or "",
-        share=share,
+        candidate=_candidate(shadow, canary, share, sessions),
     )
     with terminal_sink(err) as sink, open_project() as project:
         if project.lineage.production() is None and not upstream:
             with open_session(common.start, serving.engine.open(sink), sink, "topcoat serve"):
                 pass  # to open it is to make the project's base the first production model
         serve_model(project, serving, sink)
+
+
+def _candidate(shadow: str | None, canary: str | None, share: float, sessions: int) -> Wish | None:
+    """The candidate that the options name, if any. Raises `InvalidInput` if they name two."""
+    from topcoat.usage.capture.candidate.trying import Wish
+
+    if shadow and canary:
+        raise InvalidInput("a candidate is a shadow or a canary", hint=f"topcoat serve --canary {canary}")
+    if shadow:
+        return Wish("shadow", shadow, share, sessions)
+    return Wish("canary", canary, share, sessions) if canary else None

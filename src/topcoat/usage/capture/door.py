@@ -81,9 +81,12 @@ class Door:
         self._expected = time.monotonic() + seconds
 
     @asynccontextmanager
-    async def enter(self) -> AsyncIterator[Upstream]:
-        """The server that answers a request, as long as the block lasts. Raises `Closed`."""
-        upstream = self.upstream or await self._next()
+    async def enter(self, other: Upstream | None = None) -> AsyncIterator[Upstream]:
+        """The server that answers a request, as long as the block lasts: `other`, or the one at the door.
+
+        Raises `Closed`.
+        """
+        upstream = other or self.upstream or await self._next()
         self._running[upstream] += 1
         try:
             yield upstream

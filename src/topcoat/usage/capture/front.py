@@ -32,6 +32,7 @@ from topcoat.usage.capture.apis.messages_request import messages_to_chat
 from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.apis.server_events import END
 from topcoat.usage.capture.apis.table import CHAT_PATH, COUNT_PATH, Api, Translation, api_at, api_of
+from topcoat.usage.capture.candidate.canary import Canary
 from topcoat.usage.capture.copying import Copy
 from topcoat.usage.capture.door import Closed, Door, Upstream
 from topcoat.usage.capture.exchange import RECORDED, Exchange
@@ -94,6 +95,7 @@ class Front:
 
     `door` says which server answers. `figures` counts what was recorded and lost. `notes` has what translations leave
     out. `unknown` are the paths that the upstream lacks. `observer` has the metrics while the front listens.
+    `canary` says which requests another server answers.
     """
 
     door: Door
@@ -103,6 +105,7 @@ class Front:
     notes: Notes = field(default_factory=Notes)
     unknown: set[str] = field(default_factory=set)
     observer: Observer | None = None
+    canary: Canary | None = None
 
     async def handle(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
         """Answer one request."""
@@ -130,12 +133,21 @@ class Front:
         except web.HTTPRequestEntityTooLarge:
             return _error(request, 413, f"the request is larger than {LARGEST_REQUEST >> 20} MiB")
         try:
-            async with self.door.enter() as upstream:
-                return await self._answered(_Asked(request, body, started, client, upstream))
+            async with self.door.enter(self._diverted(request, body)) as upstream:
+                response = await self._answered(_Asked(request, body, started, client, upstream))
+                if self.canary:
+                    self.canary.answered(response.status)
+                return response
         except Closed as closed:
             response = _error(request, 503, str(closed))
             response.headers["Retry-After"] = str(closed.seconds)
             return response
+
+    def _diverted(self, request: web.Request, body: bytes) -> Upstream | None:
+        """The candidate's server, if the request belongs to one of its sessions."""
+        if self.canary is None:
+            return None
+        return self.canary.choose(request.method, request.path, session_named(request.headers), body)
 
     async def _answered(self, asked: _Asked) -> web.StreamResponse:
         request, own = asked.request, asked.upstream.model

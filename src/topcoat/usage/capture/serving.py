@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,8 +25,7 @@ from topcoat.spec.project import SuccessSection
 from topcoat.suites.endpoint import KEY_VARIABLE
 from topcoat.usage.capture.access import Access, is_loopback
 from topcoat.usage.capture.apis.notes import Notes
-from topcoat.usage.capture.candidate.loading import candidate_loaded
-from topcoat.usage.capture.candidate.shadow import Shadow, shadowing
+from topcoat.usage.capture.candidate.trying import Tried, Wish, trying
 from topcoat.usage.capture.door import LONGEST_WAIT, Door, Upstream
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
@@ -55,8 +54,8 @@ class Serving:
     """How to serve. `upstream` is the URL of a server with the model; "" for the engine's own, with `arguments`.
 
     `repository` is the agents' working folder. Its branch is recorded with each event. `swap` is how another production
-    model takes over, and `longest_wait` how many seconds a request waits for it at most. `shadow` is a model that also
-    answers a `share` of the requests, which nobody sees; "" for none.
+    model takes over, and `longest_wait` how many seconds a request waits for it at most. `candidate` is a model
+    to try beside the production model.
     """
 
     host: str = "127.0.0.1"
@@ -68,8 +67,7 @@ class Serving:
     engine: EngineEntry = ENGINES["mlx"]
     swap: Swap = "auto"
     longest_wait: float = LONGEST_WAIT
-    shadow: str = ""
-    share: float = 0.1
+    candidate: Wish | None = None
 
 
 def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
@@ -90,10 +88,10 @@ def serve(project: Project, serving: Serving, sink: Sink) -> RecordingFigures:
             f"{serving.upstream} runs already, so nothing can be said to it: {' '.join(serving.arguments)}",
             hint=f"topcoat serve --upstream {serving.upstream}",
         )
-    if serving.upstream and serving.shadow:
+    if serving.upstream and serving.candidate:
         raise InvalidInput(
-            f"{serving.shadow} is compared with the project's own production model, not with {serving.upstream}",
-            hint=f"topcoat serve --shadow {serving.shadow}",
+            f"{serving.candidate.name} is compared with the project's production model, not with {serving.upstream}",
+            hint=f"topcoat serve {serving.candidate.option}",
         )
     if serving.upstream and serving.swap != "auto":
         raise InvalidInput(
@@ -193,26 +191,7 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    repository = serving.repository or project.paths.root
-    capture = project.settings.spec.capture
-
-    def record(exchange: Exchange) -> Future[None]:
-        def events(sessions: Sessions) -> list[Event]:
-            return exchange_events(
-                exchange,
-                sessions,
-                digests,
-                repository=repository,
-                success=capture.success,
-                results=capture.results,
-            )
-
-        if shadow is not None:
-            shadow.offer(exchange)
-        return recorder.put(events, len(exchange.request) + len(exchange.response))
-
-    shadow: Shadow | None = None
-
+    tried = Tried()
     async with contextlib.AsyncExitStack() as stack:
         door = Door(longest_wait=serving.longest_wait)
         swapper = None
@@ -224,32 +203,51 @@ async def _serve(
             swapper = await _unless_stopped(stop, entering)
             if swapper is None:
                 return
-            if serving.shadow:
-                shadow = await _unless_stopped(stop, _shadow(stack, serving, own, swapper, sink))
-                if shadow is None:
+            if serving.candidate is not None:
+                both = trying(own.loader, swapper.served, serving.candidate, serving.swap, sink)
+                found = await _unless_stopped(stop, stack.enter_async_context(both))
+                if found is None:
                     return
+                tried = found
         notes = Notes(lambda note: sink.emit(Note(note)))
-        front = Front(door, Access(serving.host, serving.token), record, recorder.figures, notes)
+        record = _recording(project, serving, recorder, digests, tried)
+        access = Access(serving.host, serving.token)
+        front = Front(door, access, record, recorder.figures, notes, canary=tried.canary)
         port = await stack.enter_async_context(listening(front, serving.port))
         host = f"[{serving.host}]" if ":" in serving.host else serving.host
         said = f"serving {door.model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"
         sink.emit(Note(said))
-        if shadow is not None:
-            sink.emit(Note(f"{serving.shadow} answers {serving.share:.0%} of the requests unseen"))
+        if serving.candidate is not None:
+            sink.emit(Note(str(serving.candidate)))
         await _until(stop, swapper, recorder, sink)
 
 
-async def _shadow(
-    stack: contextlib.AsyncExitStack, serving: Serving, own: _Own, swapper: Swapper, sink: Sink
-) -> Shadow:
-    """Load the candidate that answers unseen, until `stack` ends."""
-    project = own.loader.project
-    candidate = await stack.enter_async_context(
-        candidate_loaded(own.loader, serving.shadow, swapper.served, "--shadow", serving.swap, sink)
-    )
-    return await stack.enter_async_context(
-        shadowing(candidate, serving.share, project.agent, project.paths.shadow, sink)
-    )
+def _recording(
+    project: Project, serving: Serving, recorder: Recorder, digests: DialogueDigests, tried: Tried
+) -> Callable[[Exchange], Future[None]]:
+    """What the front calls with each exchange."""
+    repository = serving.repository or project.paths.root
+    capture = project.settings.spec.capture
+
+    def record(exchange: Exchange) -> Future[None]:
+        session = tried.recorded(exchange)
+
+        def events(sessions: Sessions) -> list[Event]:
+            made = exchange_events(
+                exchange,
+                sessions,
+                digests,
+                repository=repository,
+                success=capture.success,
+                results=capture.results,
+            )
+            if session is not None and made:
+                session.recorded = made[0].session
+            return made
+
+        return recorder.put(events, len(exchange.request) + len(exchange.response))
+
+    return record
 
 
 def _other(url: str) -> Upstream:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.support.recorder import Recorder
-from tests.support.usage.candidates import Candidate, candidate
+from tests.support.usage.candidates import TOOLS, Candidate, candidate
 from tests.support.usage.front import CHAT, HELLO, Answer, streamed, whole, world
 from topcoat.progress import Note
 from topcoat.spec.agent import Agent
@@ -23,8 +23,6 @@ from topcoat.usage.capture.candidate import shadow as shadow_module
 from topcoat.usage.capture.candidate.records import ShadowPair
 from topcoat.usage.capture.candidate.shadow import Shadow, shadowing
 
-SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
-TOOLS = [{"type": "function", "function": {"name": "read", "description": "Reads.", "parameters": SCHEMA}}]
 AGENT = Agent(own_catalog(TOOLS, Path("tools.json")), calls="native")
 
 

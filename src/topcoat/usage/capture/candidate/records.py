@@ -1,4 +1,4 @@
-"""The records of a candidate: a line for each pair of answers, and what the lines say in all."""
+"""The records of a candidate: a line for each pair of answers and what they say in all, a line for each look."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 
 from topcoat.store.records import Record
 
-__all__ = ["ShadowAnswer", "ShadowFigures", "ShadowPair", "with_pair"]
+__all__ = ["CanaryGroup", "CanaryLook", "ShadowAnswer", "ShadowFigures", "ShadowPair", "with_pair"]
 
 
 class ShadowAnswer(Record):
@@ -65,6 +65,38 @@ class ShadowFigures(Record):
     unread: int = 0
     seconds_shown: float | None = None
     seconds_hidden: float | None = None
+
+
+class CanaryGroup(Record):
+    """The sessions of one model: `wrong` of `sessions` went wrong, each thing in so many of them (`kinds`)."""
+
+    model: str
+    sessions: int
+    wrong: int
+    kinds: dict[str, int]
+
+
+class CanaryLook(Record):
+    """One look at a candidate's sessions beside production's, or the end of a trial without one (`look` is 0).
+
+    `decision` is "goes on", "worse", "better", "undecided" or "ended"; after each but the first, new sessions go to
+    production. `reason` says why. `p_worse` and `p_better` are one-sided, `level` is the error that each may spend.
+    `uncounted` exchanges couldn't be read.
+    """
+
+    version: Literal[1] = 1
+    at: AwareDatetime
+    candidate: CanaryGroup
+    production: CanaryGroup
+    share: float
+    look: int
+    looks: int
+    p_worse: float | None
+    p_better: float | None
+    level: float | None
+    decision: Literal["goes on", "worse", "better", "undecided", "ended"]
+    reason: str
+    uncounted: int = 0
 
 
 def with_pair(before: ShadowFigures, pair: ShadowPair, latest: list[tuple[float, float]]) -> ShadowFigures:

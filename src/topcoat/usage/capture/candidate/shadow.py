@@ -53,6 +53,8 @@ async def shadowing(candidate: Loaded, share: float, agent: Agent, path: Path, s
         work.cancel()
         await asyncio.wait({work})
         shadow.close()
+        if not work.cancelled():
+            work.result()
 
 
 class Shadow:
