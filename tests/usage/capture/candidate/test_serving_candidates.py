@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.usage.serving import is_alive, serving
-from tests.support.usage.swaps import add_fake, ask_many
+from tests.support.usage.swaps import add_fake, add_model, ask_many, stuck_model
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
+from topcoat.engine.mlx import open_engine
+from topcoat.progress import Silent
 from topcoat.store.paths import ProjectPaths
-from topcoat.usage.capture.candidate.records import ShadowPair
+from topcoat.suites.evidence.two_samples import decisive_look
+from topcoat.usage.capture.candidate.records import CanaryLook, ShadowPair
+from topcoat.usage.capture.candidate.trial import Trial
 
 
 @pytest.fixture
@@ -64,5 +68,38 @@ def test_a_shadow_is_never_seen_and_ends_with_serve(project: Path, number: int) 
 @pytest.mark.slow
 def test_a_candidate_that_cant_be_one_is_refused(project: Path) -> None:
     assert "phase33b is the production model" in refused(project, "--shadow", "phase33b")
+    assert "a shadow or a canary" in refused(project, "--shadow", "other", "--canary", "other")
     assert "othre" in refused(project, "--shadow", "othre")
     assert "--shadow other" in refused(project, "--shadow", "other", "--upstream", "http://127.0.0.1:9/v1")
+
+
+@pytest.mark.slow
+def test_the_embedded_model_made_worse_is_sent_back_in_time(tmp_path: Path) -> None:
+    """`other` says two words until its limit. How often production goes wrong is measured in the same trial."""
+    made = tmp_path / "project"
+    shutil.copytree(TEMPLATE, made)
+    add_model(made, "other", open_engine(Silent()), stuck_model)
+    arguments = ("--swap", "beside", "--canary", "other", "--share", "0.5", "--sessions", "40")
+    with serving(made, *arguments) as running:
+        models: list[str] = []
+        for folder in ("src", "tests", "tools", "shared", "common", "web", "api"):
+            questions = [f"Could you run ruff on {folder}/{file}.py?" for file in ("app", "models", "users", "client")]
+            asked, failed = ask_many(running.url, questions, at_a_time=1)
+            assert failed == []
+            models += [answer.model for answer in asked]
+            assert [answer for answer in asked if answer.giver != answer.model] == []
+            if "other is sent back" in "".join(running.printed):
+                break
+        after, failed = ask_many(running.url, ["Could you run pytest on tests/app?"] * 6, at_a_time=1)
+        assert (failed, {answer.model for answer in after}) == ([], {"phase33b"})
+        children = running.children()
+        assert running.end() == 0
+        assert not any(map(is_alive, children))
+    lines = [CanaryLook.model_validate_json(line) for line in ProjectPaths(made).canary.read_text().splitlines()]
+    last = lines[-1]
+    assert (last.decision, set(last.candidate.kinds)) == ("worse", {"cut answer"})
+    mine, others = [group.wrong / group.sessions for group in (last.candidate, last.production)]
+    needed = decisive_look(mine, others, 0.5, Trial(40).looks)
+    assert needed is not None
+    assert last.candidate.sessions <= needed.cases
+    assert models.count("other") <= needed.cases + 1  # one more may begin while the last answer is read
