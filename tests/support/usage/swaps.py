@@ -80,12 +80,9 @@ class Asked:
 
     @property
     def giver(self) -> str:
-        """Who gave the answer, by its words: the embedded model, the stuck one (`other`), or "both".
-
-        The stuck model may say another word now and then, where two of its values are nearly the same.
-        """
+        """Who gave the answer, by its words: the embedded model, the stuck one (`other`), or "both"."""
         others = [word in OTHERS_WORDS for word in self.text.split()]
-        if sum(others) >= 0.9 * len(others):
+        if all(others):
             return "other"
         return "both" if any(map(operator.and_, others, others[1:])) else "phase33b"
 
