@@ -64,6 +64,10 @@ def exchanged_while_asked(project: Path, swap: str, engine: str, question: Calla
             answered, failed = ask_many(running.url, questions, at_a_time=AT_A_TIME)
             assert failed == []
             asked += answered
+        deadline = time.monotonic() + 30
+        while len(running.children()) > 1:  # the old model's server ends after its last answer
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         child = running.child()
         assert running.end() == 0
         assert not is_alive(child)
