@@ -40,7 +40,17 @@ tolerance = 1.0
 """
 _MEASURED = ("seconds", "peak_memory", "created", "time", "applied")
 """The ends of the keys whose values a machine measures."""
-_LEFT_OUT = {"seal.json", "lock", "review-lock", "reports", "cache", "topcoat.db", "events.db", "checkpoints"}
+_LEFT_OUT = {
+    "seal.json",
+    "lock",
+    "review-lock",
+    "reports",
+    "cache",
+    "progress.jsonl",
+    "topcoat.db",
+    "events.db",
+    "checkpoints",
+}
 """A seal has the digests of files with times. Reports and caches can be made again, checkpoints are needed until the
 end. Databases are compared by their rows."""
 

@@ -119,6 +119,7 @@ def stuck_model(folder: Path) -> None:
     """The embedded model, made worse on purpose: whatever it is asked, it says nothing but "there" and "at".
 
     Its last norm lets one dimension through, so the likeliest token is the one with the largest or the smallest value.
+    The dimension is made large: near zero, the quantized product rounds a third token to the first place.
     """
     import mlx.core as mx
 
@@ -126,7 +127,7 @@ def stuck_model(folder: Path) -> None:
     weights = mx.load(str(folder / "model.safetensors"))
     assert isinstance(weights, dict)
     norm = weights["model.norm.weight"]
-    weights["model.norm.weight"] = mx.where(mx.arange(norm.size) == 23, 1.0, mx.zeros_like(norm))
+    weights["model.norm.weight"] = mx.where(mx.arange(norm.size) == 23, 1000.0, mx.zeros_like(norm))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tests.support.usage.front import CHAT, HELLO, Answer, streamed, whole, worl
 from topcoat.progress import Note
 from topcoat.spec.agent import Agent
 from topcoat.spec.tools.tool_list import own_catalog
+from topcoat.store.files import append_line
 from topcoat.usage.capture.candidate import shadow as shadow_module
 from topcoat.usage.capture.candidate.records import ShadowPair
 from topcoat.usage.capture.candidate.shadow import Shadow, shadowing
@@ -91,6 +93,29 @@ def test_the_candidates_answer_is_compared_and_never_shown(tmp_path: Path) -> No
         assert pair.hidden.seconds > 0
         assert "secret" not in made.path.read_text()
         assert "candidate answered 1 request unseen: the same calls in 0 (1 with a call)" in made.said()
+
+    asyncio.run(play())
+
+
+def test_a_line_that_is_begun_at_the_end_is_in_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the file would have a pair more than what was said."""
+    begun, ends = threading.Event(), threading.Event()
+
+    def slowly(path: Path, line: str) -> None:
+        begun.set()
+        assert ends.wait(20)
+        append_line(path, line)
+
+    monkeypatch.setattr(shadow_module, "append_line", slowly)
+
+    async def play() -> None:
+        async with scene(tmp_path, whole("a"), whole("b")) as made:
+            await made.ask()
+            assert await asyncio.to_thread(begun.wait, 20)
+            asyncio.get_running_loop().call_later(0.1, ends.set)
+        assert len(made.pairs()) == 1
+        assert (made.shadow.figures.pairs, made.shadow.figures.dropped) == (1, 0)
+        assert "candidate answered 1 request unseen" in made.said()
 
     asyncio.run(play())
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -100,6 +101,7 @@ class Shadow:
         finally:
             died.cancel()
             answering.cancel()
+            await asyncio.wait({died, answering})  # a line that is begun is written and counted
 
     def close(self) -> None:
         """Drop what waits, and say what became of all that was chosen."""
@@ -116,14 +118,17 @@ class Shadow:
             while True:
                 exchange, seconds = await self._waiting.get()
                 try:
-                    await self._answer(exchange, seconds, client)
+                    pair = await self._pair(exchange, seconds, client)
                 except asyncio.CancelledError:
                     self._count("dropped")
                     raise
                 finally:
                     self._bytes -= len(exchange.request) + len(exchange.response)
+                if pair is not None:
+                    await _to_its_end(self._store(pair))
 
-    async def _answer(self, exchange: Exchange, seconds: float, client: httpx2.AsyncClient) -> None:
+    async def _pair(self, exchange: Exchange, seconds: float, client: httpx2.AsyncClient) -> ShadowPair | None:
+        """Both answers, or none where the candidate's doesn't come or can't be read, which is counted."""
         begun = asyncio.get_running_loop().time()
         try:
             path, body = await asyncio.to_thread(_request, exchange)
@@ -132,16 +137,13 @@ class Shadow:
         except (httpx2.HTTPError, ValueError, RecursionError) as error:
             self._count("failed")
             self._tell_once(f"{self._candidate.name} doesn't answer what production answers ({type(error).__name__})")
-            return
+            return None
         took = asyncio.get_running_loop().time() - begun
         streamed = answer.headers.get("content-type", "").startswith("text/event-stream")
         other = replace(exchange, response=answer.content, streamed=streamed, answered="chat")
-        await self._compare(exchange, seconds, other, took)
-
-    async def _compare(self, exchange: Exchange, seconds: float, other: Exchange, took: float) -> None:
         try:
             shown, hidden = await asyncio.to_thread(self._read, exchange, other)
-            pair = ShadowPair(
+            return ShadowPair(
                 at=exchange.time,
                 production=exchange.model,
                 candidate=self._candidate.name,
@@ -149,15 +151,19 @@ class Shadow:
                 shown=_answer_record(shown, seconds),
                 hidden=_answer_record(hidden, took),
             )
+        except Exception as error:  # a client and a model may write anything; the next pair is read all the same
+            self._count("unread")
+            self._tell_once(f"a pair of answers can't be compared ({type(error).__name__})")
+            return None
+
+    async def _store(self, pair: ShadowPair) -> None:
+        try:
             await asyncio.to_thread(append_line, self._path, canonical_json(pair.model_dump(mode="json")))
         except StorageFault as error:
             self._count("unread")
             self._tell_once(f"pairs of answers aren't stored: {error.message}")
-        except Exception as error:  # a client and a model may write anything; the next pair is read all the same
-            self._count("unread")
-            self._tell_once(f"a pair of answers can't be compared ({type(error).__name__})")
         else:
-            self._seconds.append((seconds, took))
+            self._seconds.append((pair.shown.seconds, pair.hidden.seconds))
             self.figures = with_pair(self.figures, pair, list(self._seconds))
 
     def _read(self, exchange: Exchange, other: Exchange) -> tuple[ReadAnswer, ReadAnswer]:
@@ -174,6 +180,16 @@ class Shadow:
     def _say(self, text: str, *, warning: bool = False) -> None:
         with contextlib.suppress(BrokenPipeError):
             self._sink.emit(Note(text, warning=warning))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`; if this is cancelled meanwhile, the cancellation waits until `work` is done."""
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await working
+        raise
 
 
 def said(figures: ShadowFigures) -> list[str]:
