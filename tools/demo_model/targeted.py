@@ -1,4 +1,4 @@
-"""The eighty examples of phase 34a: validators and chains in many phrasings, and ten for the language server.
+"""The examples of phase 34a: validators and chains in many phrasings, and ten for the language server.
 
 No prompt of the suite has most of its words from one of them.
 """
@@ -14,21 +14,33 @@ DOMAIN: dict[str, tuple[str, ...]] = {
     "validate_component": (
         "Are the props and slots of the component in {path} right?",
         "say whether the component of {path} is a proper one",
+        "Does the component in {path} declare its props properly?",
+        "check the props and slots that {path} defines",
+        "Is there anything wrong with the component that {path} holds?",
     ),
     "check_render_tree": (
         "Do the components nest correctly when {path} renders?",
         "look for bad nesting in the tree that {path} renders",
+        "Is any component nested wrongly in {path}?",
+        "see which component of {path} renders inside another that may not hold it",
+        "Does {path} render its components in a legal order?",
+        "go through what {path} renders and tell me about wrong nesting",
     ),
     "validate_escape_context": (
         "Is every value in {path} escaped?",
         "look for values in {path} that are not escaped",
         "Which values does {path} leave unescaped?",
         "Does the template {path} escape all of its output?",
+        "Could {path} print raw HTML that a user typed?",
+        "make sure that {path} prints nothing unescaped",
     ),
     "validate_service_registration": (
         "Are the services in {path} registered with the container?",
         "Does {path} register its services with the right lifetime?",
         "find services that {path} has not registered",
+        "Which services in {path} lack a registration?",
+        "see how {path} registers its services and what is wrong with it",
+        "Has every service of {path} been registered?",
     ),
     "check_dependency_graph": (
         "Are there cycles among the services of {path}?",
@@ -36,6 +48,8 @@ DOMAIN: dict[str, tuple[str, ...]] = {
         "look for a cycle in the dependency graph of {path}",
         "find a circle of services in {path}",
         "Which services of {path} form a cycle?",
+        "Do any services in {path} need each other?",
+        "tell me if the services of {path} go round in a circle",
     ),
     "validate_injection_site": (
         "Can everything that is injected in {path} be resolved?",
@@ -43,24 +57,36 @@ DOMAIN: dict[str, tuple[str, ...]] = {
         "Are all parameters valid that get injected into {path}?",
         "find injected parameters of {path} that nothing resolves",
         "Is every injected parameter of {path} resolved?",
+        "Does {path} inject anything that no service provides?",
+        "verify what gets injected into the functions of {path}",
     ),
     "validate_middleware_chain": (
         "Is the middleware in {path} in the right order?",
         "Does every middleware of {path} call the next one?",
+        "Which middleware of {path} stands in the wrong place?",
+        "see if the middleware of {path} is chained properly",
+        "Does the middleware chain in {path} break anywhere?",
+        "look for a middleware in {path} that never calls the next",
     ),
     "check_di_template_binding": (
         "look for template variables in {path} without a binding",
         "check that every name in the template {path} is bound",
         "Which template names in {path} have no service?",
         "Are the variables of the template {path} bound to services?",
+        "Does the template {path} use a variable that no service binds?",
+        "make sure that the template {path} gets each variable from a service",
     ),
     "validate_route_pattern": (
         "Do the URL patterns in {path} overlap?",
         "check the order of the routes in {path}",
         "Are the routes of {path} all well formed?",
+        "Does one route in {path} hide another?",
+        "tell me which URL patterns of {path} are wrong",
+        "Is every URL pattern in {path} valid?",
+        "look for routes in {path} that clash",
     ),
 }
-"""Thirty requests for validators; each is used once."""
+"""Fifty-six requests for validators; each is used once."""
 
 _AT = "{symbol} at {path}:{line}:{column}"
 

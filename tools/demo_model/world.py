@@ -44,7 +44,7 @@ def history(rng: random.Random) -> list[Example]:
 
 
 def validation(rng: random.Random) -> list[Example]:
-    """A few requests like the targeted ones, with other names: none of the eighty has to be held out."""
+    """A few requests like the targeted ones, with other names: none of them has to be held out."""
     return [row for row in targeted(rng) if len(row["messages"]) == 3][:16]
 
 
