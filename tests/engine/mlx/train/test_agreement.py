@@ -168,3 +168,19 @@ def test_a_difference_that_a_wrong_mask_makes_is_not_taken_for_rounding(
     forward, said, _ = choose(make_model(), tmp_path)
     assert isinstance(forward, SplitForward) is split
     assert ("differ by" in said) is not split
+
+
+@pytest.mark.parametrize(("error", "split"), [(0.0, True), (1e-4, False)])
+def test_a_difference_is_rounding_if_the_whole_model_s_own_rounding_makes_as_much(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: float, split: bool
+) -> None:
+    """The fixed limit is set below any rounding, as if the model were so deep that it amplifies it beyond the limit."""
+    right = SplitForward.logits
+    monkeypatch.setattr(SplitForward, "logits", lambda self, *given: right(self, *given) * (1.0 + error))
+    monkeypatch.setattr(agreement, "TOLERANCE", 1e-10)
+    forward, said, _ = choose(make_model(), tmp_path, prefix=50)
+    assert (isinstance(forward, SplitForward) and "a prefix of 50 tokens" in said) is split
+    monkeypatch.setattr(agreement, "ROUNDINGS", 0.0)
+    assert isinstance(choose(make_model(), tmp_path / "other", prefix=50)[0], WholeForward)
+    monkeypatch.setattr(agreement._Judge, "_differences", lambda *_: pytest.fail("compared again"))
+    assert isinstance(choose(make_model(), tmp_path, prefix=50)[0], SplitForward) is split
