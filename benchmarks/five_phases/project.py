@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.five_phases.language import CATALOG, FILES, KINDS, NO_TOOL, THREE, Part, cases, examples, requests
 from benchmarks.unseen.cases import Wordings, new_wordings
@@ -21,7 +21,7 @@ from tools.demo_model.language.names import Names
 from tools.demo_model.language.wording import wording
 from tools.demo_model.language.words import SUITE, TRAINING
 from tools.demo_model.suite import wordings_by_tools
-from tools.demo_model.targeted import CHAINS, DOMAIN
+from tools.demo_model.targeted import CHAINS, DOMAIN, LSP
 from topcoat.demo import TEMPLATE
 from topcoat.spec.suite import Case, Suite
 
@@ -41,9 +41,9 @@ iters = {iters}
 batch_size = 8
 learning_rate = {rate}
 optimizer = "adam"
-warmup = 20
+warmup = 40
 schedule = "cosine"
-num_layers = 4
+num_layers = 8
 grad_accumulation_steps = 1
 steps_per_eval = 60
 patience = 0
@@ -64,7 +64,8 @@ tolerance = 0.04
 [retry]
 max_attempts = 3
 """
-EXAMPLES, VALID = 120, 16
+Key = TypeVar("Key")
+EXAMPLES, VALID = 240, 16
 """Examples and validation examples of a phase."""
 CASES = {FILES: 28, NO_TOOL: 28, THREE: 32}
 """Cases of the suite in each category that the embedded suite doesn't have."""
@@ -95,10 +96,10 @@ class Aim:
 
 PHASES = (
     Aim("domain", 0.80),
-    Aim("multi_tool", 0.60),
-    Aim(FILES, 0.80),
-    Aim(NO_TOOL, 0.80),
-    Aim(THREE, 0.60),
+    Aim("multi_tool", 0.60, iters=360),
+    Aim(FILES, 0.80, iters=480),
+    Aim(NO_TOOL, 0.80, iters=360),
+    Aim(THREE, 0.60, iters=600),
 )
 """In this order."""
 
@@ -123,8 +124,8 @@ def make_project(folder: Path, seed: int) -> None:
 
 
 def _write_phase(project: Path, aim: Aim, seed: int) -> None:
-    for name, count, key in ((aim.name, EXAMPLES, "train"), (f"{aim.name}-valid", VALID, "valid")):
-        rows = taught(aim.category, count, random.Random(f"{seed} {aim.category} {key}"))
+    for name, number, key in ((aim.name, EXAMPLES, "train"), (f"{aim.name}-valid", VALID, "valid")):
+        rows = taught(aim.category, number, random.Random(f"{seed} {aim.category} {key}"))
         (project / "data" / f"{name}.jsonl").write_text(_lines(rows), encoding="utf-8")
     earlier = [other.category for other in PHASES[: PHASES.index(aim)]]
     text = PHASE.format(
@@ -134,26 +135,34 @@ def _write_phase(project: Path, aim: Aim, seed: int) -> None:
     (project / "phases" / f"{aim.name}.toml").write_text(text, encoding="utf-8")
 
 
-def taught(category: str, count: int, rng: random.Random) -> list[Example]:
-    """``count`` examples of a category, in wordings that take turns and with names drawn by ``rng``; shuffled."""
+def taught(category: str, number: int, rng: random.Random) -> list[Example]:
+    """``number`` examples of a category, in wordings that take turns and with names drawn by ``rng``; shuffled."""
     names = Names(TRAINING, rng)
     if category in KINDS:
-        rows = examples(requests(category, "train", rng), count, names, rng)
+        rows = examples(requests(category, "train", rng), number, names, rng)
     else:
-        rows = list(islice(_embedded(category, names, rng), count))
+        rows = list(islice(_embedded(category, names, rng), number))
     rng.shuffle(rows)
     return rows
 
 
 def _embedded(category: str, names: Names, rng: random.Random) -> Iterator[Example]:
-    """Endless examples in the wordings of the embedded project's own phase."""
+    """Endless examples in the wordings of the embedded project's own phase.
+
+    Every fifth beside chains is one call of the language server, as in that phase: both begin with a position, and from
+    chains alone a model learns that nobody asks for a type.
+    """
     if category == "domain":
-        single = [(tool, text) for tool, texts in DOMAIN.items() for text in texts]
-        asks = (ask(tool, text, names, rng) for tool, text in cycle(single))
+        asks = (ask(tool, text, names, rng) for tool, text in cycle(_pairs(DOMAIN)))
     else:
-        chains = [(tools, text) for tools, texts in CHAINS.items() for text in texts]
-        asks = (ask_chain(tools, text, names, rng) for tools, text in cycle(chains))
+        chains = (ask_chain(tools, text, names, rng) for tools, text in cycle(_pairs(CHAINS)))
+        calls = (ask(tool, text, names, rng) for tool, text in cycle(_pairs(LSP)))
+        asks = (next(calls if turn == 4 else chains) for turn in cycle(range(5)))
     return (example(asked, names) for asked in asks)
+
+
+def _pairs(requests: Mapping[Key, Sequence[str]]) -> list[tuple[Key, str]]:
+    return [(key, text) for key, texts in requests.items() for text in texts]
 
 
 def unseen_suites(project: Path, count: int) -> dict[str, Suite]:

@@ -49,7 +49,7 @@ def test_the_card_has_the_lineages_figures(promoted: Path) -> None:
         for told in (f"| {category.n} |", f"{100 * old.mean:.1f}% (", f"{100 * category.mean:.1f}% ("):
             assert told in row
     (coat,) = [line for line in card.splitlines() if line.startswith("| phase34a-1 |")]
-    assert "data/phase34a.jsonl (80)" in coat
+    assert "data/phase34a.jsonl (106)" in coat
     assert f"| {result.fuse.survival:.3f} |" in coat
     assert f"| {origin[1].learning_rate:g} |" in coat
     fallen = [each.category for each in after.categories if each.mean < (before.category(each.category) or each).mean]
