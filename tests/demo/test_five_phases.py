@@ -16,7 +16,8 @@ import pytest
 from benchmarks.five_phases.__main__ import KEPT, report, run, suite_means
 from benchmarks.five_phases.figures import Step, backward_transfer, kept
 from benchmarks.five_phases.language import KINDS, NO_TOOL, THREE, Part, cases, requests
-from benchmarks.five_phases.project import EXAMPLES, PHASES, STRONG, make_project, taught, unseen_suites
+from benchmarks.five_phases.parts import PARTS as PARTS_OF_WEAKNESS
+from benchmarks.five_phases.project import EXAMPLES, SERIES, STRONG, make_project, taught, unseen_suites
 from tools.demo_model.dialogues import answer
 from tools.demo_model.language.names import Names
 from tools.demo_model.language.phrasings import slots
