@@ -8,21 +8,32 @@ import random
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from benchmarks.five_phases import parts
 from benchmarks.five_phases.__main__ import KEPT, report, run, suite_means
 from benchmarks.five_phases.figures import Step, backward_transfer, kept
 from benchmarks.five_phases.language import KINDS, NO_TOOL, THREE, Part, cases, requests
-from benchmarks.five_phases.parts import PARTS as PARTS_OF_WEAKNESS
-from benchmarks.five_phases.project import EXAMPLES, SERIES, STRONG, make_project, taught, unseen_suites
+from benchmarks.five_phases.project import (
+    EXAMPLES,
+    PART_CASES,
+    SERIES,
+    STRONG,
+    Aim,
+    make_project,
+    taught,
+    unseen_suites,
+)
 from tools.demo_model.dialogues import answer
 from tools.demo_model.language.names import Names
 from tools.demo_model.language.phrasings import slots
 from tools.demo_model.language.wording import wording
 from tools.demo_model.language.words import SUITE
+from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.phases.preparation import prepare
 from topcoat.progress import Silent, Sink
@@ -37,18 +48,30 @@ from topcoat.suites.source import Question, Reply
 PARTS: tuple[Part, ...] = ("train", "suite", "unseen")
 
 
+KINDS_ROW = SERIES["kinds"]
+
+
+def made_for(series: str, folder: Path) -> Path:
+    project = folder / series
+    make_project(project, series, 0)
+    shutil.rmtree(project / "models" / "phase33b")
+    FakeEngine.create(project / "models" / "phase33b", [])
+    return project
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("five") / "seed-0"
-    make_project(folder, 0)
-    shutil.rmtree(folder / "models" / "phase33b")
-    FakeEngine.create(folder / "models" / "phase33b", [])
-    return folder
+    return made_for("kinds", tmp_path_factory.mktemp("five"))
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_for("parts", tmp_path_factory.mktemp("five"))
 
 
 @pytest.fixture(scope="module")
 def unseen(project: Path) -> dict[str, Suite]:
-    return unseen_suites(project, 40)
+    return unseen_suites(project, "kinds", 40)
 
 
 def asked_by(project: Path) -> tuple[Case, ...]:
@@ -60,22 +83,29 @@ def agent_of(project: Path) -> Agent:
 
 
 @pytest.mark.slow
-def test_every_phase_passes_its_checks_and_guards_what_is_known(project: Path) -> None:
+@pytest.mark.parametrize("series", ["kinds", "parts"])
+def test_every_phase_passes_its_checks_and_guards_what_is_known(series: str, request: pytest.FixtureRequest) -> None:
+    project = request.getfixturevalue("project" if series == "kinds" else "divided")
+    row = SERIES[series]
     with open_session(project, FakeEngine(), Silent(), "test") as session:
-        for aim in PHASES:
+        for aim in row:
             prepared = prepare(session, project / "phases" / f"{aim.name}.toml")
             assert not prepared.report.errors
             assert prepared.report.budget.examples == EXAMPLES
-            earlier = [other.category for other in PHASES[: PHASES.index(aim)]]
+            earlier = [other.category for other in row[: row.index(aim)]]
             assert prepared.spec.gate.no_regression == [*STRONG, *earlier]
             assert [*prepared.spec.gate.target] == [aim.category]
             assert prepared.spec.gate.tolerance <= 0.04
 
 
+def wordings_taught(row: Sequence[Aim]) -> set[str]:
+    rows = [example for aim in row for example in taught(aim.category, 400, random.Random(1))]
+    return {wording(example["messages"][1]["content"]) for example in rows}
+
+
 @pytest.mark.slow
 def test_no_case_has_a_wording_of_an_example(project: Path, unseen: dict[str, Suite]) -> None:
-    prompts = [row["messages"][1]["content"] for aim in PHASES for row in taught(aim.category, 400, random.Random(1))]
-    trained = {wording(prompt) for prompt in prompts}
+    trained = wordings_taught(KINDS_ROW)
     suite = asked_by(project)
     asked = {wording(str(case.prompt)) for case in (*suite, *unseen["new wordings"].cases)}
     assert not asked & trained
@@ -94,6 +124,28 @@ def test_new_wordings_stand_in_no_file_and_new_names_in_none_of_the_kinds(
         assert not [case.id for case in named if str(case.prompt) in written]
         assert (wording(str(own[0].prompt)) in known) == (name == "new names")
     assert not {wording(str(case.prompt)) for case in unseen["new wordings"].cases if case.category in KINDS} & known
+
+
+@pytest.mark.slow
+def test_the_parts_divide_what_the_embedded_suite_asks_of_validators_and_chains(divided: Path) -> None:
+    asked = asked_by(divided)
+    counts = Counter(case.category for case in asked if not case.reserve)
+    assert {part: counts[part] for part in parts.PARTS} == dict.fromkeys(parts.PARTS, PART_CASES)
+    assert not {"domain", "multi_tool"} & counts.keys()
+    whole = load_suite(TEMPLATE / "suites" / "routing.jsonl", agent_of(divided)).cases
+    families = {case.family for case in whole if case.category in parts.WHOLE and not case.reserve}
+    assert {case.family for case in asked if case.category in parts.PARTS} == families
+    assert not {wording(str(case.prompt)) for case in asked} & wordings_taught(SERIES["parts"])
+
+
+@pytest.mark.slow
+def test_unseen_cases_of_the_parts_stand_in_no_file(divided: Path) -> None:
+    written = "".join(file.read_text(encoding="utf-8") for file in divided.glob("[ds]*/*.jsonl"))
+    for asked in unseen_suites(divided, "parts", 20).values():
+        counts = Counter(case.category for case in asked.cases)
+        assert {part: counts[part] for part in parts.PARTS} == dict.fromkeys(parts.PARTS, 20)
+        assert len({case.id for case in asked.cases}) == len(asked.cases)
+        assert not [case.id for case in asked.cases if case.category in parts.PARTS and str(case.prompt) in written]
 
 
 class Scripted:
@@ -166,7 +218,7 @@ def test_chains_have_three_calls_and_many_combinations() -> None:
 
 
 def test_a_seed_decides_the_data() -> None:
-    for aim in PHASES:
+    for aim in (*KINDS_ROW, *SERIES["parts"]):
         one, again, other = (taught(aim.category, 20, random.Random(key)) for key in ("0", "0", "1"))
         assert one == again
         assert one != other
@@ -229,9 +281,9 @@ def test_a_phase_that_has_ended_is_not_run_again(tmp_path: Path, monkeypatch: py
         return subprocess.CompletedProcess(command, 0, stdout=json.dumps(said))
 
     monkeypatch.setattr(subprocess, "run", fake)
-    first = run(tmp_path, PHASES[0])
+    first = run(tmp_path, KINDS_ROW[0])
     assert (tmp_path / KEPT / "coat1-domain.json").is_file()
-    assert run(tmp_path, PHASES[0]) == first
+    assert run(tmp_path, KINDS_ROW[0]) == first
     assert len(calls) == 1
     assert dataclasses.asdict(first) | {"minutes": 0.0} == {
         "name": "coat1-domain",
@@ -249,6 +301,6 @@ def test_a_run_without_a_verdict_ends_the_benchmark(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(subprocess, "run", fake)
     with pytest.raises(SystemExit) as ended:
-        run(tmp_path, PHASES[0])
+        run(tmp_path, KINDS_ROW[0])
     assert ended.value.code == 1
     assert not (tmp_path / KEPT).exists()
