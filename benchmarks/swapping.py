@@ -34,7 +34,7 @@ from topcoat.engine.registry import ENGINES
 from topcoat.progress import Silent
 from topcoat.project.session import open_session
 from topcoat.project.starting import copy_demo
-from topcoat.usage.capture.model_server import model_server
+from topcoat.usage.capture.served.model_server import model_server
 from topcoat.usage.importing import open_log
 
 BASE, OTHER = "phase33b", "other"

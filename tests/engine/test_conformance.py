@@ -33,7 +33,7 @@ from topcoat.progress import Note, Silent
 from topcoat.spec.phase import FuseSpec, TrainSpec
 from topcoat.store.records import Completion
 from topcoat.store.seal import SEAL
-from topcoat.usage.capture.model_server import model_server
+from topcoat.usage.capture.served.model_server import model_server
 
 SPEC = TrainSpec(
     iters=12, batch_size=2, grad_accumulation_steps=2, num_layers=2, steps_per_eval=4, save_every=4, patience=0

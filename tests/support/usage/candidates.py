@@ -16,8 +16,8 @@ from tests.support.usage.front import Answer
 from topcoat.engine.fake import FakeEngine
 from topcoat.errors import EngineFault, TopcoatError
 from topcoat.store.lineage import ModelRow
-from topcoat.usage.capture.door import Upstream
-from topcoat.usage.capture.loading import Checked, Loaded
+from topcoat.usage.capture.served.door import Upstream
+from topcoat.usage.capture.served.loading import Checked, Loaded
 
 __all__ = ["TOOLS", "Candidate", "candidate", "small_project"]
 

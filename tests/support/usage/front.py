@@ -17,10 +17,10 @@ from topcoat.spec.project import SHAPES, CaptureSection
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.candidate.canary import Canary
-from topcoat.usage.capture.door import Door, TokenCounter, Upstream
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
 from topcoat.usage.capture.recorder import Recorder
+from topcoat.usage.capture.served.door import Door, TokenCounter, Upstream
 from topcoat.usage.capture.serving import exchange_events
 from topcoat.usage.events import Event
 from topcoat.usage.log import EventLog

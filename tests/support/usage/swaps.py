@@ -31,12 +31,12 @@ from topcoat.project.project import open_project
 from topcoat.project.session import open_session
 from topcoat.store.paths import ProjectPaths
 from topcoat.usage.capture.access import Access
-from topcoat.usage.capture.door import Door
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
-from topcoat.usage.capture.loading import Loader
 from topcoat.usage.capture.recorder import RecordingFigures
-from topcoat.usage.capture.swapping import Swap, Swapper, swapping
+from topcoat.usage.capture.served.door import Door
+from topcoat.usage.capture.served.loading import Loader
+from topcoat.usage.capture.served.swapping import Swap, Swapper, swapping
 
 __all__ = ["Asked", "Stage", "add_fake", "add_model", "add_scripted", "ask_many", "promote", "rollback", "stage"]
 __all__ += ["stuck_model"]

@@ -17,9 +17,9 @@ from topcoat.errors import Refused
 from topcoat.usage.capture import front as front_module
 from topcoat.usage.capture import recorder as recorder_module
 from topcoat.usage.capture.access import Access
-from topcoat.usage.capture.door import Door, Upstream
 from topcoat.usage.capture.front import Front, listening
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
+from topcoat.usage.capture.served.door import Door, Upstream
 from topcoat.usage.log import EventLog
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "x"}'}}

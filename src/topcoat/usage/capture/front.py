@@ -34,12 +34,12 @@ from topcoat.usage.capture.apis.server_events import END
 from topcoat.usage.capture.apis.table import CHAT_PATH, COUNT_PATH, Api, Translation, api_at, api_of
 from topcoat.usage.capture.candidate.canary import Canary
 from topcoat.usage.capture.copying import Copy
-from topcoat.usage.capture.door import Closed, Door, Upstream
 from topcoat.usage.capture.exchange import RECORDED, Exchange
 from topcoat.usage.capture.headers import for_chat, handed_on, handed_to, is_handed_on, session_named
 from topcoat.usage.capture.observing.observation import data_seen, shown
 from topcoat.usage.capture.observing.observer import Observer
 from topcoat.usage.capture.recorder import RecordingFigures
+from topcoat.usage.capture.served.door import Closed, Door, Upstream
 from topcoat.usage.capture.web_server import running
 
 __all__ = ["Front", "listening"]

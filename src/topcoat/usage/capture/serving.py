@@ -26,12 +26,12 @@ from topcoat.suites.endpoint import KEY_VARIABLE
 from topcoat.usage.capture.access import Access, is_loopback
 from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.candidate.trying import Tried, Wish, trying
-from topcoat.usage.capture.door import LONGEST_WAIT, Door, Upstream
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
-from topcoat.usage.capture.loading import Checked, Loader
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
-from topcoat.usage.capture.swapping import Swap, Swapper, say_calls_in_text, swapping
+from topcoat.usage.capture.served.door import LONGEST_WAIT, Door, Upstream
+from topcoat.usage.capture.served.loading import Checked, Loader
+from topcoat.usage.capture.served.swapping import Swap, Swapper, say_calls_in_text, swapping
 from topcoat.usage.events import Event
 from topcoat.usage.privacy.digests import DialogueDigests
 from topcoat.usage.privacy.personal import require_libraries

@@ -26,9 +26,9 @@ from topcoat.usage.capture.candidate.arms import Arms, Session
 from topcoat.usage.capture.candidate.outcomes import REPORTED, Wrong, wrongs_in
 from topcoat.usage.capture.candidate.records import CanaryGroup, CanaryLook
 from topcoat.usage.capture.candidate.trial import Found, Trial, in_words
-from topcoat.usage.capture.door import Upstream
 from topcoat.usage.capture.exchange import RECORDED, Exchange
-from topcoat.usage.capture.loading import Loaded
+from topcoat.usage.capture.served.door import Upstream
+from topcoat.usage.capture.served.loading import Loaded
 from topcoat.usage.log import EventLog
 
 __all__ = ["Canary", "canarying"]

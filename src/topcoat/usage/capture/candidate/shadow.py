@@ -30,7 +30,7 @@ from topcoat.usage.capture.candidate.answers import ReadAnswer, read_answer, sam
 from topcoat.usage.capture.candidate.chosen import is_chosen
 from topcoat.usage.capture.candidate.records import ShadowAnswer, ShadowFigures, ShadowPair, with_pair
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.capture.loading import Loaded
+from topcoat.usage.capture.served.loading import Loaded
 
 __all__ = ["Shadow", "shadowing"]
 

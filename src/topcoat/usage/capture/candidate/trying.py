@@ -13,8 +13,8 @@ from topcoat.usage.capture.candidate.arms import Session
 from topcoat.usage.capture.candidate.canary import Canary, canarying
 from topcoat.usage.capture.candidate.shadow import Shadow, shadowing
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.capture.loading import Loaded, Loader
-from topcoat.usage.capture.swapping import Swap, lack_beside
+from topcoat.usage.capture.served.loading import Loaded, Loader
+from topcoat.usage.capture.served.swapping import Swap, lack_beside
 
 __all__ = ["Tried", "Wish", "trying"]
 

@@ -16,8 +16,8 @@ from tests.support.usage.swaps import Stage, add_scripted, promote, rollback, st
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.protocol import MemoryUse
 from topcoat.errors import EngineFault
-from topcoat.usage.capture import swapping as swapping_module
-from topcoat.usage.capture.swapping import Swap, lack_of_room
+from topcoat.usage.capture.served import swapping as swapping_module
+from topcoat.usage.capture.served.swapping import Swap, lack_of_room
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from topcoat.progress import Note, Sink
 from topcoat.project.project import Project
 from topcoat.quantity import counted
 from topcoat.store.lineage import ModelRow
-from topcoat.usage.capture.door import Door
-from topcoat.usage.capture.loading import Checked, Loaded, Loader
+from topcoat.usage.capture.served.door import Door
+from topcoat.usage.capture.served.loading import Checked, Loaded, Loader
 
 __all__ = ["Swap", "Swapper", "lack_beside", "lack_of_room", "say_calls_in_text", "swapping"]
 

@@ -9,7 +9,7 @@ from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.protocol import MemoryUse
 from topcoat.engine.registry import ENGINES
-from topcoat.usage.capture.model_server import model_server
+from topcoat.usage.capture.served.model_server import model_server
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topcoat.usage.capture.door import Closed, Door, Upstream
+from topcoat.usage.capture.served.door import Closed, Door, Upstream
 
 A, B = Upstream("http://a", {}, "a"), Upstream("http://b", {}, "b")
 

@@ -18,8 +18,8 @@ from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
 from topcoat.project.rendering import dated_tokenizer
 from topcoat.store.lineage import ModelRow
-from topcoat.usage.capture.door import TokenCounter, Upstream
-from topcoat.usage.capture.model_server import ModelServer, model_server
+from topcoat.usage.capture.served.door import TokenCounter, Upstream
+from topcoat.usage.capture.served.model_server import ModelServer, model_server
 
 __all__ = ["Checked", "Loaded", "Loader", "token_counter"]
 
