@@ -23,6 +23,8 @@ def _always_worthwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small shapes take the fast path too, in several blocks."""
     monkeypatch.setattr(fast_math, "WORTHWHILE", 0)
     monkeypatch.setattr(fast_math, "BLOCK", 3)
+    monkeypatch.setattr(fast_math, "FEWEST", 1)
+    monkeypatch.setattr(fast_math, "SCORES", 18)
 
 
 def far_apart(one: mx.array, other: mx.array) -> float:
@@ -111,6 +113,21 @@ def test_attention_and_its_gradients_equal_mlx_s(
     references = mx.grad(directed(fast_math._stock_attention), (0, 1, 2))(q, k, v)
     for gradient, reference in zip(gradients, references, strict=True):
         assert far_apart(gradient, reference) < 1e-5
+
+
+def test_a_long_prompt_in_a_batch_never_has_all_its_scores_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mlx_lm.server gives a batch an array as its mask, also where nothing is padded."""
+    monkeypatch.undo()
+    heads, queries, keys = 2, 2048, 2048
+    q, (k, v) = mx.random.normal((1, heads, queries, 8)), mx.random.normal((2, 1, heads, keys, 8))
+    mask = (mx.arange(keys - queries, keys)[:, None] >= mx.arange(keys))[None, None]
+    mx.eval(q, k, v, mask)
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    output = fast_math.attention(q, k, v, scale=0.3, mask=mask)
+    mx.eval(output)
+    assert mx.get_peak_memory() - before < 2 * 4 * heads * queries * keys
+    assert far_apart(output, fast_math._stock_attention(q, k, v, scale=0.3, mask="causal")) < 2e-6
 
 
 def test_what_it_does_not_know_is_left_to_mlx() -> None:

@@ -29,7 +29,7 @@ BLOCK = 160
 """The most queries in a block, if later queries see more keys."""
 
 SCORES = 1 << 19
-"""The most scores of a head in such a block, unless it has only `FEWEST` queries. MLX holds some ten arrays of them."""
+"""The most scores of a head in a block, unless it has only `FEWEST` queries. MLX holds some ten arrays of them."""
 
 FEWEST = 32
 
@@ -259,7 +259,8 @@ class _Plan:
         return output
 
     def _blocks(self, mask: mx.array | None) -> Iterator[_Block]:
-        size = min(BLOCK, max(FEWEST, SCORES // self.keys)) if self._causal else self.queries
+        within = max(FEWEST, SCORES // self.keys)
+        size = min(BLOCK, within) if self._causal else min(self.queries, within)
         before = self.keys - self.queries
         for start in range(0, self.queries, size):
             stop = min(start + size, self.queries)
@@ -272,7 +273,7 @@ class _Plan:
             last = mx.arange(start, stop) + (self.keys - self.queries)
             seen = mx.arange(keys) <= last[:, None]
         elif mask is not None:
-            seen = mx.broadcast_to(mask, (1, 1, self.queries, self.keys))
+            seen = mx.broadcast_to(mask, (1, 1, self.queries, self.keys))[:, :, start:stop]
         else:
             return None
         bias = mx.where(seen, 0.0, _HIDDEN)
