@@ -7,7 +7,8 @@ Three servers of one model are asked in turns, streamed:
 - `serve`: `topcoat serve` with the model server of its own.
 
 In the series `cold` every prompt is another one from its first words on. In `warm` all begin with the same tools, so
-that mlx_lm.server's own cache of prompts helps. The reported ratio is that of the medians.
+that mlx_lm.server's own cache of prompts helps. The reported ratio is that of the medians. In `restart` each request is
+the first one of a new `topcoat serve`: with the file of what was computed of the tools before (`kept`), or without one.
 
 The embedded model knows 2,048 tokens and no tools but those in its system prompt, so its prompts have some 1,800. The
 larger model is random, 2 layers 512 wide in float32, and its chat template writes the request's tools: some 4,000
@@ -44,6 +45,7 @@ from topcoat.engine.mlx import open_engine
 from topcoat.progress import Silent
 from topcoat.project.session import open_session
 from topcoat.project.starting import copy_demo
+from topcoat.store.paths import ProjectPaths
 
 CHAT = "/v1/chat/completions"
 BASE = TEMPLATE / "models" / "phase33b"
@@ -267,13 +269,44 @@ def measure(project: Path, model: Path, tokens: int, options: argparse.Namespace
     return found
 
 
-def show(report: dict[str, Any]) -> None:
+def measure_restarts(project: Path, model: Path, tokens: int, rounds: int) -> dict[str, Any]:
+    """The first answer of a server that was just started, with the kept beginning and without."""
+    same = beginning("kept", tokens, counter(model), as_tools=model.name == LARGE)
+    folder = ProjectPaths(project).beginnings
+    came: dict[str, list[Came]] = {"none": [], "kept": []}
+    for number in range(rounds):
+        shutil.rmtree(folder, ignore_errors=True)
+        for side, found in came.items():
+            with serving(project) as running:
+                found.append(asyncio.run(first_answer(root_of(running.url), same.body(f"{side} {number}"))))
+                running.end()
+    medians = {side: statistics.median(one.seconds for one in found) for side, found in came.items()}
+    report = {
+        "series": "restart",
+        "model": model.name,
+        "rounds": rounds,
+        "prompt_tokens": came["kept"][0].tokens,
+        "cached_tokens": {side: found[0].cached for side, found in came.items()},
+        "seconds": {side: [round(one.seconds, 5) for one in found] for side, found in came.items()},
+        "median_seconds": medians,
+        "ratios": {"kept": medians["kept"] / medians["none"]},
+    }
+    show(report, "none")
+    return report
+
+
+async def first_answer(url: str, body: dict[str, Any]) -> Came:
+    async with ClientSession() as client:
+        return await ask(client, url, body)
+
+
+def show(report: dict[str, Any], beside: str = "plain") -> None:
     print(
         f"{report['model']}, {report['series']}: {report['prompt_tokens']:.0f} tokens of prompt,"
         f" {report['rounds']} rounds; cached of them: {report['cached_tokens']}"
     )
     for side, seconds in report["median_seconds"].items():
-        ratio = f", {report['ratios'][side]:.3f} times plain" if side != "plain" else ""
+        ratio = f", {report['ratios'][side]:.3f} times {beside}" if side != beside else ""
         print(f"  {side:6} {seconds * 1000:9.1f} ms to the first token{ratio}")
     sys.stdout.flush()
 
@@ -284,6 +317,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--restarts", type=int, default=3)
     parser.add_argument("--models", default="embedded,large")
     parser.add_argument("--tokens", type=int, default=4000, help="of the larger model's prompt")
     parser.add_argument("--installed", action="store_true", help="plain mlx_lm.server with the BLAS that pip installs")
@@ -296,7 +330,8 @@ def main() -> None:
             model = project / ".topcoat" / "models" / LARGE if name == LARGE else project / "models" / BASE.name
             tokens = options.tokens if name == LARGE else 1750
             report["series"] += [one.report() for one in measure(project, model, tokens, options)]
-    slower = [one for one in report["series"] if one["ratios"]["front"] > MOST]
+            report["series"].append(measure_restarts(project, model, tokens, options.restarts))
+    slower = [one for one in report["series"] if one["ratios"].get("front", 0.0) > MOST]
     print(f"through the front at most {MOST} times plain: {'no' if slower else 'yes'}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -26,6 +26,7 @@ from topcoat.spec.project import (
     EvalSection,
     ProjectSection,
     ReportSection,
+    ServeSection,
     SuccessPatterns,
     SuccessSection,
 )
@@ -41,6 +42,7 @@ TABLES: Mapping[str, tuple[str, Mapping[str, type]]] = {
             "[capture]": CaptureSection,
             "[capture.success]": SuccessSection,
             "[capture.success.tools.NAME]": SuccessPatterns,
+            "[serve]": ServeSection,
             "[report]": ReportSection,
         },
     ),

@@ -87,12 +87,15 @@ def test_what_only_costs_time_or_room_is_a_warning(project: Path) -> None:
     state = project / ".topcoat"
     (state / "cache" / "trunk").mkdir(parents=True)
     (state / "cache" / "trunk" / "key.safetensors").write_bytes(b"half")
+    (state / "cache" / "beginnings" / "model").mkdir(parents=True)
+    (state / "cache" / "beginnings" / "model" / "key.safetensors").write_bytes(b"half")
     (state / ".rebuild-left").mkdir()
     shutil.copytree(state / "runs" / "phase34a" / "1", state / "runs" / "phase34a" / "1.aside")
     (checkpoint,) = (state / "runs" / "phase34a" / "1" / "checkpoints").iterdir()
     flip(checkpoint / "state.json")
     found = examined(project)
     assert {finding.code for finding in found.findings} == {"cache", "leftover", "run-unknown", "checkpoint"}
+    assert any("1 kept beginning of prompts" in finding.message for finding in found.findings)
     assert found.errors == []
 
 

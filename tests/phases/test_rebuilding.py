@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_project import write_phase
+from topcoat.engine.beginnings import folder_of
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.protocol import RebuildJob
 from topcoat.errors import EngineFault, Refused, StorageFault
@@ -46,6 +47,16 @@ def test_what_is_collected_can_be_rebuilt_to_the_same_bytes(session: Session) ->
         session.model("phase34a-1")
     assert gone.value.hint == "topcoat rebuild phase34a-1"
     assert session.engine.describe(rebuild(session, "phase34a-1").path).digest == first.digest
+
+
+def test_what_other_models_than_production_computed_of_prompts_is_collected(session: Session) -> None:
+    folders = [folder_of(session.paths.beginnings, session.model(name).digest) for name in ("phase34a-1", "phase34b-1")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "key.safetensors").write_bytes(b"states")
+    freed = collect_garbage(session)
+    assert str(folders[0].relative_to(session.paths.root)) in freed.folders
+    assert [folder.exists() for folder in folders] == [False, True]
 
 
 @pytest.mark.slow

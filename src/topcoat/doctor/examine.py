@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from topcoat.engine.beginnings import damaged_beginnings
 from topcoat.engine.protocol import Engine
 from topcoat.errors import InvalidInput, Refused, StorageFault, TopcoatError
 from topcoat.progress import Sink, task
@@ -206,6 +207,12 @@ class _Examiner:
             self._found("cache", message, damaged[0], f"rm -r {_quoted(self._paths.trunk_cache)}", error=False)
         elif self._paths.trunk_cache.is_dir():
             self.checked.append("cache: whole")
+        folder = self._paths.beginnings
+        if damaged := damaged_beginnings(folder):
+            message = f"{counted(len(damaged), 'kept beginning')} of prompts can't be used: they are computed again"
+            self._found("cache", message, damaged[0], f"rm -r {_quoted(folder)}", error=False)
+        elif folder.is_dir():
+            self.checked.append("beginnings of prompts: whole")
 
     def usage(self) -> None:
         """The database of events, and what people decided about extracted examples."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from topcoat.engine.beginnings import Kept
 from topcoat.engine.protocol import Engine, ServerProcess
 from topcoat.errors import InvalidInput
 from topcoat.progress import Sink
@@ -13,15 +15,29 @@ from topcoat.progress import Sink
 __all__ = ["ENGINES", "EngineEntry", "engine_named"]
 
 
-@dataclass(frozen=True, slots=True)
-class EngineEntry:
-    """One engine: `open` loads it; `server` names the process that serves a model folder on a port.
+class MakeServer(Protocol):
+    """Names the process that serves a model folder on a port.
 
-    The process is given arguments, and options of the chat template.
+    It is given arguments, options of the chat template, and where it keeps the beginnings of prompts, if it does.
     """
 
+    def __call__(
+        self,
+        model: Path,
+        port: int,
+        arguments: Sequence[str],
+        template: Mapping[str, object],
+        kept: Kept | None = None,
+        /,
+    ) -> ServerProcess: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    """One engine: `open` loads it; `server` names the process that serves a model."""
+
     open: Callable[[Sink], Engine]
-    server: Callable[[Path, int, Sequence[str], Mapping[str, object]], ServerProcess]
+    server: MakeServer
 
 
 def _open_mlx(sink: Sink) -> Engine:
@@ -30,10 +46,12 @@ def _open_mlx(sink: Sink) -> Engine:
     return open_engine(sink)
 
 
-def _mlx_server(model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object]) -> ServerProcess:
+def _mlx_server(
+    model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object], kept: Kept | None = None
+) -> ServerProcess:
     from topcoat.engine.mlx.serve.process import server_process
 
-    return server_process(model, port, arguments, template)
+    return server_process(model, port, arguments, template, kept)
 
 
 def _open_fake(sink: Sink) -> Engine:
@@ -42,7 +60,9 @@ def _open_fake(sink: Sink) -> Engine:
     return FakeEngine()
 
 
-def _fake_server(model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object]) -> ServerProcess:
+def _fake_server(
+    model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object], kept: Kept | None = None
+) -> ServerProcess:
     from topcoat.engine.fake_server import server_process
 
     return server_process(model, port, arguments, template)

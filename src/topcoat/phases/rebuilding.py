@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from topcoat.engine.beginnings import folder_of
 from topcoat.engine.protocol import RebuildJob
 from topcoat.errors import EngineFault, Refused, StorageFault, Where
 from topcoat.phases.attempts.calibration import calibration_rows
@@ -60,9 +61,10 @@ def rebuild(session: Session, name: str) -> ModelRow:
 
 
 def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
-    """Delete fused models that `rebuild` can make again, and checkpoints of finished trainings.
+    """Delete fused models that `rebuild` can make again, checkpoints of finished trainings, and beginnings of prompts.
 
-    Production, roots and the bases of unfinished phases stay. `dry_run` only reports what would be deleted.
+    Production with its beginnings, roots and the bases of unfinished phases stay. `dry_run` only reports what would be
+    deleted.
     """
     lineage, root = session.lineage, session.paths.root
     needed = {lineage.production()}
@@ -72,6 +74,7 @@ def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
     folders = [model.path for model in fused if not obstacles[model.name]]
     trainings = [AttemptPaths(path.parent) for path in sorted(session.paths.runs.glob("**/checkpoints"))]
     folders += [training.checkpoints for training in trainings if training.train_report.is_file()]
+    folders += _beginnings_of_others(session)
     files = _files(folders)
     elsewhere = set(_files([session.paths.models, session.paths.runs])) - set(files)
     still_linked = {path.stat().st_ino for path in elsewhere}
@@ -86,6 +89,13 @@ def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
         sum(size for inode, size in freed.items() if inode not in outside),
         [f"{name} is kept: {obstacle}" for name, obstacle in obstacles.items() if obstacle],
     )
+
+
+def _beginnings_of_others(session: Session) -> list[Path]:
+    """The folders of what other models than production computed of prompts."""
+    production = session.lineage.production()
+    own = folder_of(session.paths.beginnings, session.lineage.require_model(production).digest) if production else None
+    return [folder for folder in sorted(session.paths.beginnings.glob("*")) if folder.is_dir() and folder != own]
 
 
 def _resolved(session: Session, name: str) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "ProjectSection",
     "ProjectSettings",
     "ProjectSpec",
+    "ServeSection",
     "SuccessPatterns",
     "SuccessSection",
     "Thinking",
@@ -153,6 +154,14 @@ class CaptureSection(Section):
     """By which marks in its result a call worked or failed."""
 
 
+class ServeSection(Section):
+    """[serve]: how models are served."""
+
+    kept_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 4096
+    """The most megabytes of disk for what models computed of system prompts and tools, so that the first answer after
+    a restart needn't wait for it. 0 keeps nothing."""
+
+
 TrackerName = Literal["wandb", "mlflow", "tensorboard", "trackio"]
 """The experiment trackers that topcoat knows."""
 
@@ -182,6 +191,8 @@ class ProjectSpec(Section):
     """How models are evaluated."""
     capture: CaptureSection = Field(default_factory=CaptureSection)
     """How usage is recorded."""
+    serve: ServeSection = Field(default_factory=ServeSection)
+    """How models are served."""
     report: ReportSection = Field(default_factory=ReportSection)
     """Who is told how phases went."""
 

@@ -160,6 +160,11 @@ class ProjectPaths:
     def trunk_cache(self) -> Path:
         return self.cache / "trunk"
 
+    @property
+    def beginnings(self) -> Path:
+        """What models computed of the system prompts and tools that they were asked with."""
+        return self.cache / "beginnings"
+
     def measured(self, key: str) -> Path:
         """The measured cost of a phase's updates. `key` is the digest of everything that decides it."""
         return self.cache / "measured" / f"{key}.json"

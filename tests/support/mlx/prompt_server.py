@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from mlx_lm.models.cache import LRUPromptCache
 
 __all__ = ["PromptServer", "prompt_server"]
 
@@ -28,13 +27,19 @@ class PromptServer:
 
     def prompt(self, model: Path, messages: list[dict[str, Any]], **body: Any) -> list[int]:
         """What the server makes of a chat request. Fails with its error if it makes nothing."""
+        self.answer(model, messages, max_tokens=1, **body)
+        (prompt,) = self.prompts
+        return prompt
+
+    def answer(self, model: Path, messages: list[dict[str, Any]], **body: Any) -> dict[str, Any]:
+        """The server's whole answer to a chat request. Raises `ValueError` with its error if it has none."""
         self.prompts.clear()
-        asked = {"model": str(model), "messages": messages, "max_tokens": 1, **body}
+        asked = {"model": str(model), "messages": messages, **body}
         response = httpx2.post(f"{self.url}/v1/chat/completions", content=json.dumps(asked), timeout=60)
         if response.status_code != 200:
             raise ValueError(response.json()["error"])
-        (prompt,) = self.prompts
-        return prompt
+        answered: dict[str, Any] = response.json()
+        return answered
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def prompt_server(*options: str, prepare: Callable[[Any], None] | None = None) -
         return tokenized
 
     server.ResponseGenerator._tokenize = tokenize
-    generator = server.ResponseGenerator(providers[0], LRUPromptCache(providers[0].cli_args.prompt_cache_size))
+    generator = server.ResponseGenerator(providers[0], server.LRUPromptCache(providers[0].cli_args.prompt_cache_size))
 
     def handler(*arguments: Any, **named: Any) -> Any:
         return server.APIHandler(generator, *arguments, system_fingerprint="tests", **named)

@@ -23,6 +23,7 @@ from tests.support.recorder import Recorder
 from tests.support.usage import scripted_server
 from tests.support.usage.front import CHAT
 from topcoat.demo import TEMPLATE
+from topcoat.engine.beginnings import Kept
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.protocol import Engine, ServerProcess
 from topcoat.engine.registry import EngineEntry
@@ -171,7 +172,9 @@ class Stage:
             return answer.status, answer.headers, await answer.text()
 
 
-def scripted_process(model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object]) -> ServerProcess:
+def scripted_process(
+    model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object], kept: Kept | None = None
+) -> ServerProcess:
     return ServerProcess([sys.executable, "-I", scripted_server.__file__, str(model), str(port)], {}, {})
 
 
@@ -188,7 +191,7 @@ async def stage(project: Path, swap: Swap, *, longest_wait: float = 30.0) -> Asy
 
     entry = EngineEntry(lambda _: FakeEngine(), scripted_process)
     with open_project(project) as opened_project:
-        loader = Loader(opened_project, opened_project.day, entry, FakeEngine(), ())
+        loader = Loader(opened_project, opened_project.day, entry, FakeEngine(), (), sink)
         door = Door(longest_wait=longest_wait)
         first = loader.check(opened_project.model("production"))
         front = Front(door, Access("127.0.0.1"), record, RecordingFigures)

@@ -154,7 +154,8 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
     json: Json = False,
 ) -> None:
-    """Delete fused models that can be rebuilt, and checkpoints of finished trainings. Never production or a root."""
+    """Delete fused models that can be rebuilt, checkpoints of finished trainings, and what other models than production
+    computed of prompts. Never production or a root."""
     from topcoat.phases.rebuilding import collect_garbage
 
     with open_session("gc") as session:

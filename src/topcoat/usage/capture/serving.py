@@ -123,7 +123,7 @@ class _Own:
 def _own(project: Project, serving: Serving, sink: Sink) -> _Own:
     row = project.model("production")
     sink.emit(Note(f"comparing the files of {row.name} with what was recorded"))
-    loader = Loader(project, project.day, serving.engine, serving.engine.open(sink), serving.arguments)
+    loader = Loader(project, project.day, serving.engine, serving.engine.open(sink), serving.arguments, sink)
     model = loader.check(row)
     say_calls_in_text(model, project, sink)
     return _Own(loader, model)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from topcoat.engine.beginnings import Kept
 from topcoat.engine.keyed_server import keyed_process
 from topcoat.engine.protocol import ServerProcess
 from topcoat.errors import InvalidInput
@@ -13,10 +14,13 @@ from topcoat.errors import InvalidInput
 __all__ = ["server_process"]
 
 
-def server_process(model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object]) -> ServerProcess:
+def server_process(
+    model: Path, port: int, arguments: Sequence[str], template: Mapping[str, object], kept: Kept | None = None
+) -> ServerProcess:
     """`topcoat.engine.mlx.serve.server` with `model` on a loopback port, and `arguments` for mlx_lm.server.
 
-    `template` are the options of the chat template, where a request brings none. Raises InvalidInput for arguments that
+    `template` are the options of the chat template, where a request brings none. `kept` says where the beginnings of
+    prompts are kept, if they are. Raises InvalidInput for arguments that
     would take the server away from its front, or its chat template from the one that was trained with.
     """
     own = {"--model": str(model), "--host": "127.0.0.1", "--port": str(port)}
@@ -31,7 +35,8 @@ def server_process(model: Path, port: int, arguments: Sequence[str], template: M
                 hint=_HINTS.get(taken, f"topcoat serve {taken} VALUE"),
             )
     given = [part for pair in own.items() for part in pair]
-    return keyed_process("topcoat.engine.mlx.serve.server", [*given, "--log-level", "WARNING", *arguments])
+    command = [*given, "--log-level", "WARNING", *arguments]
+    return keyed_process("topcoat.engine.mlx.serve.server", command, kept.environment() if kept else {})
 
 
 _HINTS = {

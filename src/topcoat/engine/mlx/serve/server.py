@@ -6,15 +6,22 @@ page and every user of the machine can reach; and it ends when its standard inpu
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, MEMORY_PATH, end_with_parent, written_memory
+from topcoat.engine.beginnings import Kept
+from topcoat.engine.keyed_server import KEY_HEADER, KEY_VARIABLE, MEMORY_PATH, end_with_parent, say, written_memory
 from topcoat.engine.mlx.compute import Compute, keep_float32
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
 
-__all__ = ["compute_as", "read_calls", "tell_memory"]
+__all__ = ["compute_as", "end_after", "read_calls", "tell_memory"]
+
+_END_SECONDS = 4.0
+"""The front kills a server that takes a second longer."""
 
 
 def _main() -> None:
@@ -25,12 +32,16 @@ def _main() -> None:
 
     from topcoat.engine.mlx.compute import chosen_compute
     from topcoat.engine.mlx.cpu.quicken import on_cpu, quick
+    from topcoat.engine.mlx.serve.beginnings import keep_beginnings
     from topcoat.engine.mlx.serve.rendering import render_as_trained
 
-    compute_as(chosen_compute(None, on_cpu=on_cpu()), server)
+    compute = chosen_compute(None, on_cpu=on_cpu())
+    compute_as(compute, server)
     render_as_trained(server)
     read_calls(server)
     tell_memory(server)
+    if kept := Kept.handed_over():
+        end_after(keep_beginnings(server, kept, _numbers_from(compute), say))
 
     parse = server.APIHandler.parse_request
 
@@ -45,6 +56,24 @@ def _main() -> None:
     server.APIHandler.parse_request = parse_if_ours
     with quick():
         server.main()
+
+
+def end_after(finish: Callable[[float], None]) -> None:
+    """Let SIGTERM end the process when `finish` is done, which is given some seconds."""
+
+    def end(number: int, frame: object) -> None:
+        finish(_END_SECONDS)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _numbers_from(compute: Compute) -> str:
+    """What decides the numbers that a model computes of tokens, besides both."""
+    import mlx.core as mx
+
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("topcoat", "mlx", "mlx-lm")]
+    return " ".join([*versions, str(mx.device_info()["architecture"]), compute])
 
 
 def compute_as(compute: Compute, server: Any) -> None:

@@ -10,10 +10,13 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
+from topcoat.engine.beginnings import Kept
 from topcoat.engine.protocol import Engine, Message, Tokenizer, Tools
 from topcoat.engine.registry import EngineEntry
 from topcoat.errors import InvalidInput
+from topcoat.progress import Note, Sink
 from topcoat.project.integrity import require_whole
 from topcoat.project.project import Project
 from topcoat.project.rendering import dated_tokenizer
@@ -50,13 +53,17 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Loads models of one project with one engine. `arguments` are for the engine's server, `day` is the project's."""
+    """Loads models of one project with one engine. `arguments` are for the engine's server, `day` is the project's.
+
+    `sink` gets what a server says.
+    """
 
     project: Project
     day: date | None
     entry: EngineEntry
     engine: Engine
     arguments: Sequence[str]
+    sink: Sink
 
     def check(self, row: ModelRow) -> Checked:
         """Read all files of a model. Raises `StorageFault` if they have changed, or what `project_tokenizer` raises."""
@@ -86,10 +93,18 @@ class Loader:
         """Start a server with the model, and wait until it answers. Raises what `model_server` raises."""
         started = time.monotonic()
         template = self.project.settings.spec.project.template
+        most = self.project.settings.spec.serve.kept_mb * 1_000_000
+        kept = Kept(self.project.paths.beginnings, most, model.row.digest) if most else None
+        serving = model_server(
+            self.entry, model.row.path, self.arguments, template, kept=kept, said=partial(self._say, model.row.name)
+        )
         async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(model_server(self.entry, model.row.path, self.arguments, template))
+            server = await stack.enter_async_context(serving)
             upstream = Upstream(server.url, server.headers, model.row.name, model.count)
             return Loaded(model, upstream, server, time.monotonic() - started, stack.pop_all().aclose)
+
+    def _say(self, name: str, text: str) -> None:
+        self.sink.emit(Note(f"{name}: {text}"))
 
 
 def token_counter(tokenizer: Tokenizer) -> TokenCounter:

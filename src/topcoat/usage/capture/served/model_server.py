@@ -8,14 +8,15 @@ import os
 import socket
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
-from topcoat.engine.keyed_server import MEMORY_PATH
+from topcoat.engine.beginnings import Kept
+from topcoat.engine.keyed_server import MEMORY_PATH, said_in
 from topcoat.engine.protocol import MemoryUse
 from topcoat.engine.registry import EngineEntry
 from topcoat.errors import EngineFault, InvalidInput, TopcoatError
@@ -66,18 +67,29 @@ class ModelServer:
             return None
 
 
+def _unheard(text: str) -> None:
+    """What a server says is nothing to whoever measures it."""
+
+
 @asynccontextmanager
 async def model_server(
-    engine: EngineEntry, model: Path, arguments: Sequence[str], template: Mapping[str, object]
+    engine: EngineEntry,
+    model: Path,
+    arguments: Sequence[str],
+    template: Mapping[str, object],
+    *,
+    kept: Kept | None = None,
+    said: Callable[[str], None] = _unheard,
 ) -> AsyncIterator[ModelServer]:
     """Serve `model` with the engine's server and `arguments` during the block, and `template` as its options.
 
-    The block begins when the server has given a first token: it may listen long before its model is loaded.
+    The block begins when the server has given a first token: it may listen long before its model is loaded. `kept` says
+    where it keeps the beginnings of prompts, if it does. `said` is told what it says to the user.
 
     Raises `InvalidInput` for arguments that the server refuses, `EngineFault` if it ends by itself or can't answer.
     """
     port = _free_port()
-    serving = engine.server(model, port, arguments, template)
+    serving = engine.server(model, port, arguments, template, kept)
     process = await asyncio.create_subprocess_exec(
         *serving.command,
         stdin=PIPE,
@@ -87,7 +99,7 @@ async def model_server(
         start_new_session=True,  # Ctrl-C stops this process only; the server ends after the last answer
     )
     server = ModelServer(model, process, f"http://127.0.0.1:{port}", dict(serving.headers), deque(maxlen=_LAST_LINES))
-    reading = asyncio.create_task(_read(process, server.printed))
+    reading = asyncio.create_task(_read(server, said))
     try:
         await _ready(server)
         yield server
@@ -127,10 +139,14 @@ async def _answered(server: ModelServer) -> str:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _read(process: Process, printed: deque[str]) -> None:
-    assert process.stdout is not None
-    async for line in process.stdout:
-        printed.append(line.decode("utf-8", "replace").rstrip()[:500])
+async def _read(server: ModelServer, said: Callable[[str], None]) -> None:
+    assert server.process.stdout is not None
+    async for line in server.process.stdout:
+        text = line.decode("utf-8", "replace").rstrip()
+        if (told := said_in(text, server.headers)) is not None:
+            said(told)
+        elif text:
+            server.printed.append(text[:500])
 
 
 def _free_port() -> int:
