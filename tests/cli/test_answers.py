@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from topcoat.cli.answers import show_faults, show_formats, show_passes
-from topcoat.store.records import AnswerFault, EvalResult, FormatShare, PassShare
+from topcoat.cli.answers import show_faults, show_formats, show_passes, show_servers
+from topcoat.store.records import AnswerFault, AskedServer, EvalResult, FormatShare, PassShare
 
 
 def shown(show: Callable[[Console, EvalResult], None], **fields: object) -> str:
@@ -71,3 +71,13 @@ def test_passes_name_the_episodes_that_are_not_solved_every_time() -> None:
         "pass^3: 75.0% of 4 episodes solved in all of 3 samples at temperature 0.7 (75.0% of the samples), "
         "1 without an answer; not a"
     ]
+
+
+def test_several_servers_are_shown_with_what_each_answered() -> None:
+    one = AskedServer(server="http://a:1/v1", model="m", cases=7, answers=9)
+    other = AskedServer(server="http://b:1/v1", model="m", cases=1, answers=1, left_out="HTTP 500 [no], 4 times")
+    assert shown(show_servers, servers=[one, other]).splitlines() == [
+        "http://a:1/v1 answered 7 cases",
+        "http://b:1/v1 answered 1 case and was left out: HTTP 500 [no], 4 times",
+    ]
+    assert shown(show_servers, servers=[one]) == shown(show_servers) == ""

@@ -84,6 +84,8 @@ def test_a_server_is_evaluated(fake_project: Path) -> None:
     assert result["model"] == f"m at {server.url.removeprefix('http://')}"
     assert [score["case_id"] for score in result["scores"]] == ids
     assert result["errors"] == []
+    (asked,) = result["servers"]
+    assert asked == {"server": f"{server.url}/v1", "model": "m", "cases": len(ids), "answers": len(ids), "left_out": ""}
     assert sum(score["value"] for score in result["scores"]) > 0
     assert shown.returncode == 0
     assert "errors" not in shown.stdout
@@ -136,11 +138,52 @@ def test_too_many_errors_void_the_evaluation(fake_project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupt_ends_a_waiting_evaluation_at_once(fake_project: Path) -> None:
+@pytest.mark.slow
+def test_several_servers_share_the_cases_and_one_that_fails_is_left_out(fake_project: Path) -> None:
+    ids = short_suite(fake_project)
+    with serving(always) as alone:
+        expected = json.loads(server_eval(fake_project, alone.url, "--json").stdout)
+    with serving(drop) as gone:
+        pass
+    with serving(always) as one, serving(always, models=["m"]) as other:
+        urls = [word for url in (one.url, gone.url, other.url) for word in ("--endpoint", url)]
+        done = topcoat("eval", *urls, "--model", "m", "--json", cwd=fake_project)
+        shown = server_eval(fake_project, one.url, "--endpoint", other.url, "--endpoint", one.url)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["scores"] == expected["scores"]
+    assert sum(asked["cases"] for asked in result["servers"]) == len(ids)
+    left_out = [bool(asked["left_out"]) for asked in result["servers"]]
+    assert left_out == [False, True, False]
+    said = " ".join(done.stderr.split())
+    assert f"warning: {gone.url}/v1 is left out, its cases are asked elsewhere: ConnectError" in said
+    assert f"which one answers at {one.url}/v1 isn't listed there" in said
+    assert f"{one.url}/v1 is given twice and counts once" in " ".join(shown.stderr.split())
+    assert f"{other.url}/v1 answered" in shown.stdout
+
+
+@pytest.mark.slow
+def test_servers_with_different_models_are_refused(fake_project: Path) -> None:
     short_suite(fake_project)
-    with serving(hang) as server:
+    with serving(always, models=["a"]) as one, serving(always, models=["b"]) as other:
+        done = server_eval(fake_project, one.url, "--endpoint", other.url)
+        named = topcoat(
+            "eval", "--endpoint", one.url, "--model", "a", "--endpoint", other.url, "--model", "b", cwd=fake_project
+        )
+    assert done.returncode == 2
+    assert "the servers have different models" in done.stderr
+    assert f"--endpoint {other.url}/v1 --model b" in " ".join(done.stderr.split())
+    assert named.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("servers", [1, 2])
+def test_an_interrupt_ends_a_waiting_evaluation_at_once(fake_project: Path, servers: int) -> None:
+    short_suite(fake_project)
+    with serving(hang) as server, serving(hang) as other:
+        urls = ["--endpoint", server.url, "--endpoint", other.url][: 2 * servers]
         process = subprocess.Popen(
-            [sys.executable, "-m", "topcoat", "eval", "--endpoint", server.url, "--model", "m"],
+            [sys.executable, "-m", "topcoat", "eval", *urls, "--model", "m"],
             cwd=fake_project, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ),
         )  # fmt: skip
         assert server.asked.wait(60)
@@ -159,6 +202,10 @@ def test_an_interrupt_ends_a_waiting_evaluation_at_once(fake_project: Path) -> N
         (["production", "--endpoint", "http://127.0.0.1:1", "--model", "m"], "names the model with --model"),
         (["--model", "m"], "a model on a server"),
         (["--endpoint", "127.0.0.1:1", "--model", "m"], "is not the URL of a server"),
+        (
+            ["--endpoint", "http://a", "--endpoint", "http://b", "--model", "m", "--model", "n", "--model", "o"],
+            "or one",
+        ),
         (["nothing"], "no model is called"),
     ],
 )

@@ -21,7 +21,7 @@ from topcoat.errors import EndpointFault, InvalidInput
 from topcoat.progress import Advanced, Silent
 from topcoat.spec.expect import Expect
 from topcoat.spec.suite import Case, Suite
-from topcoat.store.records import Completion
+from topcoat.store.records import AskedServer, Completion
 from topcoat.suites.endpoint import Endpoint
 from topcoat.suites.evaluate import evaluate
 from topcoat.suites.source import EngineSource, Question, Reply, Unanswered
@@ -202,6 +202,15 @@ def test_progress_counts_answers_and_errors() -> None:
     with serving(status(400)) as server:
         Endpoint(server.url, "m", max_errors=1).ask([Question("a", [{"role": "user", "content": "a"}], 1)], sink)
     assert sink.events[1] == Advanced("answers", 1, "1 without an answer")
+
+
+def test_cases_are_counted_once_and_samples_among_the_answers() -> None:
+    user = {"role": "user", "content": "a"}
+    with serving(echo) as server:
+        endpoint = Endpoint(f"http://me:secret@{server.url[7:]}", "m")
+        for _ in range(2):
+            endpoint.ask([Question("a", [user], 1), Question("a (sample 1)", [user], 1, 0.7, 9)], Silent())
+    assert endpoint.asked == [AskedServer(server=f"{server.url}/v1", model="m", cases=1, answers=4)]
 
 
 CODE = "<tool_call><function=execute_code><parameter=code>\nread('a')\n</parameter></function></tool_call>"

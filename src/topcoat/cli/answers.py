@@ -13,7 +13,7 @@ from topcoat.quantity import counted
 from topcoat.spec.suite import MOST_TOKENS
 from topcoat.store.records import AnswerFault, EvalResult
 
-__all__ = ["show_faults", "show_formats", "show_passes"]
+__all__ = ["show_faults", "show_formats", "show_passes", "show_servers"]
 
 _MOST_CASES: Final = 5
 """Cases named in one line."""
@@ -56,6 +56,17 @@ def show_faults(console: Console, result: EvalResult) -> None:
         print_line(console, f"[yellow]{escape(line)}[/]" if fault.failed else escape(line))
         if hint := _hint(fault):
             print_line(console, f"  [cyan]hint:[/] {escape(hint)}")
+
+
+def show_servers(console: Console, result: EvalResult) -> None:
+    """Who answered how much, where several servers were asked, and who was left out."""
+    if len(result.servers) < 2:
+        return
+    for server in result.servers:
+        line = f"{server.server} answered {counted(server.cases, 'case')}"
+        if server.left_out:
+            line += f" and was left out: {server.left_out}"
+        print_line(console, f"[yellow]{escape(line)}[/]" if server.left_out else escape(line))
 
 
 def _hint(fault: AnswerFault) -> str:

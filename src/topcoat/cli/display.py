@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from topcoat.cli.answers import show_faults, show_formats, show_passes
+from topcoat.cli.answers import show_faults, show_formats, show_passes, show_servers
 from topcoat.cli.console import print_line, print_table
 from topcoat.cli.costs import show_budget, show_estimate
 from topcoat.doctor.examine import Examination
@@ -87,6 +87,7 @@ def show_evaluation(console: Console, result: EvalResult) -> None:
     show_formats(console, result)
     show_passes(console, result)
     show_faults(console, result)
+    show_servers(console, result)
     for error in result.errors:
         print_line(console, f"[red]no answer[/]  {escape(error.case_id)}: {escape(error.reason)}")
     if result.errors:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -18,11 +18,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from topcoat.errors import EndpointFault, InvalidInput
 from topcoat.progress import Sink, task
-from topcoat.store.records import Completion
+from topcoat.quantity import counted
+from topcoat.store.records import AskedServer, Completion
 from topcoat.suites.openai_messages import openai_messages
 from topcoat.suites.source import Question, Reply, Unanswered
 
-__all__ = ["CONCURRENCY", "KEY_VARIABLE", "TIMEOUT", "Endpoint"]
+__all__ = ["CONCURRENCY", "KEY_VARIABLE", "TIMEOUT", "Endpoint", "reasons"]
 
 KEY_VARIABLE = "TOPCOAT_API_KEY"
 """The environment variable with the API key, for servers that want one."""
@@ -34,6 +35,8 @@ _LONGEST_WAIT = 60.0
 """Seconds that a server may ask to wait before the next try (Retry-After)."""
 _CONNECT = 10.0
 _PASSING = {408, 425, 429}
+_HOPELESS = {401, 403, 404, 405}
+"""Without a key, a model of that name or chat completions, every question is refused."""
 
 
 class Endpoint:
@@ -64,16 +67,33 @@ class Endpoint:
         if not (key.isascii() and key.isprintable()):
             raise InvalidInput("the API key holds characters that no key has", hint=f"export {KEY_VARIABLE}=KEY")
         self._headers = {**(headers or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
-        self._concurrency = concurrency
-        self._timeout = timeout
+        self.concurrency = concurrency
+        self.timeout = timeout
         self._max_errors = max_errors
         self._pause = pause
         self._template = dict(template or {})
+        self._answers = 0
+        self._cases: set[str] = set()
 
     @property
     def name(self) -> str:
         """The model and the server, without a password in the URL."""
         return f"{self.model} at {self.url.netloc.decode()}"
+
+    @property
+    def address(self) -> str:
+        """The base URL, without a password."""
+        return str(self.url.copy_with(username="", password="")).removesuffix("/chat/completions")
+
+    @property
+    def models_url(self) -> httpx2.URL:
+        """Where the server lists its models."""
+        return self.url.copy_with(path=f"{self.url.path.removesuffix('/chat/completions')}/models")
+
+    @property
+    def asked(self) -> list[AskedServer]:
+        """What the server has answered so far: one record."""
+        return [AskedServer(server=self.address, model=self.model, cases=len(self._cases), answers=self._answers)]
 
     def ask(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
         """One reply a question, in order. Raises EndpointFault if more than `max_errors` are unanswered."""
@@ -82,13 +102,12 @@ class Endpoint:
     async def _ask_all(self, questions: Sequence[Question], sink: Sink) -> list[Reply]:
         replies: dict[int, Reply] = {}
         failed: dict[str, str] = {}
-        places = asyncio.Semaphore(self._concurrency)
-        timeout = httpx2.Timeout(None, connect=_CONNECT)  # `timeout` limits the whole request
-        async with httpx2.AsyncClient(headers=self._headers, timeout=timeout) as client:
+        places = asyncio.Semaphore(self.concurrency)
+        async with self.client() as client:
 
             async def one(index: int) -> int:
                 async with places:
-                    replies[index] = await self._reply(client, questions[index])
+                    replies[index] = await self.reply(client, questions[index])
                 return index
 
             requests = [asyncio.ensure_future(one(index)) for index in range(len(questions))]
@@ -107,26 +126,42 @@ class Endpoint:
                 await asyncio.gather(*requests, return_exceptions=True)
         return [replies[index] for index in range(len(questions))]
 
-    async def _reply(self, client: httpx2.AsyncClient, question: Question) -> Reply:
+    def client(self) -> httpx2.AsyncClient:
+        """What sends requests to the server, in one event loop."""
+        timeout = httpx2.Timeout(None, connect=_CONNECT)  # `timeout` limits the whole request
+        return httpx2.AsyncClient(headers=self._headers, timeout=timeout)
+
+    async def reply(self, client: httpx2.AsyncClient, question: Question) -> Reply:
         """The reply, after several tries if necessary."""
+        reply = await self._tried(client, question)
+        if isinstance(reply, Completion):
+            self._answers += 1
+            if not question.temperature:
+                self._cases.add(question.id)
+        return reply
+
+    async def _tried(self, client: httpx2.AsyncClient, question: Question) -> Reply:
         reason = ""
+        hopeless = False
         for tried in range(1, _TRIES + 1):
             wait = min(_LONGEST_WAIT, self._pause * 2 ** (tried - 1) * random.uniform(0.5, 1.0))
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self.timeout):
                     response = await client.post(self.url, json=self._body(question))
+                hopeless = False
                 if response.is_success:
                     return _completion(response.content)
                 reason = f"HTTP {response.status_code}{_said(response)}"
                 if response.status_code < 500 and response.status_code not in _PASSING:
-                    return Unanswered(reason)
+                    return Unanswered(reason, response.is_redirect or response.status_code in _HOPELESS)
                 asked = _retry_after(response)
                 if asked > _LONGEST_WAIT:
-                    return Unanswered(f"{reason}, and the server asks to wait {asked:.0f} s")
+                    return Unanswered(f"{reason}, and the server asks to wait {asked:.0f} s", hopeless=True)
                 wait = max(wait, asked)
             except TimeoutError:
-                return Unanswered(f"no answer within {self._timeout:g} s")
+                return Unanswered(f"no answer within {self.timeout:g} s")
             except httpx2.RequestError as error:
+                hopeless = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
                 reason = f"{type(error).__name__}: {error}".removesuffix(": ")
             except ValidationError as error:
                 fault = error.errors()[0]
@@ -134,7 +169,7 @@ class Endpoint:
                 reason = f"not a chat completion: {f'{place}: ' if place else ''}{fault['msg']}"
             if tried < _TRIES:
                 await asyncio.sleep(wait)
-        return Unanswered(f"{reason}, {_TRIES} times")
+        return Unanswered(f"{reason}, {_TRIES} times", hopeless)
 
     def _body(self, question: Question) -> dict[str, object]:
         """The request's body. It sets everything for which servers have different defaults.
@@ -154,18 +189,25 @@ class Endpoint:
             **({"seed": question.seed} if question.temperature > 0.0 else {}),
         }
 
-    def _void(self, failed: dict[str, str]) -> EndpointFault:
-        by_reason: dict[str, list[str]] = {}
-        for case, reason in failed.items():
-            by_reason.setdefault(reason, []).append(case)
-        cases = "; ".join(f"{', '.join(ids)}: {reason}" for reason, ids in by_reason.items())
-        count = f"{len(failed)} case{'s' if len(failed) > 1 else ''} got no answer"
-        denied = any(reason.startswith(("HTTP 401", "HTTP 403")) for reason in by_reason)
-        models = str(self.url.copy_with(username="", password="")).removesuffix("/chat/completions") + "/models"
+    def _void(self, failed: Mapping[str, str]) -> EndpointFault:
+        count = f"{counted(len(failed), 'case')} got no answer"
         return EndpointFault(
-            f"the evaluation is void: {count}, more than max_errors = {self._max_errors} ({cases})",
-            hint=f"export {KEY_VARIABLE}=KEY" if denied else f"see what the server has: curl {models}",
+            f"the evaluation is void: {count}, more than max_errors = {self._max_errors} ({reasons(failed)})",
+            hint=self.hint(failed.values()),
         )
+
+    def hint(self, said: Iterable[str]) -> str:
+        """What helps if the server left questions unanswered for the reasons in `said`."""
+        denied = any(reason.startswith(("HTTP 401", "HTTP 403")) for reason in said)
+        return f"export {KEY_VARIABLE}=KEY" if denied else f"see what the server has: curl {self.address}/models"
+
+
+def reasons(failed: Mapping[str, str]) -> str:
+    """Why questions stayed unanswered: each reason once, after the ids that it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in failed.items():
+        by_reason.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
 
 
 def _chat_url(text: str) -> httpx2.URL:

@@ -48,9 +48,13 @@ def question_of(case: Case, agent: Agent) -> Question:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A missing answer. The model isn't the `reason`, so the case has no score."""
+    """A missing answer. The model isn't the `reason`, so the case has no score.
+
+    `hopeless`: whoever was asked would leave any other question unanswered too.
+    """
 
     reason: str
+    hopeless: bool = False
 
 
 Reply = Completion | Unanswered

@@ -27,40 +27,47 @@ def evaluate(
         typer.Argument(metavar="MODEL", help="A model of this project, or a folder.", show_default="production"),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option(metavar="URL", help="Ask a server instead, by OpenAI's chat completions.")
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Ask a server instead, by OpenAI's chat completions. Given several times, servers share the cases.",
+        ),
     ] = None,
-    served: Annotated[str | None, typer.Option("--model", metavar="NAME", help="What the server calls it.")] = None,
+    served: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="What the server calls it; once for all servers, or for each."),
+    ] = None,
     exported: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER", help="Ask an exported folder in its own runtime, and compare it with its model."
         ),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests to the server at a time.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the server has for an answer.")] = 120.0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests to each server at a time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a server has for an answer.")] = 120.0,
     json: Json = False,
 ) -> None:
     """Evaluate a model on the project's suite, by category.
 
     A server that wants an API key gets the one in TOPCOAT_API_KEY. Cases that it leaves unanswered have no score; more
-    of them than max_errors (in topcoat.toml, [eval]) void the evaluation.
+    of them than max_errors (in topcoat.toml, [eval]) void the evaluation. Of several servers, one that fails is left
+    out, and its cases are asked elsewhere.
     """
     from topcoat.cli.display import show_evaluation
 
     if exported is not None:
-        if model is not None or endpoint is not None or served is not None:
+        if model is not None or endpoint or served:
             raise InvalidInput("--exported says which model it is", hint=f"topcoat eval --exported {exported}")
         _evaluate_export(exported, concurrency, timeout, json)
         return
-    if endpoint is not None:
+    if endpoint:
+        given = " ".join(f"--endpoint {url}" for url in endpoint)
         if model is not None:
-            raise InvalidInput("--endpoint names the model with --model", hint=f"--endpoint {endpoint} --model {model}")
-        if served is None:
-            raise InvalidInput(
-                "--endpoint needs the model's name on the server", hint=f"--endpoint {endpoint} --model NAME"
-            )
-        result = _evaluate_endpoint(endpoint, served, concurrency, timeout)
-    elif served is not None:
+            raise InvalidInput("--endpoint names the model with --model", hint=f"{given} --model {model}")
+        if not served:
+            raise InvalidInput("--endpoint needs the model's name on the server", hint=f"{given} --model NAME")
+        result = _evaluate_endpoints(endpoint, served, concurrency, timeout)
+    elif served:
         raise InvalidInput("--model names a model on a server", hint="--endpoint URL --model NAME")
     else:
         result = _evaluate_model(model or "production")
@@ -194,20 +201,22 @@ def _evaluate_export(folder: Path, concurrency: int, timeout: float, json: bool)
     show(cost, json, lambda: show_cost(out, cost))
 
 
-def _evaluate_endpoint(url: str, model: str, concurrency: int, timeout: float) -> EvalResult:
+def _evaluate_endpoints(urls: list[str], models: list[str], concurrency: int, timeout: float) -> EvalResult:
     """The project isn't locked, and no engine is loaded."""
     from topcoat.cli.progress_bar import terminal_sink
     from topcoat.phases.judging.evaluation import evaluate_endpoint
-    from topcoat.suites.endpoint import KEY_VARIABLE, Endpoint
+    from topcoat.suites.endpoint import KEY_VARIABLE
+    from topcoat.suites.endpoints import endpoints_of
 
     with terminal_sink(err) as sink, open_project() as project:
-        endpoint = Endpoint(
-            url,
-            model,
+        source = endpoints_of(
+            urls,
+            models,
+            sink,
             key=os.environ.get(KEY_VARIABLE, ""),
             concurrency=concurrency,
             timeout=timeout,
             max_errors=project.settings.spec.eval.max_errors,
             template=project.settings.spec.project.template,
         )
-        return evaluate_endpoint(project, endpoint, sink)
+        return evaluate_endpoint(project, source, sink)

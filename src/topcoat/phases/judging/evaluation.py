@@ -19,6 +19,7 @@ from topcoat.spec.suite import Case, Suite
 from topcoat.store.lineage import ModelRow
 from topcoat.store.records import AttemptResult, EvalResult, Evidence, Verdict
 from topcoat.suites.endpoint import Endpoint
+from topcoat.suites.endpoints import Endpoints
 from topcoat.suites.evaluate import evaluate, evaluation_key
 from topcoat.suites.evidence.compare import Comparison, compare, compare_attempt, interval_of
 from topcoat.suites.source import EngineSource, References, Source
@@ -57,12 +58,13 @@ def evaluate_folder(reader: ScoreReader, folder: Path) -> EvalResult:
     return _evaluate_once(reader, key, str(folder), folder).model_copy(update={"model": str(folder)})
 
 
-def evaluate_endpoint(project: Project, endpoint: Endpoint, sink: Sink) -> EvalResult:
-    """The scores of a model on a server. Nothing is stored, because a server can change what it serves.
+def evaluate_endpoint(project: Project, endpoint: Endpoint | Endpoints, sink: Sink) -> EvalResult:
+    """The scores of a model on a server, or on several. Nothing is stored, as a server can change what it serves.
 
-    Raises EndpointFault if too many questions stay unanswered.
+    Raises EndpointFault if too many questions stay unanswered, InvalidInput if the servers have different models.
     """
-    return _described(_ask(project, endpoint, endpoint.name, sink), project.suite.cases)
+    result = _described(_ask(project, endpoint, endpoint.name, sink), project.suite.cases)
+    return result.model_copy(update={"servers": endpoint.asked})
 
 
 def compare_models(reader: ScoreReader, before: ModelRow, after: ModelRow) -> Comparison:

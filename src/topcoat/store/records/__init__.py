@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from topcoat.store.records.evaluations import (
     AnswerFault,
+    AskedServer,
     CaseError,
     CategoryScore,
     Completion,
@@ -42,6 +43,7 @@ from topcoat.store.records.verdicts import (
 
 __all__ = [
     "AnswerFault",
+    "AskedServer",
     "AttemptResult",
     "Budget",
     "Calibration",

@@ -10,6 +10,7 @@ from topcoat.store.transcripts.transcript import Transcript
 
 __all__ = [
     "AnswerFault",
+    "AskedServer",
     "CaseError",
     "CategoryScore",
     "Completion",
@@ -143,6 +144,20 @@ class PassShare(Record):
         return self.solved / self.episodes
 
 
+class AskedServer(Record):
+    """A server that was asked, by its base URL, and what it calls the model.
+
+    It answered `cases` greedily, and gave `answers` in all: more if some are sampled, or are steps of episodes. An
+    episode that moved to another server counts at both. `left_out` is why it wasn't asked to the end, "" if it was.
+    """
+
+    server: str
+    model: str
+    cases: int
+    answers: int
+    left_out: str = ""
+
+
 class EvalResult(Record):
     """A model's scores on a suite.
 
@@ -150,7 +165,7 @@ class EvalResult(Record):
     temperature that the project asks about, `passes` one for each above 0 if the suite has episodes. With `reserve`,
     the scores are those of reserve cases alone, and say nothing about the suite. `faults` are the answers that are cut,
     empty, or hold a call that can't be read or names no tool. `engine` is the name of the engine that answered, "" for
-    a server or if it wasn't noted.
+    a server or if it wasn't noted. `servers` are those that were asked instead of an engine.
     """
 
     version: Literal[1] = 1
@@ -167,6 +182,7 @@ class EvalResult(Record):
     formats: list[FormatShare] = []
     faults: list[AnswerFault] = []
     passes: list[PassShare] = []
+    servers: list[AskedServer] = []
 
     def category(self, name: str) -> CategoryScore | None:
         """The named category's score, or None if the suite has no such category."""
