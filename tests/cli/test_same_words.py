@@ -62,9 +62,15 @@ def phase(fake_project: Path) -> Phase:
     seen: dict[str, int] = {}
     for case in cases:
         seen[case["category"]] = seen.get(case["category"], 0) + 1
-        case["reserve"] = seen[case["category"]] > 15
+        case["reserve"] = seen[case["category"]] > 18
     path.write_text("".join(json.dumps(case) + "\n" for case in cases))
-    write_phase(fake_project, train__learning_rate=1e-2, gate__target__domain=0.3, retry__max_attempts=1)
+    write_phase(
+        fake_project,
+        train__learning_rate=1e-2,
+        gate__target__domain=0.3,
+        gate__target__multi_tool=0.3,
+        retry__max_attempts=1,
+    )
     with opened(fake_project) as session:
         outcome = run_phase(session, fake_project / "phases" / "phase34a.toml")
         found = compare_models(session, session.model("phase33b"), session.model(outcome.last.model))
@@ -112,6 +118,7 @@ def test_conditions_and_reasons_are_the_same(phase: Phase) -> None:
     domain = [("✓" if check.passed else "✗") for check in verdict.checks if check.category == "domain"]
     assert f"{domain[0]} ≥ 30.0%" in line_of(run, "domain")
     assert f"{domain[0]} ≥ 30.0% {domain[1]} no fall" in phase.page
+    assert verdict.reasons
     for reason in verdict.reasons:
         assert reason in run
         assert reason in status
