@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.support.grown_project import begin_project, capture_sessions, grow, review_examples
 from tests.support.studio import Visitor, pages_of, studio_of
-from topcoat.store.lineage_summary import LineageSummary
+from topcoat.store.lineage.summary import LineageSummary
 from topcoat.store.paths import ProjectPaths
 
 GOAL = 0.3

@@ -19,7 +19,7 @@ from topcoat.spec.expect import Expect, ExpectedCall
 from topcoat.spec.message import Message
 from topcoat.spec.phase_tables.data import DataSpec, PhaseSection
 from topcoat.spec.phase_tables.fuse import FuseSpec
-from topcoat.spec.phase_tables.gate import GateSpec, GuardSpec, RetrySpec
+from topcoat.spec.phase_tables.gate import CanarySpec, GateSpec, GuardSpec, RetrySpec
 from topcoat.spec.phase_tables.train import LoraSpec, TrainSpec
 from topcoat.spec.project import (
     CaptureSection,
@@ -55,6 +55,7 @@ TABLES: Mapping[str, tuple[str, Mapping[str, type]]] = {
             "[train.lora]": LoraSpec,
             "[fuse]": FuseSpec,
             "[gate]": GateSpec,
+            "[gate.canary]": CanarySpec,
             "[guard]": GuardSpec,
             "[retry]": RetrySpec,
         },

@@ -89,6 +89,26 @@ def test_a_discarded_phase_stays_discarded(fake_project: Path) -> None:
     assert told(fake_project) == before
 
 
+@pytest.mark.parametrize("decision", ["better", "worse", "ended"])
+def test_what_a_canary_decided_is_told_by_its_looks(fake_project: Path, decision: str) -> None:
+    write_phase(fake_project, gate__canary__sessions=50)
+    assert run(fake_project).awaiting
+    group = {"model": "phase34a-1", "sessions": 50, "wrong": 1, "kinds": {}}
+    look = {
+        **{"at": "2026-01-01T00:00:00Z", "candidate": group, "production": {**group, "model": "phase33b"}},
+        **{"share": 0.1, "look": 3, "looks": 3, "p_worse": None, "p_better": None, "level": None},
+        **{"decision": decision, "reason": "1 of 50", "phase": "phase34a"},
+    }
+    ProjectPaths(fake_project).canary.write_text(json.dumps(look) + "\n")
+    lose(fake_project)
+    recover(fake_project)
+    with opened(fake_project) as session:
+        (phase,) = session.lineage.phases()
+        expected = {"better": "promoted", "worse": "discarded", "ended": "awaiting"}[decision]
+        assert session.lineage.standing(phase.id) == expected
+        assert session.lineage.production() == ("phase34a-1" if decision == "better" else "phase33b")
+
+
 def test_a_killed_run_goes_on_after_recovery(fake_project: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(fake_project, Counting(kill_before="fuse"))

@@ -70,6 +70,10 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         ("gate", "no_regression", []),
         ("gate", "evidence", "suspected"),
         ("gate", "no_regression", ["a", "a"]),
+        ("gate", "canary", {"share": 0}),
+        ("gate", "canary", {"share": 1}),
+        ("gate", "canary", {"sessions": 9}),
+        ("gate", "canary", {"undecided": "wait"}),
         ("retry", "max_attempts", 0),
         ("retry", "learning_rate_factor", 0),
         ("retry", "learning_rate_factor", 1.5),
@@ -90,6 +94,7 @@ def test_values_out_of_range_are_refused(table: str, key: str, bad: object) -> N
         ("fuse", {"bits": "none"}),
         ("fuse", {"bits": 8, "min_survival": 0}),
         ("gate", {"target": {"a": 1}}),
+        ("gate", {"target": {"a": 1}, "canary": {"share": 0.99, "sessions": 10, "undecided": "discard"}}),
         ("retry", {"max_attempts": 1, "learning_rate_factor": 1}),
     ],
 )
@@ -270,3 +275,21 @@ def test_the_hint_for_a_name_that_no_phase_can_have_replaces_no_file(tmp_path: P
     with pytest.raises(InvalidInput) as caught:
         phase_name(tmp_path / "my next.toml")
     assert caught.value.hint == f"mv '{tmp_path / 'my next.toml'}' {tmp_path / 'my-next-2.toml'}"
+
+
+def test_a_canary_is_part_of_what_decides_a_phase_and_changes_nothing_where_none_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(f"{SMALLEST}[gate.canary]\n")
+    asked = load_phase(path)
+    assert asked.gate.canary is not None
+    assert (asked.gate.canary.share, asked.gate.canary.sessions, asked.gate.canary.undecided) == (0.1, 200, "promote")
+    gate = {"no_regression": ["git"], "evidence": "mean"}
+    assert diff(spec(), asked) == [
+        "gate.canary.share: (not set) -> 0.1",
+        "gate.canary.sessions: (not set) -> 200",
+        'gate.canary.undecided: (not set) -> "promote"',
+    ]
+    assert spec().digest != asked.digest
+    assert spec(gate=gate).digest != spec(gate={**gate, "canary": {}}).digest
+    assert "canary" not in spec().gate.decisive
+    assert "canary" not in spec(gate=gate).gate.decisive

@@ -33,7 +33,11 @@ def phases(draw: st.DrawFn) -> PhaseSpec:
                 "lora": {"rank": draw(st.integers(1, 64)), "keys": draw(st.none() | st.lists(names, min_size=1))},
             },
             "fuse": {"modules": draw(st.dictionaries(names, st.sampled_from([4, 8, "none"]), max_size=2))},
-            "gate": {"target": draw(st.dictionaries(names, shares, min_size=1, max_size=3)), "tolerance": draw(shares)},
+            "gate": {
+                "target": draw(st.dictionaries(names, shares, min_size=1, max_size=3)),
+                "tolerance": draw(shares),
+                "canary": draw(st.none() | st.fixed_dictionaries({}, optional={"sessions": st.integers(10, 999)})),
+            },
         }
     )
 

@@ -13,10 +13,10 @@ import pytest
 from tests.support.older_project import PROJECT
 from topcoat.errors import Refused, StorageFault
 from topcoat.store.database import Database
-from topcoat.store.lineage_tables import LINEAGE_MIGRATIONS
+from topcoat.store.lineage.tables import LINEAGE_MIGRATIONS
 from topcoat.store.records import CategoryScore
 
-TABLES = ("_migrations", "models", "phases", "attempts", "results", "outcomes", "evaluations", "production")
+TABLES = ("_migrations", "models", "phases", "attempts", "results", "canaries", "outcomes", "evaluations", "production")
 
 
 @pytest.fixture
@@ -41,6 +41,7 @@ def fill(db: Database) -> None:
         db.insert("phases", id=1, name="p", digest="d", spec="{}", base="m", created=now)
         db.insert("attempts", id=1, phase_id=1, number=1, learning_rate=0.1, created=now)
         db.insert("results", attempt_id=1, result="{}", created=now)
+        db.insert("canaries", phase_id=1, model="m", share=0.1, sessions=9, undecided="promote", created=now)
         db.insert("outcomes", phase_id=1, kind="promoted", detail="", created=now)
         db.insert("evaluations", key="k", model="m", result="{}", created=now)
         db.insert("production", model="m", kind="promote", reason="", created=now)

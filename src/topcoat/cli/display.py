@@ -155,11 +155,16 @@ def show_outcome(console: Console, outcome: PhaseOutcome) -> None:
         show_formats(console, last.after)
         show_passes(console, last.after)
         show_faults(console, last.after)
-    word = "[bold green]PROMOTED[/]" if outcome.promoted else "[bold red]DISCARDED[/]"
+    word = {"promoted": "[bold green]PROMOTED[/]", "awaiting": "[bold yellow]AWAITING its canary:[/]"}.get(
+        outcome.standing, "[bold red]DISCARDED[/]"
+    )
     tries = f"after {len(outcome.results)} attempt{'s' if len(outcome.results) > 1 else ''}"
-    print_line(console, f"{word} {escape(last.model if outcome.promoted else outcome.phase)} {tries}")
-    for reason in last.verdict.reasons:
+    passed = outcome.promoted or outcome.awaiting
+    print_line(console, f"{word} {escape(last.model if passed else outcome.phase)} {tries}")
+    for reason in [*last.verdict.reasons, *filter(None, [outcome.canary])]:
         print_line(console, f"  {escape(reason)}")
+    if outcome.awaiting:
+        print_line(console, "  topcoat serve tries it with a share of the sessions, and promotes or discards it")
     word = "is" if outcome.promoted else "is untouched:"
     print_line(console, f"  production {word} {escape(outcome.production)}, in {escape(str(outcome.folder))}")
     print_line(console, f"report: {escape(str(outcome.report))}")
@@ -267,6 +272,9 @@ def show_status(console: Console, status: ProjectStatus) -> None:
     for phase in status.phases:
         tries = f"{phase.attempts} attempt{'s' if phase.attempts != 1 else ''} on {phase.base}"
         style = {"promoted": "green", "discarded": "red"}.get(phase.outcome, "yellow")
+        if phase.outcome == "awaiting":
+            print_line(console, f"{escape(phase.name)}: [{style}]{escape(phase.detail)}[/]")
+            continue
         print_line(console, f"{escape(phase.name)}: [{style}]{phase.outcome}[/] after {escape(tries)}")
         if phase.outcome != "promoted":
             for reason in filter(None, phase.detail.split("; ")):

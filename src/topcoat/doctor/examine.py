@@ -132,6 +132,7 @@ class _Examiner:
                 models, production = lineage.models(), lineage.production()
                 known = {(phase.name, a.number) for phase in lineage.phases() for a in lineage.attempts(phase.id)}
                 needed = {phase.base for phase in lineage.phases() if lineage.outcome(phase.id) is None}
+                needed |= {candidate.model for _, candidate in lineage.awaiting()}
         except TopcoatError as error:
             hint = error.hint or "topcoat doctor --rebuild"
             if hint != "topcoat doctor --rebuild":

@@ -19,14 +19,15 @@ from topcoat.project.session import add_root
 from topcoat.spec.phase import PhaseSpec
 from topcoat.spec.project import PROJECT_FILE, ProjectSettings
 from topcoat.store.files import read_record
-from topcoat.store.lineage import Lineage, ModelRow, WritableLineage
+from topcoat.store.lineage import Lineage, ModelRow, OutcomeKind, WritableLineage
 from topcoat.store.paths import AttemptPaths, ProjectPaths
 from topcoat.store.records import AttemptResult
 from topcoat.store.seal import Seal, damages, read_seal
+from topcoat.usage.capture.candidate.looks import read_looks, verdict_of
 
 __all__ = ["recover_lineage"]
 
-_NEVER_KNOWN = "promotions by hand and rollbacks: the last model that passed its gate is production"
+_NEVER_KNOWN = "decisions by hand and rollbacks: the last model that passed its gate, and its canary, is production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,14 @@ def _add_run(
         if attempt.result is not None:
             _add_model(paths, lineage, attempt, attempt.result)
             lineage.add_result(row.id, attempt.result)
-    if last.result is not None and last.result.verdict.passed:
+    canary = first.spec.gate.canary
+    if last.result is not None and last.result.verdict.passed and canary is not None:
+        model = last.result.model
+        lineage.await_canary(phase.id, model, share=canary.share, sessions=canary.sessions, undecided=canary.undecided)
+        if (decided := verdict_of(read_looks(paths.canary, first.phase, model), canary.undecided)) is not None:
+            kind: OutcomeKind = "promoted" if decided.verdict == "promote" else "discarded"
+            lineage.end_canary(phase.id, kind, decided.reason, by_hand=True)
+    elif last.result is not None and last.result.verdict.passed:
         lineage.promote(last.result.model, f"{first.phase} passed its gate")
         lineage.close_phase(phase.id, "promoted", last.result.model)
     elif followed or _was_last(run):

@@ -47,6 +47,12 @@ def adopt_adapter(session: Session, path: Path, source: Path) -> PhaseOutcome:
             where=Where(path),
             hint=f"{copying} && topcoat adopt {copy} {shlex.quote(str(source))}",
         )
+    if earlier and lineage.standing(earlier.id) == "awaiting":
+        raise Refused(
+            f"{earlier.name} awaits its canary; what it was when it passed its gate can't be changed now",
+            where=Where(path),
+            hint=f"topcoat serve tries it; topcoat run {earlier.name} --restart gives it up",
+        )
     prepared = prepare(session, path, base=earlier.base if earlier and outcome is None else None, trained=False)
     base = session.model(prepared.base)
     with tempfile.TemporaryDirectory(dir=session.paths.state) as scratch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from topcoat.phases.canaries import awaited
 from topcoat.project.project import Project
 from topcoat.store.lineage import Lineage, ModelRow, PhaseRow
 from topcoat.store.records import CategoryScore, EvalResult, Record
@@ -24,7 +25,7 @@ class ModelStatus(Record):
 
 
 class PhaseStatus(Record):
-    """The latest run of a phase. `outcome` is "promoted", "discarded", or "unfinished"."""
+    """The latest run of a phase. `outcome` is "promoted", "discarded", "awaiting" its canary, or "unfinished"."""
 
     name: str
     base: str
@@ -69,7 +70,8 @@ def project_status(project: Project) -> ProjectStatus:
         for model in lineage.models()
     ]
     latest = {phase.name: phase for phase in lineage.phases()}
-    phases = [_phase_status(lineage, phase) for phase in latest.values()]
+    waits = {one.phase.id: str(one) for one in awaited(lineage)}
+    phases = [_phase_status(lineage, phase, waits.get(phase.id, "")) for phase in latest.values()]
     return ProjectStatus(
         project=project.settings.name,
         production=production,
@@ -79,13 +81,13 @@ def project_status(project: Project) -> ProjectStatus:
     )
 
 
-def _phase_status(lineage: Lineage, phase: PhaseRow) -> PhaseStatus:
+def _phase_status(lineage: Lineage, phase: PhaseRow, waits: str) -> PhaseStatus:
     outcome = lineage.outcome(phase.id)
     return PhaseStatus(
         name=phase.name,
         base=phase.base,
-        outcome=outcome.kind if outcome else "unfinished",
-        detail=outcome.detail if outcome else "",
+        outcome=lineage.standing(phase.id),
+        detail=outcome.detail if outcome else waits,
         attempts=len(lineage.attempts(phase.id)),
     )
 
@@ -124,6 +126,10 @@ def history(lineage: Lineage) -> list[LogEntry]:
             entries.append(
                 LogEntry(at=attempt.created, what=f"{phase.name} attempt {attempt.number} began", detail=detail)
             )
+        if candidate := lineage.canary(phase.id):
+            detail = f"{candidate.model} passed its gate: {candidate.share:.0%} of the new sessions, at most"
+            detail += f" {candidate.sessions}"
+            entries.append(LogEntry(at=candidate.created, what=f"{phase.name} awaits its canary", detail=detail))
         if outcome := lineage.outcome(phase.id):
             entries.append(LogEntry(at=outcome.created, what=f"{phase.name} {outcome.kind}", detail=outcome.detail))
     return sorted(entries, key=lambda entry: entry.at)

@@ -63,12 +63,13 @@ def rebuild(session: Session, name: str) -> ModelRow:
 def collect_garbage(session: Session, *, dry_run: bool = False) -> Freed:
     """Delete fused models that `rebuild` can make again, checkpoints of finished trainings, and beginnings of prompts.
 
-    Production with its beginnings, roots and the bases of unfinished phases stay. `dry_run` only reports what would be
-    deleted.
+    Production with its beginnings, roots, the bases of unfinished phases and what awaits its canary stay. `dry_run`
+    only reports what would be deleted.
     """
     lineage, root = session.lineage, session.paths.root
     needed = {lineage.production()}
     needed |= {phase.base for phase in lineage.phases() if lineage.outcome(phase.id) is None}
+    needed |= {candidate.model for _, candidate in lineage.awaiting()}
     fused = [model for model in lineage.models() if model.parent and model.path.is_dir() and model.name not in needed]
     obstacles = {model.name: _obstacle(session, model) for model in fused}
     folders = [model.path for model in fused if not obstacles[model.name]]

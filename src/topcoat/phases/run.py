@@ -21,6 +21,7 @@ from topcoat.phases.attempts.calibration import choose_calibration
 from topcoat.phases.attempts.guard_rows import guard_rows
 from topcoat.phases.attempts.retry import Tried, next_attempt
 from topcoat.phases.attempts.trials import train_trials
+from topcoat.phases.canaries import canary_words, say_who_awaits
 from topcoat.phases.history import phase_matrix
 from topcoat.phases.judging.evaluation import evaluate_model, judge_model
 from topcoat.phases.judging.guarding import guard_attempt
@@ -35,7 +36,7 @@ from topcoat.report.page import PhaseReport, render
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.phase import copy_of_phase, diff
 from topcoat.store.files import write_json, write_text
-from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow
+from topcoat.store.lineage import AttemptRow, ModelRow, PhaseRow, Standing
 from topcoat.store.paths import AttemptPaths
 from topcoat.store.records import AttemptResult, EvalResult, FuseReport, TrainReport, Verdict
 from topcoat.store.seal import Origin, ResultFolder
@@ -46,15 +47,27 @@ __all__ = ["PhaseOutcome", "end_phase", "run_attempt", "run_phase", "write_repor
 
 @dataclass(frozen=True, slots=True)
 class PhaseOutcome:
-    """How a phase ended. `production` is the current model, in `folder`. `already`: an earlier run had ended it."""
+    """How a phase stands. `production` is the current model, in `folder`. `already`: an earlier run had ended it.
+
+    A phase that is "awaiting" its canary passed its gate. `canary` says what its canary decided, "" without one.
+    """
 
     phase: str
-    promoted: bool
+    standing: Standing
     results: list[AttemptResult]
     report: Path
     production: str
     folder: Path
     already: bool
+    canary: str = ""
+
+    @property
+    def promoted(self) -> bool:
+        return self.standing == "promoted"
+
+    @property
+    def awaiting(self) -> bool:
+        return self.standing == "awaiting"
 
     @property
     def last(self) -> AttemptResult:
@@ -79,7 +92,10 @@ def run_phase(
 def _run(session: Session, path: Path, trackers: Trackers, allow: frozenset[str], restart: bool) -> PhaseOutcome:
     lineage = session.lineage
     earlier = lineage.latest_phase(path.stem)
-    begun_on = earlier.base if earlier and lineage.outcome(earlier.id) is None else None
+    standing = lineage.standing(earlier.id) if earlier else None
+    goes_on = standing == "unfinished" or (standing == "awaiting" and not restart)
+    begun_on = earlier.base if earlier and goes_on else None
+    say_who_awaits(session, path.stem)
     prepared = prepare(session, path, base=begun_on, allow=allow)
     if earlier is not None:
         ended = _ended(session, earlier, prepared, restart)
@@ -100,6 +116,8 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
     outcome = lineage.outcome(earlier.id)
     same = earlier.digest == prepared.digest
     by_another_engine = not same and earlier.engine != "" and earlier.digest == prepared.digest_by(earlier.engine)
+    if lineage.standing(earlier.id) == "awaiting":
+        return _awaiting(session, earlier, prepared, unchanged=same or by_another_engine, restart=restart)
     if outcome is None:
         if same:
             session.sink.emit(Note(f"{name}: going on where the last run was stopped"))
@@ -135,6 +153,23 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
     return _read_back(session, earlier) if stands else None
 
 
+def _awaiting(
+    session: Session, earlier: PhaseRow, prepared: Prepared, *, unchanged: bool, restart: bool
+) -> PhaseOutcome | None:
+    """A phase that passed its gate, and awaits its canary. None if it is given up, to run again on production."""
+    name = earlier.name
+    if restart:
+        session.lineage.close_phase(earlier.id, "discarded", "given up for a restart, while it awaited its canary")
+        return None
+    if unchanged:
+        return _read_back(session, earlier)
+    raise Refused(
+        f"{name} awaits its canary; what it was when it passed its gate can't be changed now",
+        where=Where(prepared.path),
+        hint=f"topcoat serve tries it; topcoat run {name} --restart gives it up",
+    )
+
+
 def _read_back(session: Session, phase: PhaseRow) -> PhaseOutcome | None:
     """How an earlier run ended. None if it ended without a complete attempt."""
     stored = [session.lineage.result(attempt.id) for attempt in session.lineage.attempts(phase.id)]
@@ -144,14 +179,16 @@ def _read_back(session: Session, phase: PhaseRow) -> PhaseOutcome | None:
 
 def _outcome(session: Session, phase: PhaseRow, results: list[AttemptResult], *, already: bool) -> PhaseOutcome:
     production = session.lineage.production() or phase.base
+    outcome = session.lineage.outcome(phase.id)
     return PhaseOutcome(
         phase=phase.name,
-        promoted=results[-1].verdict.passed,
+        standing=session.lineage.standing(phase.id),
         results=results,
         report=write_report(session, phase.name),
         production=production,
         folder=session.lineage.require_model(production).path,
         already=already,
+        canary=outcome.detail if outcome and outcome.kind == "discarded" and session.lineage.canary(phase.id) else "",
     )
 
 
@@ -206,9 +243,14 @@ def _attempts(session: Session, phase: PhaseRow, prepared: Prepared, trackers: T
 
 
 def end_phase(session: Session, phase: PhaseRow, results: list[AttemptResult]) -> PhaseOutcome:
-    """Record the last attempt's verdict as the phase's. Only here does a phase change production."""
+    """Record the last attempt's verdict as the phase's: production changes here, or when the phase's canary is over."""
     last = results[-1]
-    if last.verdict.passed:
+    canary = phase.spec.gate.canary
+    if last.verdict.passed and canary is not None:
+        session.lineage.await_canary(
+            phase.id, last.model, share=canary.share, sessions=canary.sessions, undecided=canary.undecided
+        )
+    elif last.verdict.passed:
         session.lineage.promote(last.model, f"{phase.name} passed its gate")
         session.lineage.close_phase(phase.id, "promoted", last.model)
     else:
@@ -363,15 +405,16 @@ def write_report(project: Project, name: str) -> Path:
     """
     lineage = project.lineage
     phase = lineage.latest_phase(name)
-    outcome = lineage.outcome(phase.id) if phase else None
+    standing = lineage.standing(phase.id) if phase else "unfinished"
     stored = [lineage.result(attempt.id) for attempt in lineage.attempts(phase.id)] if phase else []
     results = [result for result in stored if result is not None]
-    if phase is None or outcome is None or not results:
+    if phase is None or standing == "unfinished" or not results:
         _require_phase(project, name)
         raise InvalidInput(f"{name} has not come to a verdict, there is nothing to report", hint=f"topcoat run {name}")
     path = project.paths.report(name)
-    matrix = phase_matrix(lineage, results[-1].model if results[-1].verdict.passed else phase.base)
-    write_text(path, render(PhaseReport(name, outcome.kind, results, project.suite.cases, matrix)))
+    matrix = phase_matrix(lineage, phase.base if standing == "discarded" else results[-1].model)
+    about = canary_words(lineage, phase)
+    write_text(path, render(PhaseReport(name, standing, results, project.suite.cases, matrix, about)))
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from topcoat.report.answers import answers_section
 from topcoat.report.attempt import attempts_table, fuse_section, loss_section
@@ -17,6 +16,7 @@ from topcoat.report.passes import passes_section
 from topcoat.report.phases import matrix_section
 from topcoat.report.style import STYLE
 from topcoat.spec.suite import Case
+from topcoat.store.lineage import Standing
 from topcoat.store.records import AttemptResult, GateCheck
 from topcoat.suites.evidence.compare import CategoryChange, Comparison, compare_attempt
 from topcoat.suites.evidence.matrix import ScoreMatrix
@@ -38,14 +38,16 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 class PhaseReport:
     """The contents of a report. There is at least one of `attempts`; the last one decided the phase.
 
-    `matrix` has the scores after each promoted phase up to this one, if they are known.
+    `matrix` has the scores after each promoted phase up to this one, if they are known. `canary` says what the phase
+    awaits, or what its canary decided; "" without one.
     """
 
     phase: str
-    outcome: Literal["promoted", "discarded"]
+    outcome: Standing
     attempts: Sequence[AttemptResult]
     cases: Sequence[Case]
     matrix: ScoreMatrix | None = None
+    canary: str = ""
 
 
 def render(report: PhaseReport) -> str:
@@ -95,9 +97,10 @@ def _sections(report: PhaseReport, last: AttemptResult) -> Iterator[Html]:
 
 
 def _header(report: PhaseReport, last: AttemptResult) -> Html:
-    promoted = report.outcome == "promoted"
-    badge = element("span", report.outcome.upper(), class_=f"badge {'good' if promoted else 'bad'}")
-    shown = [check for check in last.verdict.checks if promoted or not check.passed]
+    passed = last.verdict.passed
+    tone = {"promoted": "good", "discarded": "bad"}.get(report.outcome, "plain")
+    badge = element("span", report.outcome.upper(), class_=f"badge {tone}")
+    shown = [check for check in last.verdict.checks if passed or not check.passed]
     marks = [(check.passed, check.reason) for check in shown]
     if last.verdict.failure:
         marks.insert(0, (False, last.verdict.failure))
@@ -111,6 +114,7 @@ def _header(report: PhaseReport, last: AttemptResult) -> Html:
         element("div", element("h1", report.phase), badge, class_="head"),
         element("p", f"{last.before.model} → {last.model}, decided by {which}", class_="soft"),
         element("ul", *reasons, class_="reasons") if reasons else None,
+        element("p", report.canary) if report.canary else None,
     )
 
 

@@ -14,13 +14,14 @@ from topcoat.errors import InvalidInput, Mistake, Where
 from topcoat.spec.canonical import canonical_json, digest_of
 from topcoat.spec.phase_tables.data import DataSpec, PhaseSection
 from topcoat.spec.phase_tables.fuse import Bits, FuseSpec
-from topcoat.spec.phase_tables.gate import GateSpec, GuardSpec, RetrySpec
+from topcoat.spec.phase_tables.gate import CanarySpec, GateSpec, GuardSpec, RetrySpec
 from topcoat.spec.phase_tables.train import LoraSpec, TrainSpec
 from topcoat.spec.reading.loader import read_toml
 from topcoat.spec.reading.section import Section
 
 __all__ = [
     "Bits",
+    "CanarySpec",
     "DataSpec",
     "FuseSpec",
     "GateSpec",
@@ -70,7 +71,7 @@ class PhaseSpec(Section):
     @property
     def as_version_0_1_read_it(self) -> PhaseSpec | None:
         """The phase as topcoat 0.1 read the same file: it judged falls by the mean. None if the file has newer keys."""
-        if "guard" in self.model_fields_set or self.gate.model_fields_set & {"evidence", "margin", "alpha"}:
+        if "guard" in self.model_fields_set or self.gate.model_fields_set & {"evidence", "margin", "alpha", "canary"}:
             return None
         return self.model_copy(update={"gate": self.gate.model_copy(update={"evidence": "mean"})})
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topcoat.spec.phase import (
+    CanarySpec,
     DataSpec,
     FuseSpec,
     GateSpec,
@@ -29,6 +30,7 @@ _ALWAYS = {
     "train": {"iters", "batch_size", "learning_rate", "num_layers", "grad_accumulation_steps", "patience"},
     "train.lora": {"rank", "scale"},
     "gate": {"no_regression", "tolerance"},
+    "gate.canary": {"share", "sessions"},
     "retry": {"max_attempts", "learning_rate_factor"},
 }
 """Keys that are written out even with their default value, because people change them."""
@@ -39,6 +41,7 @@ _DEFAULTS: Mapping[str, type[Section]] = {
     "train.lora": LoraSpec,
     "fuse": FuseSpec,
     "gate": GateSpec,
+    "gate.canary": CanarySpec,
     "guard": GuardSpec,
     "retry": RetrySpec,
 }

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from topcoat.store.lineage import AttemptRow, ModelRow, OutcomeRow, PhaseRow, ProductionRow
-from topcoat.store.lineage_summary import EvaluationSummary, LineageSummary
+from topcoat.store.lineage import AttemptRow, CanaryRow, ModelRow, OutcomeRow, PhaseRow, ProductionRow, Standing
+from topcoat.store.lineage.summary import EvaluationSummary, LineageSummary
 from topcoat.suites.evidence.matrix import ScoreMatrix, Stage, score_matrix
 
 __all__ = ["History", "HistoryReader", "Run"]
@@ -16,16 +16,18 @@ __all__ = ["History", "HistoryReader", "Run"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of a phase, with its attempts; `outcome` is None until it ends."""
+    """A run of a phase, with its attempts; `outcome` is None until it ends. `candidate` is what its canary is about."""
 
     row: PhaseRow
     attempts: Sequence[AttemptRow]
     outcome: OutcomeRow | None
+    candidate: CanaryRow | None = None
 
     @property
-    def state(self) -> str:
-        """ "promoted", "discarded" or "unfinished"."""
-        return self.outcome.kind if self.outcome else "unfinished"
+    def state(self) -> Standing:
+        if self.outcome:
+            return self.outcome.kind
+        return "awaiting" if self.candidate else "unfinished"
 
     @property
     def taught(self) -> list[str]:
@@ -116,10 +118,12 @@ class HistoryReader:
         attempts: dict[int, list[AttemptRow]] = {}
         for attempt in lineage.all_attempts():
             attempts.setdefault(attempt.phase_id, []).append(attempt)
-        outcomes = lineage.outcomes()
+        outcomes, candidates = lineage.outcomes(), lineage.canaries()
         return History(
             models={model.name: model for model in lineage.models()},
-            runs=[Run(row, attempts.get(row.id, []), outcomes.get(row.id)) for row in self._phases],
+            runs=[
+                Run(row, attempts.get(row.id, []), outcomes.get(row.id), candidates.get(row.id)) for row in self._phases
+            ],
             changes=lineage.production_history(),
             means={one.model: one for one in self._read if not one.reserve},
         )

@@ -18,7 +18,7 @@ from topcoat.report.style import STYLE
 from topcoat.spec.project import PROJECT_FILE, ProjectSettings, find_project, load_settings
 from topcoat.spec.suite import Suite
 from topcoat.spec.tools.catalog import Catalog
-from topcoat.store.lineage_summary import LineageSummary
+from topcoat.store.lineage.summary import LineageSummary
 from topcoat.store.paths import ProjectPaths
 from topcoat.studio.asked import Page, link
 from topcoat.studio.checks import Checks, file_state

@@ -17,6 +17,7 @@ from topcoat.spec.project import SHAPES, CaptureSection
 from topcoat.usage.capture.access import Access
 from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.candidate.canary import Canary
+from topcoat.usage.capture.candidate.trying import Tried
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
 from topcoat.usage.capture.recorder import Recorder
@@ -115,9 +116,8 @@ async def world(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
     door = Door(Upstream(made.upstream, {"X-Key": "k"}, model, count))
-    front = Front(
-        door, access or Access("127.0.0.1"), made.record, made.recorder.figures, Notes(made.said.append), canary=canary
-    )
+    notes, tried = Notes(made.said.append), Tried(canary=canary)
+    front = Front(door, access or Access("127.0.0.1"), made.record, made.recorder.figures, notes, tried=tried)
     try:
         async with listening(front, 0) as port, ClientSession(f"http://127.0.0.1:{port}") as client:
             made.url = f"http://127.0.0.1:{port}"

@@ -1,8 +1,8 @@
 """A model server for tests: `python scripted_server.py FOLDER PORT` does what the script in FOLDER says.
 
-`script.json` may have `loading` (seconds), `dies` (while it loads), `refuses` (a message instead of answers) and
-`memory` (what it says of it). Every answer is the folder's name, again and again. A streamed one ends when the file
-`end` is in the folder. The process writes its number to a file beside the project's.
+`script.json` may have `loading` (seconds), `dies` (while it loads), `refuses` (a message instead of answers), `memory`
+(what it says of it) and `finish` (why its answers end). Every answer is the folder's name, again and again. A streamed
+one ends when the file `end` is in the folder. The process writes its number to a file beside the project's.
 It imports nothing but Python's own, so that it starts at once.
 """
 
@@ -47,7 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream()
         else:
             said = {"role": "assistant", "content": f"{self.folder.name} " * 3}
-            self._answer({"choices": [{"index": 0, "message": said, "finish_reason": "stop"}]})
+            finish = self.script.get("finish", "stop")
+            self._answer({"choices": [{"index": 0, "message": said, "finish_reason": finish}]})
 
     def _stream(self) -> None:
         self.send_response(200)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from topcoat.project.project import open_project
 from topcoat.project.session import open_session
 from topcoat.store.paths import ProjectPaths
 from topcoat.usage.capture.access import Access
+from topcoat.usage.capture.candidate.awaiting import trying_awaited
+from topcoat.usage.capture.candidate.trying import Tried
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
 from topcoat.usage.capture.recorder import RecordingFigures
@@ -40,7 +42,7 @@ from topcoat.usage.capture.served.loading import Loader
 from topcoat.usage.capture.served.swapping import Swap, Swapper, swapping
 
 __all__ = ["Asked", "Stage", "add_fake", "add_model", "add_scripted", "ask_many", "promote", "rollback", "stage"]
-__all__ += ["stuck_model"]
+__all__ += ["make_scripted", "stuck_model"]
 
 
 def add_model(project: Path, name: str, engine: Engine, make: Callable[[Path], object]) -> None:
@@ -134,13 +136,14 @@ def stuck_model(folder: Path) -> None:
 
 def add_scripted(project: Path, name: str, **script: object) -> Path:
     """Add a model whose server does what `script` says."""
-
-    def make(path: Path) -> None:
-        FakeEngine.create(path, [("anything", name)])
-        (path / "script.json").write_text(json.dumps(script))
-
-    add_model(project, name, FakeEngine(), make)
+    add_model(project, name, FakeEngine(), lambda path: make_scripted(path, **script))
     return ProjectPaths(project).models / name
+
+
+def make_scripted(path: Path, **script: object) -> None:
+    """Make the folder of a model whose server does what `script` says."""
+    FakeEngine.create(path, [("anything", path.name)])
+    (path / "script.json").write_text(json.dumps(script))
 
 
 @dataclass
@@ -153,7 +156,7 @@ class Stage:
     door: Door
     sink: Recorder
     exchanges: list[Exchange]
-    following: asyncio.Task[None]
+    following: list[asyncio.Task[None]]
 
     def said(self) -> list[str]:
         return [event.text for event in self.sink.events if isinstance(event, Note)]
@@ -162,13 +165,15 @@ class Stage:
         """Wait until something is so. Raises what following production raises."""
         async with asyncio.timeout(30):
             while not condition():
-                if self.following.done():
-                    self.following.result()
+                for task in self.following:
+                    if task.done():
+                        task.result()
                 await asyncio.sleep(0.01)
 
-    async def ask(self, path: str = CHAT, **fields: Any) -> tuple[int, Mapping[str, str], str]:
+    async def ask(self, path: str = CHAT, session: str = "", **fields: Any) -> tuple[int, Mapping[str, str], str]:
         body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}], **fields}
-        async with self.client.post(path, json=body) as answer:
+        headers = {"X-Session-Id": session} if session else {}
+        async with self.client.post(path, json=body, headers=headers) as answer:
             return answer.status, answer.headers, await answer.text()
 
 
@@ -179,11 +184,14 @@ def scripted_process(
 
 
 @asynccontextmanager
-async def stage(project: Path, swap: Swap, *, longest_wait: float = 30.0) -> AsyncIterator[Stage]:
-    """Serve the production model with scripted servers, and follow production."""
-    sink, exchanges = Recorder(), list[Exchange]()
+async def stage(
+    project: Path, swap: Swap, *, longest_wait: float = 30.0, canaries: bool = False
+) -> AsyncIterator[Stage]:
+    """Serve the production model with scripted servers, and follow production. `canaries`: try what awaits one."""
+    sink, exchanges, tried = Recorder(), list[Exchange](), Tried()
 
     def record(exchange: Exchange) -> Future[None]:
+        tried.recorded(exchange)
         exchanges.append(exchange)
         done: Future[None] = Future()
         done.set_result(None)
@@ -194,15 +202,20 @@ async def stage(project: Path, swap: Swap, *, longest_wait: float = 30.0) -> Asy
         loader = Loader(opened_project, opened_project.day, entry, FakeEngine(), (), sink)
         door = Door(longest_wait=longest_wait)
         first = loader.check(opened_project.model("production"))
-        front = Front(door, Access("127.0.0.1"), record, RecordingFigures)
+        front = Front(door, Access("127.0.0.1"), record, RecordingFigures, tried=tried)
         async with (
             swapping(loader, first, door, swap, sink) as swapper,
+            AsyncExitStack() as trying,
             listening(front, 0) as port,
             ClientSession(f"http://127.0.0.1:{port}") as client,
         ):
-            following = asyncio.create_task(swapper.follow())
+            following = [asyncio.create_task(swapper.follow())]
+            if canaries:
+                work = trying_awaited(loader, swapper, door, tried, swap, sink)
+                following.append(await trying.enter_async_context(work))
             try:
                 yield Stage(project, client, swapper, door, sink, exchanges, following)
             finally:
-                following.cancel()
-                await asyncio.wait({following})
+                for task in following:
+                    task.cancel()
+                await asyncio.wait(following)

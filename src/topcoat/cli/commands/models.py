@@ -18,7 +18,7 @@ from topcoat.quantity import counted
 if TYPE_CHECKING:
     from topcoat.store.records import EvalResult
 
-__all__ = ["compare", "evaluate", "gc", "log", "promote", "rebuild", "rollback", "status"]
+__all__ = ["compare", "discard", "evaluate", "gc", "log", "promote", "rebuild", "rollback", "status"]
 
 
 def evaluate(
@@ -127,6 +127,22 @@ def promote(
         print_json({"production": promoted.name, "path": str(promoted.path), "discarded": reasons})
     else:
         print_line(out, f"production is {escape(promoted.name)}: {escape(str(promoted.path))}")
+
+
+def discard(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a model that awaits its canary")],
+    json: Json = False,
+) -> None:
+    """Discard a model that passed its gate and awaits its canary."""
+    from topcoat.project.production import discard as discard_model
+
+    with open_session(f"discard {model}") as session:
+        discarded = discard_model(session, model)
+        production = session.lineage.production()
+    if json:
+        print_json({"discarded": discarded.name, "production": production})
+    else:
+        print_line(out, f"{escape(discarded.name)} is discarded; production is {escape(str(production))}, as before")
 
 
 def rollback(json: Json = False) -> None:

@@ -86,11 +86,13 @@ def check(
 ) -> None:
     """Everything that can be known about a phase before anything is spent on it."""
     from topcoat.cli.display import show_check
+    from topcoat.phases.canaries import say_canary
     from topcoat.phases.estimation import estimate
     from topcoat.phases.preparation import prepare
 
     with open_session("check") as session:
         prepared = prepare(session, phase_path(session, phase), allow=codes(allow))
+        say_canary(session, prepared.name, prepared.spec)
         report = prepared.report
         if measure and not report.errors:
             report = report.model_copy(update={"estimate": estimate(session, prepared)})
@@ -159,9 +161,7 @@ def adopt(
 
     with open_session(f"adopt {phase}") as session:
         outcome = adopt_adapter(session, phase_path(session, phase), adapter.absolute())
-    show_outcome(outcome, json)
-    if not outcome.promoted:
-        raise typer.Exit(GateRefused.exit_code)
+    end_with(outcome, json)
 
 
 def run_and_end(
@@ -181,7 +181,7 @@ def end_with(outcome: PhaseOutcome, json: bool) -> None:
 
 
 def end_as(outcome: PhaseOutcome) -> None:
-    if not outcome.promoted:
+    if not (outcome.promoted or outcome.awaiting):
         raise typer.Exit(GateRefused.exit_code)
 
 
@@ -199,6 +199,7 @@ def as_document(outcome: PhaseOutcome) -> dict[str, object]:
         "version": 1,
         "phase": outcome.phase,
         "promoted": outcome.promoted,
+        "awaiting": outcome.awaiting,
         "production": outcome.production,
         "path": str(outcome.folder),
         "already": outcome.already,

@@ -8,13 +8,28 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from topcoat.spec.reading.section import AtLeastOne, Count, Name, Section, Share, refuse, repeated
 
-__all__ = ["GateSpec", "GuardSpec", "RetrySpec"]
+__all__ = ["CanarySpec", "GateSpec", "GuardSpec", "RetrySpec"]
 
 _EARLIER_EVIDENCE = {
     "any": ("every fall of the mean beyond the tolerance counts", "mean"),
     "confirmed": ("a fall is tested on guard cases instead", "tested"),
 }
 """What values of `evidence` meant in topcoat 0.1, and what comes closest to each."""
+
+
+class CanarySpec(Section):
+    """[gate.canary]: a model that passed the gate is tried in use before it is promoted. `topcoat serve` does it.
+
+    Without this table, a model that passed is promoted at once.
+    """
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The share of the new sessions that the model gets."""
+    sessions: Annotated[int, Field(ge=10)] = 200
+    """The most sessions that the model gets. Then its canary is over."""
+    undecided: Literal["promote", "discard"] = "promote"
+    """What becomes of the model if its sessions then went wrong neither more nor less often than production's, beyond
+    chance. The gate has shown before that nothing fell."""
 
 
 class GateSpec(Section):
@@ -38,6 +53,9 @@ class GateSpec(Section):
     or larger. With "mean", it is the fall of the mean on the suite: for categories without guard cases."""
     min_format: Share | None = None
     """The share of answers that must keep to the format of calls at each of the project's [eval] temperatures."""
+
+    canary: CanarySpec | None = None
+    """Whether, and how, a model that passed is tried in use before it is promoted. By default it isn't."""
 
     @field_validator("evidence", mode="before")
     @classmethod
@@ -69,11 +87,13 @@ class GateSpec(Section):
     def decisive(self) -> dict[str, Any]:
         """The keys that decide a verdict, as digests hold them.
 
-        Without a test they are those of topcoat 0.1, where "mean" was called "any", so that earlier digests stay.
+        Without a test they are those of topcoat 0.1, where "mean" was called "any", so that earlier digests stay. They
+        stay without a canary, too.
         """
+        unused = {"canary"} if self.canary is None else set()
         if self.evidence == "tested":
-            return self.model_dump(mode="json")
-        keys = self.model_dump(mode="json", exclude={"margin", "alpha"})
+            return self.model_dump(mode="json", exclude=unused)
+        keys = self.model_dump(mode="json", exclude={"margin", "alpha", *unused})
         return keys | {"evidence": "any" if self.evidence == "mean" else self.evidence}
 
 

@@ -95,7 +95,8 @@ def model_page(site: Site, asked: Asked) -> Page:
 
 
 def state_of(model: ModelRow, history: History) -> str:
-    """What became of a model: "production", "earlier", "root", "discarded", or "made" without a verdict."""
+    """What became of a model: "production", "earlier", "root", "discarded", "awaiting" its canary, or "made" without a
+    verdict."""
     if model.name == history.production:
         return "production"
     if model.parent is None:
@@ -103,6 +104,8 @@ def state_of(model: ModelRow, history: History) -> str:
     if any(change.model == model.name for change in history.changes):
         return "earlier"
     run = history.origin(model)
+    if run and run.state == "awaiting" and run.candidate and run.candidate.model == model.name:
+        return "awaiting"
     return "discarded" if run and run.outcome else "made"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from topcoat.phases.canaries import awaited
 from topcoat.phases.plan import GOAL
 from topcoat.project.project import Project
 from topcoat.quantity import counted
@@ -61,6 +62,8 @@ def _steps(project: Project, history: History) -> Iterator[_Step]:
         if run.state == "unfinished":
             name = run.row.name
             yield _Step(f"Go on with {name}", "it was begun and has no verdict yet", link("phases", name))
+    for one in awaited(project.lineage):
+        yield _Step(f"Try {one.candidate.model} in use", str(one), link("phases", one.phase.name))
     for name in extracted(project.paths):
         if waiting := pending(project.paths, name):
             words = f"Review {counted(len(waiting), 'example')} for {name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from topcoat.errors import InvalidInput, Mistake
+from topcoat.phases.canaries import canary_words
 from topcoat.report.attempt import attempts_table
 from topcoat.report.page import PhaseReport, phase_body
 from topcoat.spec.phase import diff, load_phase
@@ -17,7 +18,7 @@ from topcoat.studio.site import Site
 __all__ = ["phase_file", "phase_page", "phases"]
 
 _SIZE = 50
-_STATES = ("promoted", "discarded", "unfinished", "new")
+_STATES = ("promoted", "discarded", "awaiting", "unfinished", "new")
 
 
 def phases(site: Site, asked: Asked) -> Page:
@@ -56,8 +57,9 @@ def phase_page(site: Site, asked: Asked) -> Page:
         results = [result for result in stored if result is not None]
         changes, mistakes = _file_changes(file, run)
         body = []
-        if run and run.outcome and results:
-            body = [*phase_body(PhaseReport(name, run.outcome.kind, results, project.suite.cases))]
+        if run and run.state != "unfinished" and results:
+            about = canary_words(project.lineage, run.row)
+            body = [*phase_body(PhaseReport(name, run.state, results, project.suite.cases, canary=about))]
         elif results:
             body = [attempts_table(results)]
     values = {

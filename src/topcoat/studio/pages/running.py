@@ -273,7 +273,7 @@ def _model(history: History, asked: Asked) -> ModelRow:
 
 
 def _against(lineage: Lineage, history: History, model: ModelRow) -> list[str]:
-    """Why the model's gate discarded it. Empty for a root, and for one that passed."""
+    """Why the model's gate or canary discarded it. Empty for a root, and for one that passed."""
     run = history.origin(model)
     attempt = next((one for one in run.attempts if one.number == model.attempt), None) if run else None
     if attempt is None:
@@ -281,4 +281,6 @@ def _against(lineage: Lineage, history: History, model: ModelRow) -> list[str]:
     result = lineage.result(attempt.id)
     if result is None:
         return ["it was not judged, because its run was stopped"]
+    if run and run.candidate and run.candidate.model == model.name and run.state == "discarded" and run.outcome:
+        return [run.outcome.detail]
     return [] if result.verdict.passed else result.verdict.reasons

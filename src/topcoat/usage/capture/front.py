@@ -33,6 +33,7 @@ from topcoat.usage.capture.apis.notes import Notes
 from topcoat.usage.capture.apis.server_events import END
 from topcoat.usage.capture.apis.table import CHAT_PATH, COUNT_PATH, Api, Translation, api_at, api_of
 from topcoat.usage.capture.candidate.canary import Canary
+from topcoat.usage.capture.candidate.trying import Tried
 from topcoat.usage.capture.copying import Copy
 from topcoat.usage.capture.exchange import RECORDED, Exchange
 from topcoat.usage.capture.headers import for_chat, handed_on, handed_to, is_handed_on, session_named
@@ -95,7 +96,7 @@ class Front:
 
     `door` says which server answers. `figures` counts what was recorded and lost. `notes` has what translations leave
     out. `unknown` are the paths that the upstream lacks. `observer` has the metrics while the front listens.
-    `canary` says which requests another server answers.
+    `tried` has the canary, if there is one, which says which requests another server answers.
     """
 
     door: Door
@@ -105,7 +106,7 @@ class Front:
     notes: Notes = field(default_factory=Notes)
     unknown: set[str] = field(default_factory=set)
     observer: Observer | None = None
-    canary: Canary | None = None
+    tried: Tried = field(default_factory=Tried)
 
     async def handle(self, request: web.Request, client: ClientSession) -> web.StreamResponse:
         """Answer one request."""
@@ -133,21 +134,16 @@ class Front:
         except web.HTTPRequestEntityTooLarge:
             return _error(request, 413, f"the request is larger than {LARGEST_REQUEST >> 20} MiB")
         try:
-            async with self.door.enter(self._diverted(request, body)) as upstream:
+            canary = self.tried.canary  # the same at the end, whatever is tried then
+            async with self.door.enter(_diverted(canary, request, body)) as upstream:
                 response = await self._answered(_Asked(request, body, started, client, upstream))
-                if self.canary:
-                    self.canary.answered(response.status)
+                if canary:
+                    canary.answered(response.status)
                 return response
         except Closed as closed:
             response = _error(request, 503, str(closed))
             response.headers["Retry-After"] = str(closed.seconds)
             return response
-
-    def _diverted(self, request: web.Request, body: bytes) -> Upstream | None:
-        """The candidate's server, if the request belongs to one of its sessions."""
-        if self.canary is None:
-            return None
-        return self.canary.choose(request.method, request.path, session_named(request.headers), body)
 
     async def _answered(self, asked: _Asked) -> web.StreamResponse:
         request, own = asked.request, asked.upstream.model
@@ -392,6 +388,13 @@ async def listening(front: Front, port: int) -> AsyncIterator[int]:
         # A client that disconnects cancels its request, so that the model stops working on it.
         async with running(app, front.access.host, port) as listened:
             yield listened
+
+
+def _diverted(canary: Canary | None, request: web.Request, body: bytes) -> Upstream | None:
+    """The candidate's server, if the request belongs to one of its sessions."""
+    if canary is None:
+        return None
+    return canary.choose(request.method, request.path, session_named(request.headers), body)
 
 
 async def _chunks(answer: ClientResponse) -> AsyncIterator[bytes]:

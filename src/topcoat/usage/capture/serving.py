@@ -19,19 +19,21 @@ from urllib.parse import urlsplit
 
 from topcoat.engine.registry import ENGINES, EngineEntry
 from topcoat.errors import InvalidInput
+from topcoat.phases.canaries import awaited
 from topcoat.progress import Note, Sink
 from topcoat.project.project import Project
 from topcoat.spec.project import SuccessSection
 from topcoat.suites.endpoint import KEY_VARIABLE
 from topcoat.usage.capture.access import Access, is_loopback
 from topcoat.usage.capture.apis.notes import Notes
+from topcoat.usage.capture.candidate.awaiting import trying_awaited
 from topcoat.usage.capture.candidate.trying import Tried, Wish, trying
 from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.front import Front, listening
 from topcoat.usage.capture.recorder import Recorder, RecordingFigures
 from topcoat.usage.capture.served.door import LONGEST_WAIT, Door, Upstream
 from topcoat.usage.capture.served.loading import Checked, Loader
-from topcoat.usage.capture.served.swapping import Swap, Swapper, say_calls_in_text, swapping
+from topcoat.usage.capture.served.swapping import Swap, say_calls_in_text, swapping
 from topcoat.usage.events import Event
 from topcoat.usage.privacy.digests import DialogueDigests
 from topcoat.usage.privacy.personal import require_libraries
@@ -212,14 +214,20 @@ async def _serve(
         notes = Notes(lambda note: sink.emit(Note(note)))
         record = _recording(project, serving, recorder, digests, tried)
         access = Access(serving.host, serving.token)
-        front = Front(door, access, record, recorder.figures, notes, canary=tried.canary)
+        front = Front(door, access, record, recorder.figures, notes, tried=tried)
         port = await stack.enter_async_context(listening(front, serving.port))
         host = f"[{serving.host}]" if ":" in serving.host else serving.host
         said = f"serving {door.model or serving.upstream} at http://{host}:{port}/v1; Ctrl-C ends it"
         sink.emit(Note(said))
         if serving.candidate is not None:
             sink.emit(Note(str(serving.candidate)))
-        await _until(stop, swapper, recorder, sink)
+            for one in awaited(project.lineage):
+                sink.emit(Note(f"{one.candidate.model} awaits its canary, which needs topcoat serve without an option"))
+        following = [asyncio.create_task(swapper.follow())] if swapper else []
+        if own is not None and swapper is not None and serving.candidate is None:
+            canaries = trying_awaited(own.loader, swapper, door, tried, serving.swap, sink)
+            following.append(await stack.enter_async_context(canaries))
+        await _until(stop, following, recorder, sink)
 
 
 def _recording(
@@ -270,18 +278,18 @@ async def _unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, _Result
         stopped.cancel()
 
 
-async def _until(stop: asyncio.Event, swapper: Swapper | None, recorder: Recorder, sink: Sink) -> None:
-    """Wait for the end. Meanwhile, follow production and report if recording fails. Raises `EngineFault`."""
+async def _until(stop: asyncio.Event, following: Sequence[asyncio.Task[None]], recorder: Recorder, sink: Sink) -> None:
+    """Wait for the end, and report if recording fails. Raises what the tasks that follow production raise."""
     stopped = asyncio.create_task(stop.wait())
-    following = asyncio.create_task(swapper.follow()) if swapper else None
     failing = False
     gone = 0
     try:
         while not stopped.done():
-            ends = {stopped, *([following] if following else [])}
+            ends = {stopped, *following}
             await asyncio.wait(ends, timeout=_SHOWN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if following is not None and following.done() and not stopped.done():
-                following.result()
+            for task in following:
+                if task.done() and not stopped.done():
+                    task.result()
             figures = recorder.figures()
             now = bool(figures.waiting and figures.problem)
             if now and not failing:
@@ -293,9 +301,10 @@ async def _until(stop: asyncio.Event, swapper: Swapper | None, recorder: Recorde
             gone = figures.gone
     finally:
         stopped.cancel()
-        if following is not None:
-            following.cancel()
-            await asyncio.wait({following})  # a server that it was loading has ended then
+        for task in following:
+            task.cancel()
+        if following:
+            await asyncio.wait(following)  # a server that was being loaded has ended then
 
 
 def _say_what_became(figures: RecordingFigures, sink: Sink) -> None:

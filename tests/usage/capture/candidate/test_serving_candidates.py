@@ -7,10 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.usage.awaited import let_await, standing
 from tests.support.usage.serving import is_alive, serving
 from tests.support.usage.swaps import add_fake, add_model, ask_many, stuck_model
 from topcoat.demo import TEMPLATE
@@ -103,3 +106,48 @@ def test_the_embedded_model_made_worse_is_sent_back_in_time(tmp_path: Path) -> N
     assert needed is not None
     assert last.candidate.sessions <= needed.cases
     assert models.count("other") <= needed.cases + 1  # one more may begin while the last answer is read
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["promoted", "discarded"])
+def test_a_model_of_the_embedded_kind_that_awaits_its_canary_is_decided_by_its_sessions(
+    tmp_path: Path, how: str
+) -> None:
+    """A copy of production shows no difference and is promoted; one that says two words is discarded."""
+    made = tmp_path / "project"
+    shutil.copytree(TEMPLATE, made)
+
+    def copy(path: Path) -> None:
+        shutil.copytree(TEMPLATE / "models" / "phase33b", path)
+
+    make = copy if how == "promoted" else stuck_model
+    let_await(made, make, engine=open_engine(Silent()))
+    with serving(made, "--swap", "beside") as running:
+        wait_until(lambda: "candidate answers 50% of the new sessions" in "".join(running.printed))
+        models: list[str] = []
+        for number in range(60):
+            asked, failed = ask_many(running.url, [f"Could you run ruff on src/part{number}.py?"], at_a_time=1)
+            assert failed == []
+            models += [answer.model for answer in asked]
+            if f"candidate is {how}" in "".join(running.printed):
+                break
+        production = "candidate" if how == "promoted" else "phase33b"
+        if how == "promoted":
+            wait_until(lambda: "serving candidate" in "".join(running.printed))
+        after, failed = ask_many(running.url, ["Could you run pytest on tests/app?"] * 4, at_a_time=1)
+        assert (failed, {answer.model for answer in after}) == ([], {production})
+        wait_until(lambda: len(running.children()) == 1)
+        children = running.children()
+        assert running.end() == 0
+        assert not any(map(is_alive, children))
+    assert set(models) == {"candidate", "phase33b"}
+    assert standing(made) == (how, production)
+    last = CanaryLook.model_validate_json(ProjectPaths(made).canary.read_text().splitlines()[-1])
+    assert (last.decision, last.phase) == ("undecided" if how == "promoted" else "worse", "phase35")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,7 +1,8 @@
 """Gives a share of the new sessions to a candidate, and compares what goes wrong in them with production's sessions.
 
 A candidate whose sessions go wrong more often, beyond chance, is sent back: new sessions go to production. A trial that
-shows the opposite, or nothing, ends the same way. Nothing is promoted here.
+shows the opposite, or nothing, ends the same way. Nothing is promoted here: `awaiting.py` does that, for a phase that
+asks for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from topcoat.store.files import append_line
 from topcoat.suites.evidence.two_samples import Group
 from topcoat.usage.capture.apis.table import api_at
 from topcoat.usage.capture.candidate.arms import Arms, Session
+from topcoat.usage.capture.candidate.looks import Carried
 from topcoat.usage.capture.candidate.outcomes import REPORTED, Wrong, wrongs_in
 from topcoat.usage.capture.candidate.records import CanaryGroup, CanaryLook
 from topcoat.usage.capture.candidate.trial import Found, Trial, in_words
@@ -36,19 +38,31 @@ __all__ = ["Canary", "canarying"]
 _MOST_WAITING = 1_000
 _MOST_BYTES = 64_000_000
 _REFUSED = 400
-_SESSION: ContextVar[Session | None] = ContextVar("session", default=None)
-"""The session of the request that a task handles."""
+_SESSION: ContextVar[tuple[Canary, Session] | None] = ContextVar("session", default=None)
+"""The session of the request that a task handles, and the trial that it is part of."""
 
 
 @asynccontextmanager
 async def canarying(
-    candidate: Loaded, production: str, share: float, most: int, project: Project, sink: Sink
+    candidate: Loaded,
+    production: str,
+    share: float,
+    most: int,
+    project: Project,
+    sink: Sink,
+    *,
+    phase: str = "",
+    before: Carried | None = None,
 ) -> AsyncIterator[Canary]:
     """Try `candidate` beside the model `production` during the block, and say what the sessions show.
 
-    It gets a `share` (0..1) of the new sessions, until it had `most`.
+    It gets a `share` (0..1) of the new sessions, until it had `most`. `phase` is the one whose gate asks for the trial,
+    `before` what earlier parts of it counted.
     """
-    canary = Canary(candidate, production, Arms(share, candidate.name), Trial(most), project, sink)
+    trial = Trial(most, before.looks if before else 0)
+    canary = Canary(
+        candidate, production, Arms(share, candidate.name), trial, project, sink, phase=phase, before=before
+    )
     work = asyncio.create_task(canary.work())
     try:
         yield canary
@@ -64,9 +78,25 @@ class Canary:
     """One candidate's trial. All of it is one loop's, but for `Session.recorded`."""
 
     def __init__(
-        self, candidate: Loaded, production: str, arms: Arms, trial: Trial, project: Project, sink: Sink
+        self,
+        candidate: Loaded,
+        production: str,
+        arms: Arms,
+        trial: Trial,
+        project: Project,
+        sink: Sink,
+        *,
+        phase: str = "",
+        before: Carried | None = None,
     ) -> None:
-        """`production` is the name of the model at the door."""
+        """`production` is the name of the model at the door.
+
+        `phase` is the one whose gate asks for the trial, `before` what earlier parts of it counted.
+        """
+        self.ended = asyncio.Event()
+        """Is set when the trial is over."""
+        self.looks: list[CanaryLook] = []
+        """What was looked at, the last one last."""
         self._candidate = candidate
         self._production = production
         self._share = arms.share
@@ -74,6 +104,8 @@ class Canary:
         self._sink = sink
         self._arms = arms
         self._trial = trial
+        self._phase = phase
+        self._before = before
         self._compared: dict[Session, None] = {}
         self._waiting: asyncio.Queue[tuple[Session, Exchange]] = asyncio.Queue(_MOST_WAITING)
         self._bytes = 0
@@ -93,20 +125,20 @@ class Canary:
         api = api_at(path)
         recorded = method == "POST" and (api is not None or path in RECORDED)
         session = self._arms.session(body, named, api.name if api else "chat") if recorded else None
-        _SESSION.set(session)
+        _SESSION.set((self, session) if session else None)
         if session is None or session.arm == "production" or self._dead:
             return None
         return self._candidate.upstream
 
     def answered(self, status: int) -> None:
         """Tell the status of the answer to this task's request."""
-        session = _SESSION.get()
+        session = self._session()
         if session is not None and status >= _REFUSED and not self._dead:
             self._add(session, {"no answer"})
 
     def recorded(self, exchange: Exchange) -> Session | None:
         """Take the exchange of this task's request. Returns its session, to set what the events call it."""
-        session = _SESSION.get()
+        session = self._session()
         if session is None:
             return None
         self._arms.learn(session, exchange)
@@ -119,6 +151,11 @@ class Canary:
             self._bytes += size
             self._waiting.put_nowait((session, exchange))
         return session
+
+    def _session(self) -> Session | None:
+        """The session of this task's request; None if it entered before this trial, in another one's time."""
+        canary, session = _SESSION.get() or (None, None)
+        return session if canary is self else None
 
     async def work(self) -> None:
         """Read what waits, and look, until the trial or the candidate's server is over."""
@@ -176,7 +213,7 @@ class Canary:
     async def _look(self) -> None:
         """Look at the sessions as often as their number allows."""
         while not self.over and (look := self._trial.next) is not None:
-            if sum(session.arm == "candidate" for session in self._compared) < look.cases:
+            if self._group("candidate").sessions < look.cases:
                 return
             await self._add_reported()
             mine, others = self._group("candidate"), self._group("production")
@@ -191,6 +228,8 @@ class Canary:
         name = self._candidate.name
         if found.decision == "worse":
             return f"{name} is sent back, and new sessions go to {self._production}: {reason}"
+        if found.decision == "better" and self._phase:
+            return f"{name} goes wrong less often: {reason}"
         if found.decision == "better":
             after = f"new sessions go to {self._production} until `topcoat promote {name}`"
             return f"{name} goes wrong less often; {after}: {reason}"
@@ -218,10 +257,12 @@ class Canary:
     def _group(self, arm: Literal["candidate", "production"]) -> CanaryGroup:
         sessions = [session for session in self._compared if session.arm == arm]
         kinds = Counter(wrong for session in sessions for wrong in session.wrongs)
+        before = getattr(self._before, arm) if self._before else None
+        kinds.update(before.kinds if before else {})
         return CanaryGroup(
             model=self._candidate.name if arm == "candidate" else self._production,
-            sessions=len(sessions),
-            wrong=sum(bool(session.wrongs) for session in sessions),
+            sessions=len(sessions) + (before.sessions if before else 0),
+            wrong=sum(bool(session.wrongs) for session in sessions) + (before.wrong if before else 0),
             kinds=dict(sorted(kinds.items())),
         )
 
@@ -244,6 +285,7 @@ class Canary:
             decision=decision,
             reason=reason,
             uncounted=self._uncounted,
+            phase=self._phase,
         )
 
     async def _decide(self, line: CanaryLook, said: str, *, warning: bool) -> None:
@@ -255,6 +297,9 @@ class Canary:
             await asyncio.to_thread(append_line, self._project.paths.canary, text)
         except StorageFault as error:
             self._say(f"the look isn't stored: {error.message}", warning=True)
+        self.looks.append(line)
+        if self.over:
+            self.ended.set()
 
     def _say(self, text: str, *, warning: bool = False) -> None:
         self._sink.emit(Note(text, warning=warning))

@@ -81,7 +81,7 @@ class CanaryLook(Record):
 
     `decision` is "goes on", "worse", "better", "undecided" or "ended"; after each but the first, new sessions go to
     production. `reason` says why. `p_worse` and `p_better` are one-sided, `level` is the error that each may spend.
-    `uncounted` exchanges couldn't be read.
+    `uncounted` exchanges couldn't be read. `phase` is the one whose gate asks for the trial, "" for one by hand.
     """
 
     version: Literal[1] = 1
@@ -97,6 +97,7 @@ class CanaryLook(Record):
     decision: Literal["goes on", "worse", "better", "undecided", "ended"]
     reason: str
     uncounted: int = 0
+    phase: str = ""
 
 
 def with_pair(before: ShadowFigures, pair: ShadowPair, latest: list[tuple[float, float]]) -> ShadowFigures:

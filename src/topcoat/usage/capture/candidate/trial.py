@@ -35,10 +35,10 @@ class Found:
 class Trial:
     """The looks of one trial, until one of them decides or none is left."""
 
-    def __init__(self, most: int) -> None:
-        """The last look is at `most` sessions of the candidate."""
+    def __init__(self, most: int, done: int = 0) -> None:
+        """The last look is at `most` sessions of the candidate. `done` looks were made before."""
         self.looks: Sequence[Look] = plan_looks(min(FEWEST, most), most, ALPHA)
-        self._done = 0
+        self._done = done
 
     @property
     def next(self) -> Look | None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from topcoat.errors import InvalidInput, Refused
 from topcoat.progress import Note, Sink
+from topcoat.store.lineage import ModelRow
 from topcoat.usage.capture.candidate.arms import Session
 from topcoat.usage.capture.candidate.canary import Canary, canarying
 from topcoat.usage.capture.candidate.shadow import Shadow, shadowing
@@ -16,7 +17,7 @@ from topcoat.usage.capture.exchange import Exchange
 from topcoat.usage.capture.served.loading import Loaded, Loader
 from topcoat.usage.capture.served.swapping import Swap, lack_beside
 
-__all__ = ["Tried", "Wish", "trying"]
+__all__ = ["Tried", "Wish", "load_beside", "trying"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,9 @@ class Wish:
         return f"{self.name} answers {self.share:.0%} of the {what}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tried:
-    """The candidate that is tried. One of the two is set."""
+    """The candidate that is tried now. At most one of the two is set."""
 
     shadow: Shadow | None = None
     canary: Canary | None = None
@@ -79,14 +80,24 @@ async def _loaded(loader: Loader, served: Loaded, wish: Wish, swap: Swap, sink: 
         raise InvalidInput(
             f"{row.name} is the production model: there is nothing to compare", hint="topcoat status lists the models"
         )
-    if swap != "beside" and (lack := await lack_beside(served, row)):
-        raise Refused(
-            f"{row.name} isn't loaded beside {served.name}: {lack}",
-            hint=f"topcoat serve --swap beside {wish.option}",
-        )
-    sink.emit(Note(f"loading {row.name} beside {served.name}"))
-    loaded = await loader.load(await loader.check_meanwhile(row))
+    loaded = await load_beside(loader, served, row, swap, sink, wish.option)
     try:
         yield loaded
     finally:
         await loaded.end()
+
+
+async def load_beside(
+    loader: Loader, served: Loaded, row: ModelRow, swap: Swap, sink: Sink, option: str = ""
+) -> Loaded:
+    """Load a candidate beside the `served` model. `option` is the one that asked for it.
+
+    Raises `Refused` if the free memory doesn't suffice and `swap` isn't "beside", and what loading raises.
+    """
+    if swap != "beside" and (lack := await lack_beside(served, row)):
+        raise Refused(
+            f"{row.name} isn't loaded beside {served.name}: {lack}",
+            hint=" ".join(filter(None, ["topcoat serve --swap beside", option])),
+        )
+    sink.emit(Note(f"loading {row.name} beside {served.name}"))
+    return await loader.load(await loader.check_meanwhile(row))

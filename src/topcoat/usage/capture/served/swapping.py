@@ -24,7 +24,7 @@ from topcoat.store.lineage import ModelRow
 from topcoat.usage.capture.served.door import Door
 from topcoat.usage.capture.served.loading import Checked, Loaded, Loader
 
-__all__ = ["Swap", "Swapper", "lack_beside", "lack_of_room", "say_calls_in_text", "swapping"]
+__all__ = ["Swap", "Swapper", "lack_beside", "lack_of_room", "say_calls_in_text", "state_of", "swapping"]
 
 Swap = Literal["auto", "beside", "wait", "never"]
 """How the next model is loaded: "beside" the old one, while requests "wait", as memory allows ("auto"), or "never"."""
@@ -78,12 +78,24 @@ class Swapper:
         self._tried: object = None  # what production was, and its files, when it was to be served
         self._refused: object = None  # the same of a model that couldn't be
         self._alone = False  # whether the old model was ended and the next one doesn't answer yet
+        self._offered: Loaded | None = None  # a model that is loaded already, should it become production
         self._serve(first)
 
     @property
     def served(self) -> Loaded:
         """The model at the door, or the last one there."""
         return self._current
+
+    def offer(self, loaded: Loaded) -> None:
+        """Have a model that is loaded already take over if it becomes production, instead of loading it again."""
+        self._offered = loaded
+
+    def withdraw(self, loaded: Loaded) -> bool:
+        """No longer offer a model. False if it has taken over: then its server is ended here."""
+        if self._offered is not loaded:
+            return False
+        self._offered = None
+        return True
 
     async def follow(self) -> None:
         """Follow production. Raises the fault of the server at the door if it ends by itself."""
@@ -92,7 +104,7 @@ class Swapper:
             if wanted is None:
                 await self._watch()
             elif self._swap == "never":
-                self._refused = _state(wanted)
+                self._refused = state_of(wanted)
                 self._say(f"{wanted.name} is the production model now: Ctrl-C, then topcoat serve, to serve it")
             else:
                 await self._follow_to(wanted)
@@ -109,7 +121,7 @@ class Swapper:
         row = self._production()
         if row is None or row.name == self._current.name:
             return None
-        return None if _state(row) == self._refused else row
+        return None if state_of(row) == self._refused else row
 
     def _production(self) -> ModelRow | None:
         """The production model; None if the lineage can't be read now."""
@@ -142,7 +154,12 @@ class Swapper:
             swap.result()
 
     async def _swap_to(self, row: ModelRow) -> None:
-        self._tried = _state(row)
+        self._tried = state_of(row)
+        offered = self._offered
+        if offered is not None and offered.model.row == row and offered.server.process.returncode is None:
+            self._offered = None
+            self._take_over(offered)
+            return
         try:
             model = await self._loader.check_meanwhile(row)
         except TopcoatError as error:
@@ -173,6 +190,11 @@ class Swapper:
         except TopcoatError as error:
             self._refuse(model.row, error)
             return
+        self._take_over(new)
+
+    def _take_over(self, new: Loaded) -> None:
+        """Serve a model that is loaded; the old one ends after its answers."""
+        old = self._current
         self._serve(new)
         leaving = asyncio.create_task(self._leave(old))
         self._leaving.add(leaving)
@@ -251,7 +273,7 @@ def say_calls_in_text(model: Checked, project: Project, sink: Sink) -> None:
         sink.emit(Note(said))
 
 
-def _state(row: ModelRow) -> tuple[object, ...]:
+def state_of(row: ModelRow) -> tuple[object, ...]:
     """A model's name, and what tells whether its files are others than before."""
     return row.name, *((name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in _files(row.path))
 

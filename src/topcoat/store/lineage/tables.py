@@ -6,7 +6,9 @@ import sqlite3
 
 from topcoat.store.migrations import Migration, create_append_only
 
-__all__ = ["LINEAGE_MIGRATIONS"]
+__all__ = ["CANARY_COLUMNS", "LINEAGE_MIGRATIONS"]
+
+CANARY_COLUMNS = "phase_id, model, share, sessions, undecided, created"
 
 
 def m001_lineage(connection: sqlite3.Connection) -> None:
@@ -59,4 +61,15 @@ def m002_engine_of_phases(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE phases ADD COLUMN engine TEXT NOT NULL DEFAULT ''")
 
 
-LINEAGE_MIGRATIONS: tuple[Migration, ...] = (m001_lineage, m002_engine_of_phases)
+def m003_canaries(connection: sqlite3.Connection) -> None:
+    """The candidates of phases that passed a gate with a canary. A phase with one and no outcome awaits it."""
+    create_append_only(
+        connection,
+        "canaries",
+        """phase_id INTEGER PRIMARY KEY REFERENCES phases(id), model TEXT NOT NULL REFERENCES models(name),
+        share REAL NOT NULL, sessions INTEGER NOT NULL,
+        undecided TEXT NOT NULL CHECK (undecided IN ('promote', 'discard')), created TEXT NOT NULL""",
+    )
+
+
+LINEAGE_MIGRATIONS: tuple[Migration, ...] = (m001_lineage, m002_engine_of_phases, m003_canaries)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from topcoat.store.lineage import AttemptRow, Lineage, OutcomeRow, PhaseRow
+from topcoat.store.lineage.reading import Lineage
+from topcoat.store.lineage.rows import AttemptRow, CanaryRow, OutcomeRow, PhaseRow
+from topcoat.store.lineage.tables import CANARY_COLUMNS
 from topcoat.store.records import CategoryScore, Record
 
 __all__ = ["EvaluationSummary", "LineageSummary"]
@@ -37,6 +39,10 @@ class LineageSummary(Lineage):
         """How each phase ended that has, by its id."""
         rows = self._db.rows("SELECT phase_id, kind, detail, created FROM outcomes")
         return {row["phase_id"]: OutcomeRow(*row) for row in rows}
+
+    def canaries(self) -> dict[int, CanaryRow]:
+        """The candidate of each phase that passed a gate with a canary, by the phase's id."""
+        return {row["phase_id"]: CanaryRow(*row) for row in self._db.rows(f"SELECT {CANARY_COLUMNS} FROM canaries")}
 
     def evaluation_summaries(self, after: int = 0) -> list[EvaluationSummary]:
         """The means of every evaluation whose `seq` is above `after`, oldest first."""
