@@ -73,7 +73,7 @@ def test_a_model_that_its_gate_discarded_needs_a_second_yes(fake_project: Path) 
         session.lineage.promote("phase33b", "first")
     with visitor(fake_project) as come:
         page = come.client.get("/models/" + "".join(f"%{byte:02X}" for byte in model.encode()) + "/promote").text
-        assert "Its gate discarded it" in page
+        assert "It was discarded" in page
         assert 'name="discarded" value="yes" required' in page
         assert "Its gate discarded it" not in come.page("/models/phase33b/promote")
 
