@@ -23,7 +23,7 @@ def test_a_lost_lineage_is_said_by_every_command_and_made_again(fake_project: Pa
     again = fake(fake_project, "doctor", "--rebuild")
     assert again.returncode == 0, again.stderr
     assert "made the lineage again: 2 models, 1 phase, 1 attempt" in again.stdout
-    assert "not known: promotions by hand and rollbacks" in again.stdout
+    assert "not known: decisions by hand and rollbacks" in again.stdout
     assert "production is phase34a-1 in" in again.stdout
     assert json.loads(fake(fake_project, "status", "--json").stdout)["production"] == "phase34a-1"
 
