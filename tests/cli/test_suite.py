@@ -17,11 +17,11 @@ def test_expand_says_what_it_made_and_what_not(fake_project: Path) -> None:
     text = templates.read_text()
     wording = 'prompt = "Who else uses {symbol} at {path}:{line}:{column}?"'
     assert wording in text
-    text = text.replace(wording, 'prompt = "Which places use {symbol} at {path}:{line}:{column}?"')
+    text = text.replace(wording, 'prompt = "Which type does {symbol} at {path}:{line}:{column} have?"')
     templates.write_text(text.replace('"braid",', '"braid", "garden",'))
     done = fake(fake_project, "suite", "expand", templates, "--cases", "10", "--to", "big.jsonl")
     assert done.returncode == 0, done.stderr
-    assert "big.jsonl: 70 cases of 47 templates, checked against 1029 examples\n  text_tools: 10\n" in done.stdout
+    assert "big.jsonl: 70 cases of 47 templates, checked against 1055 examples\n  text_tools: 10\n" in done.stdout
     assert "left out of the names of verb, for training has them: garden, pluck\n" in done.stdout
     assert "left out 50 of references: eval-near, a user turn is nearly" in done.stdout
     again = fake(fake_project, "suite", "expand", templates, "--cases", "10", "--to", "big.jsonl", "--json")
