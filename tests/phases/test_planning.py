@@ -28,15 +28,16 @@ def planned(project: Path, **changes: object) -> Plan:
 def test_the_embedded_project_needs_domain_and_multi_tool_and_nothing_else(engine: MlxEngine, tmp_path: Path) -> None:
     project = tmp_path / "demo"
     shutil.copytree(TEMPLATE, project, ignore=shutil.ignore_patterns("__pycache__"))
+    examples = len((project / "data" / "phase34a.jsonl").read_text().splitlines())
     shutil.copy(project / "data" / "phase34a.jsonl", project / "data" / "plan.jsonl")
     with open_session(project, engine, Silent(), "test") as session:
-        plan = plan_phase(session, name="plan")
+        plan = plan_phase(session, name="plan", examples=examples)
         path = project / "phases" / "plan.toml"
         write_plan(plan, path)
         prepared = prepare(session, path)
     assert [need.category for need in plan.needs] == ["multi_tool", "domain"]
     assert prepared.spec == plan.spec == load_phase(path)
-    assert sum(prepared.spec.data.quota.values()) == 80
+    assert sum(prepared.spec.data.quota.values()) == examples
     assert prepared.spec.gate.no_regression == ["text_tools", "validation", "lsp", "git", "cst"]
     assert prepared.report.errors == []
     assert prepared.report.budget.updates == plan.updates
