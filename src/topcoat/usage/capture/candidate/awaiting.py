@@ -123,7 +123,8 @@ class Canaries:
             try:
                 while not canary.ended.is_set():
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(canary.ended.wait(), _LOOK_SECONDS)
+                        async with asyncio.timeout(_LOOK_SECONDS):
+                            await canary.ended.wait()
                     if why := self._cut_short(one):
                         await canary.end(why)
             finally:
@@ -179,7 +180,8 @@ class Canaries:
         """End a candidate's server after its last answer, unless it stands at the door."""
         if self._swapper.withdraw(loaded):
             try:
-                await asyncio.wait_for(self._door.empty(loaded.upstream), _LONGEST_ANSWER)
+                async with asyncio.timeout(_LONGEST_ANSWER):
+                    await self._door.empty(loaded.upstream)
             except TimeoutError:
                 self._say(f"{loaded.name} ends, and the answers that it hasn't finished with it", warning=True)
             finally:

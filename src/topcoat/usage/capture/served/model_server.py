@@ -107,7 +107,8 @@ async def model_server(
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), _END_SECONDS)
+            async with asyncio.timeout(_END_SECONDS):  # Python 3.11's wait_for can lose a cancellation
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
