@@ -26,13 +26,13 @@ from topcoat.catalogs.importing import read_file
 from topcoat.errors import TopcoatError
 from topcoat.examples.checks.check import check_examples
 from topcoat.examples.checks.overlap import check_repeats
-from topcoat.examples.checks.secrets import find_secrets, redacted
 from topcoat.examples.checks.similarity import near_twins
 from topcoat.examples.checks.templates import code_template, text_template
 from topcoat.examples.draft import read_draft
 from topcoat.examples.importing import import_examples
 from topcoat.examples.reading import read_examples
 from topcoat.scoring.scorers import SCORERS
+from topcoat.secrets.finding import find_secrets, redacted
 from topcoat.spec.agent import Agent
 from topcoat.spec.canonical import digest_of
 from topcoat.spec.case_template import load_templates

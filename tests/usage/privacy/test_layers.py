@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.growth import growth
 from tests.support.made_up_secrets import BY_FORM, made_up
-from topcoat.examples.checks.secret_forms import FORMS, INNER_FORMS
+from topcoat.secrets.forms import FORMS, INNER_FORMS
 from topcoat.usage.events import Event, ToolCall
 from topcoat.usage.privacy.event import cleaned_event
 from topcoat.usage.privacy.text import cleaned

@@ -16,9 +16,9 @@ from topcoat.errors import InvalidInput, Where
 from topcoat.examples.checks.calls import check_calls
 from topcoat.examples.checks.codes import CODES, finding, short
 from topcoat.examples.checks.overlap import check_duplicates, check_repeats, check_suite, check_validation
-from topcoat.examples.checks.secrets import find_secrets
 from topcoat.examples.rows import Cut, Encoded
 from topcoat.quantity import counted
+from topcoat.secrets.finding import find_secrets
 from topcoat.spec.agent import Agent
 from topcoat.spec.canonical import canonical_json
 from topcoat.spec.example import Example, LocatedExample

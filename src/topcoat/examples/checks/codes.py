@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from topcoat.errors import Where
-from topcoat.examples.checks.secrets import redacted
+from topcoat.secrets.finding import redacted
 from topcoat.store.records import Finding
 
 __all__ = ["CODES", "finding", "short"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from topcoat.examples.checks.literals import any_of
+from topcoat.secrets.literals import any_of
 
 __all__ = ["begun_secrets", "is_random", "shaped_secrets"]
 

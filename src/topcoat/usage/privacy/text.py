@@ -6,8 +6,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-from topcoat.examples.checks.secret_forms import FORMS, INNER_FORMS, LONG_FORMS
-from topcoat.examples.checks.secrets import candidate_runs, find_secrets
+from topcoat.secrets.finding import candidate_runs, find_secrets
+from topcoat.secrets.forms import FORMS, INNER_FORMS, LONG_FORMS
 from topcoat.usage.privacy.layers import Layer, decoded_runs, layers_of
 from topcoat.usage.privacy.names import issuer_secrets, named_secrets
 from topcoat.usage.privacy.personal import KINDS, personal_data

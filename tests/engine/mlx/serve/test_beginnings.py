@@ -167,3 +167,15 @@ def test_what_cannot_be_kept_is_said_once(
         time.sleep(0.5)
         assert len(running.said) == 1
     assert list(tmp_path.glob("*/*.safetensors")) == []
+
+
+@pytest.mark.slow
+def test_a_beginning_with_a_secret_is_not_kept(make_model: MakeModel, tmp_path: Path) -> None:
+    key = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6"
+    with server(make_model(bits=None), tmp_path) as running:
+        running.ask("Find a line.", f"{SYSTEM} The key is {key} for now.")
+        assert "holds a secret" in running.until_said("secret")
+        assert key not in running.said[0]
+        running.ask("Find a line.")
+        running.until_said("kept on disk (")
+    assert len(list(tmp_path.glob("*/*.safetensors"))) == 1

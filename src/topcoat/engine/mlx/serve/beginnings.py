@@ -22,6 +22,7 @@ from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache, make_prom
 
 from topcoat.engine.beginnings import Beginnings, Kept
 from topcoat.engine.mlx.serve.cache_files import cut_to_length, holds, kinds_of, load_caches, save_caches, unstorable
+from topcoat.secrets.finding import find_secrets
 
 __all__ = ["KeepingCache", "keep_beginnings"]
 
@@ -48,6 +49,8 @@ class KeepingCache(LRUPromptCache):
         self.off = False
         """Whether nothing is kept or read."""
         self.kinds: list[Any] | None = None
+        self.text_of: Callable[[list[int]], str] = str
+        """The text of tokens."""
         self._beginnings = beginnings
         self._most = most
         self._say = say
@@ -136,6 +139,9 @@ class KeepingCache(LRUPromptCache):
         cache, rest = super().fetch_nearest_cache(model, [*tokens, _NO_TOKEN])
         if cache is None or len(rest) > 1 or not holds(cache, len(tokens)):
             return  # what was computed of it is gone: the next prompt that begins so brings it back
+        if secrets := find_secrets(self.text_of(tokens)):
+            self.refuse("secret", f"one holds a secret ({secrets[0].kind})")
+            return
         if kind := unstorable(cache):
             self.refuse("kind", f"mlx-lm can't read a {kind} from a file")
             return
@@ -194,6 +200,7 @@ def _replace_cache(server: Any, made: list[KeepingCache], beginnings: Beginnings
         others = [name for name in _OTHER_CACHES if getattr(provider.cli_args, name, None)]
         for cache in made:
             cache.kinds = kinds_of(make_prompt_cache(provider.model))
+            cache.text_of = provider.tokenizer.decode
             if others:
                 cache.off = True
                 cache.refuse("option", f"not with --{others[0].replace('_', '-')}")

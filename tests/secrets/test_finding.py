@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.growth import growth
 from tests.support.made_up_secrets import BY_FORM
-from topcoat.examples.checks.secrets import find_secrets, redacted
+from topcoat.secrets.finding import find_secrets, redacted
 
 
 @pytest.mark.parametrize(("kind", "secret"), BY_FORM, ids=[kind for kind, _ in BY_FORM])

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from topcoat.examples.checks.literals import any_of
-from topcoat.examples.checks.secret_forms import FORMS, INNER_FORMS, LONG_FORMS
+from topcoat.secrets.forms import FORMS, INNER_FORMS, LONG_FORMS
+from topcoat.secrets.literals import any_of
 
 __all__ = ["Secret", "candidate_runs", "find_secrets", "redacted"]
 

@@ -1,0 +1,1 @@
+"""Secrets in texts, by the forms that their issuers document."""
