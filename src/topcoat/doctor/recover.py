@@ -27,7 +27,7 @@ from topcoat.usage.capture.candidate.looks import read_looks, verdict_of
 
 __all__ = ["recover_lineage"]
 
-_NEVER_KNOWN = "promotions by hand and rollbacks: the last model that passed its gate, and its canary, is production"
+_NEVER_KNOWN = "decisions by hand and rollbacks: the last model that passed its gate, and its canary, is production"
 
 
 @dataclass(frozen=True, slots=True)
