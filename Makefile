@@ -60,8 +60,9 @@ $(DOCS_VENV)/installed: requirements-docs.lock
 	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-docs.lock
 	@touch $@
 
-pages: $(STAMP) ## The pages that scripts write: commands, keys
+pages: $(STAMP) ## The pages that scripts write: commands, keys, sizes
 	for page in commands keys; do $(BIN)/python docs/make_$$page.py > docs/$$page.new && mv docs/$$page.new docs/$$page.md || exit 1; done
+	$(BIN)/python -m benchmarks.sizes > docs/sizes.new && mv docs/sizes.new docs/sizes.md
 
 bench: $(STAMP) ## Training beside mlx-lm (and PEFT, if installed) on this machine
 	$(BIN)/python benchmarks/training.py --rounds 1 --updates 2

@@ -1,0 +1,1 @@
+"""What a phase takes by the size of the model."""
