@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import mlx.core as mx
 import pytest
@@ -86,6 +87,35 @@ def test_a_batch_keeps_a_bounded_number_of_keys(make_model: MakeModel, monkeypat
         assert module.Prefix(model, PROMPTS).batch([grown(PROMPTS[4])]) == 100 // 13
         assert module.Prefix(model, PROMPTS).batch([grown(PROMPTS[0]), grown(PROMPTS[4], 7)]) == 100 // 20
         assert module.Prefix(model, [[1], [2] * 200]).batch([grown([2] * 200)]) == 1
+
+
+LONG = [[1, 2, 3, *range(4, 300)], [1, 2, 3, 9], [1, 2, 3, 8, 7], [1, 2, 3, 5, 6, 7]]
+
+
+@pytest.mark.parametrize(("kind", "cut"), [("qwen3", True), ("gemma3_text", False)])
+def test_a_long_prompt_is_tried_only_as_far_as_no_window_ends(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, kind: str, cut: bool
+) -> None:
+    monkeypatch.setattr(module, "TRIED", 20)
+    widths: list[int] = []
+    model = load(model_of(make_model, kind), Compute.DEQUANTIZED).model
+    stock = type(model).__call__
+
+    def counted(self: object, inputs: mx.array, *arguments: Any, **options: Any) -> mx.array:
+        widths.append(inputs.shape[1])
+        return cast(mx.array, stock(self, inputs, *arguments, **options))
+
+    monkeypatch.setattr(type(model), "__call__", counted)
+    with shared_attention(model):
+        prefix = module.Prefix(model, LONG)
+    assert prefix.way != "alone"
+    assert max(widths) == (19 if cut else len(LONG[0]) - prefix.length - 1)
+
+
+@pytest.mark.parametrize("given", [{"sliding_window": 64}, {"text_config": {"attention_chunk_size": 8}}])
+def test_a_window_anywhere_in_the_configuration_is_seen(given: dict[str, object]) -> None:
+    assert module._has_window(given)
+    assert not module._has_window({"sliding_window": None, "hidden_size": 8, "text_config": {"window": 0}})
 
 
 def test_an_attention_that_does_not_see_shared_keys_is_noticed(make_model: MakeModel) -> None:

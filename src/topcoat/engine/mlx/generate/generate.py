@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, Protocol
@@ -35,6 +35,8 @@ PREFILL = 512
 """The most prompt tokens in one forward pass. With more, the attention's scores don't fit a CPU's caches."""
 TOLERANCE = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 5e-2}
 """The largest accepted difference of attention in two parts, relative to the largest logit."""
+TRIED = 512
+"""Where no token's keys are left out, this many tokens of a prompt after the prefix show whether a batch is exact."""
 _DROPPED = 0.2
 """Rows leave and join a batch together, this share of it at a time: both copy the keys of the others."""
 _REPORTED = 16
@@ -257,6 +259,8 @@ class Prefix:
         self.way: Way = "alone"
         self.problem = ""
         tried = _of_all_sizes(prompts)
+        if self._is_plain() and not _has_window(_configuration(model)):
+            tried = _of_all_sizes([prompt[: self.length + TRIED] for prompt in tried])
         expected = mx.concatenate([self._logits([prompt]) for prompt in tried])
         for way in self._ways():
             if self._gives(way, tried, expected):
@@ -327,8 +331,11 @@ class Prefix:
 
     def _ways(self) -> list[Way]:
         """The ways that the model's caches may allow. Rotating caches and recurrent states have no separate keys."""
-        plain = self.length > 0 and all(type(cache) is KVCache for cache in self._caches)
-        return ["apart", "copies"] if plain else ["copies"]
+        return ["apart", "copies"] if self.length > 0 and self._is_plain() else ["copies"]
+
+    def _is_plain(self) -> bool:
+        """Whether each layer keeps the keys of all tokens, and nothing else."""
+        return all(type(cache) is KVCache for cache in self._caches)
 
     def _gives(self, way: Way, prompts: Sequence[Prompt], expected: mx.array) -> bool:
         """Whether a batch of `prompts` has the `expected` logits with this `way`. If not, `problem` says why."""
@@ -346,6 +353,18 @@ class Prefix:
         """The logits (prompts, vocabulary) after each prompt, read with the current `way`."""
         caches = self._read_group([prompt[self.length : -1] for prompt in prompts])
         return self.model(mx.array([prompt[-1:] for prompt in prompts]), cache=caches)[:, -1]
+
+
+def _configuration(model: nn.Module) -> Mapping[str, Any]:
+    """What mlx-lm's class reads of the model's config.json."""
+    return vars(model.args) if hasattr(model, "args") else {"window": "unknown"}
+
+
+def _has_window(config: Mapping[str, Any]) -> bool:
+    """Whether an attention may not reach all tokens, as the names of a configuration's values say."""
+    nested = [value for value in config.values() if isinstance(value, dict)]
+    names = [name for name, value in config.items() if value]
+    return any("window" in name or "chunk" in name for name in names) or any(_has_window(one) for one in nested)
 
 
 def _of_all_sizes(prompts: Sequence[Prompt]) -> list[Prompt]:
