@@ -16,13 +16,14 @@ from tests.support.mlx.models import MakeModel, model_maker
 from topcoat.demo import TEMPLATE
 from topcoat.engine.fake import FakeEngine
 from topcoat.engine.mlx import open_engine
-from topcoat.engine.mlx.compute import Compute
+from topcoat.engine.mlx.compute import Compute, keep_float32
 from topcoat.engine.mlx.cpu.blas import load_fast_blas
 from topcoat.examples.checks import execution as check_runs
 from topcoat.phases import preparation
 from topcoat.progress import Silent
 
 load_fast_blas()
+keep_float32()
 # What tests compute without the engine isn't compiled either: on a CPU that calls the system's C++ compiler.
 os.environ["MLX_DISABLE_COMPILE"] = "1"
 
