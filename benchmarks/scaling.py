@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import training
-from topcoat.engine.mlx import open_engine, worker
+from topcoat.engine.mlx import open_engine
 from topcoat.engine.protocol import GenerateJob, Row, TrainJob
 from topcoat.progress import Advanced, Event, Finished, Silent, Started
 from topcoat.spec.phase import LoraSpec, TrainSpec
@@ -60,6 +60,8 @@ class Clock:
 def measure(model: Path, folder: Path, rows: int, updates: int, answers: int) -> Figures:
     """What a rank does: the first one gives the figures."""
     engine = open_engine(Silent())
+    from topcoat.engine.mlx import worker  # loads MLX, which takes the BLAS that is there
+
     if not engine.ranks.first:
         worker.work(engine)
         return {}

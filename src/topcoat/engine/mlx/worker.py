@@ -1,16 +1,20 @@
-"""What a rank above the first does: it takes part in the jobs that the first one tells, until that one ends."""
+"""What a rank above the first does: it takes part in the jobs that the first one tells, until that one ends.
+
+Importing this module doesn't load MLX, so that `open_engine` can load a fast BLAS before it.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from topcoat.engine.mlx.engine import MlxEngine
-from topcoat.engine.mlx.ranks.answering import answer_as_told
-from topcoat.engine.mlx.ranks.messages import train_job
+from topcoat.engine.mlx import open_engine
 from topcoat.errors import EngineFault, NumericalFault, TopcoatError
 from topcoat.progress import Silent
+
+if TYPE_CHECKING:
+    from topcoat.engine.mlx.engine import MlxEngine
 
 __all__ = ["main", "work"]
 
@@ -20,6 +24,8 @@ def work(engine: MlxEngine) -> None:
 
     Raises what ends this rank, and by that the run: the first rank then learns that this one is gone.
     """
+    from topcoat.engine.mlx.ranks.messages import train_job
+
     ranks = engine.ranks
     while True:
         message = _next(engine)
@@ -57,6 +63,8 @@ def problem_of(engine: MlxEngine, message: Any) -> str:
 
 def _answer(engine: MlxEngine, model: Path) -> None:
     """Answer with the model until the first rank releases it."""
+    from topcoat.engine.mlx.ranks.answering import answer_as_told
+
     with engine.holding(model) as held:
         while (message := engine.ranks.told(None))["do"] != "release":
             answer_as_told(held, engine.ranks, message)
@@ -64,8 +72,6 @@ def _answer(engine: MlxEngine, model: Path) -> None:
 
 def main() -> None:
     """`topcoat` as a rank above the first: the command is the first one's."""
-    from topcoat.engine.mlx import open_engine
-
     try:
         work(open_engine(Silent()))
     except TopcoatError as error:
