@@ -46,7 +46,7 @@ _POLYNOMIAL = (
 """The polynomial of 2**r for |r| <= 1/2, highest power first. Its relative error (Remez) is 2e-9, in float32 1e-7."""
 _SHIFT = 12582912.0 + 127.0
 """1.5 · 2**23 + 127: a float32 of some n plus this holds n + 127, an exponent's bits, in its lowest bits."""
-_LEAST, _MOST = -126.0, 126.0
+_LEAST, _MOST = -127.0, 126.0
 _HIDDEN = -1e30
 
 _stock_attention = mx.fast.scaled_dot_product_attention
@@ -76,7 +76,11 @@ def _exchange_swiglu(old: object, new: object) -> None:
 
 
 def exp2(x: mx.array) -> mx.array:
-    """2**x in float32 for x <= 126; for x < -126, 2**-126. Not differentiable."""
+    """2**x in float32 for x <= 126; 0 below -126.5. Not differentiable.
+
+    A key that is hidden must have a share of 0: with 2**-126, its products are subnormal numbers, and what it passes on
+    in the backward pass too. With one of a hundred, an x86 CPU multiplies matrices five times slower.
+    """
     x = mx.maximum(x, _LEAST)
     shifted = x + _SHIFT
     r = x - (shifted - _SHIFT)
