@@ -66,7 +66,7 @@ max_attempts = 3
 EXAMPLES, VALID = 240, 16
 """Examples and validation examples of a phase."""
 CASES = {FILES: 28, NO_TOOL: 28, THREE: 32}
-PART_CASES = 36
+PART_CASES = 72
 """Cases of the suite in each category that the embedded suite doesn't have, and in each part."""
 
 

@@ -1,12 +1,12 @@
 """The embedded phase judged on cases that no file of the project has: with new names, and in new wordings.
 
-    python -m benchmarks.unseen WORK [--seeds 3] [--cases 200] [--json FILE]
+    python -m benchmarks.unseen WORK [--seeds 3] [--cases 200] [--jobs 1] [--json FILE]
 
 Runs the phase once for each seed of its training, each in a project of its own. Base and result answer the suite, then
 ``--cases`` cases a category with names whose words no file has, first in the suite's wordings, then in wordings that
 somebody wrote who hadn't read those of the training. Prints the means before and after by category. Started again, it
-goes on where it was killed: WORK keeps the projects, and what each seed has found. On two CPU cores a seed takes some
-ten minutes.
+goes on where it was killed: WORK keeps the projects, and what each seed has found. ``--jobs`` seeds run at a time, each
+best with a core of its own and OPENBLAS_NUM_THREADS=1. On two CPU cores a seed takes some ten minutes.
 """
 
 from __future__ import annotations
@@ -15,86 +15,14 @@ import argparse
 import json
 import os
 import platform
-import re
-import shutil
 import statistics
 from pathlib import Path
-from typing import Any
 
 from benchmarks.unseen.cases import cases, new_wordings
+from benchmarks.unseen.seeds import Result, run_seeds
 from benchmarks.unseen.words import words_seen
 from tools.demo_model.suite import wordings_by_tools
-from topcoat.demo import TEMPLATE
-from topcoat.engine.mlx import open_engine
-from topcoat.phases.run import run_phase
-from topcoat.progress import Silent
-from topcoat.project.session import Session, open_session
 from topcoat.spec.suite import Suite
-from topcoat.store.files import write_text
-from topcoat.suites.evaluate import evaluate
-from topcoat.suites.source import EngineSource
-
-PHASE = "phases/phase34a.toml"
-Means = dict[str, float]
-"""The mean of each category."""
-Result = dict[str, Any]
-"""A seed's verdict, number of attempts, and means before and after by set."""
-
-
-def run_seed(seed: int, project: Path, sets: dict[str, Suite]) -> Result:
-    """One phase from start to verdict, and the means on each set: the base's, and its last attempt's.
-
-    What is stored beside the project isn't done again.
-    """
-    stored = project.with_name(f"{project.name}.json")
-    if stored.exists():
-        found: Result = json.loads(stored.read_text(encoding="utf-8"))
-        return found
-    phase = project / PHASE
-    if not project.exists():
-        make_project(project, seed)
-    with open_session(project, open_engine(Silent()), Silent(), "benchmark") as session:
-        outcome = run_phase(session, phase)
-        last = outcome.last
-        row = session.lineage.latest_phase(phase.stem)
-        if last.after is None or row is None:
-            raise SystemExit(f"seed {seed}: {last.verdict.failure}")
-        before = {"suite": {score.category: score.mean for score in last.before.categories}}
-        after = {"suite": {score.category: score.mean for score in last.after.categories}}
-        for name, asked in sets.items():
-            before[name] = means(session, row.base, asked, project.parent / "base")
-            after[name] = means(session, last.model, asked, project / "unseen")
-    result = {
-        "seed": seed,
-        "promoted": outcome.promoted,
-        "attempts": len(outcome.results),
-        "before": before,
-        "after": after,
-    }
-    write_text(stored, json.dumps(result))
-    return result
-
-
-def make_project(folder: Path, seed: int) -> None:
-    """The embedded project, whose phase is trained with `seed`."""
-    begun = folder.with_name(f"{folder.name}.begun")
-    shutil.rmtree(begun, ignore_errors=True)
-    shutil.copytree(TEMPLATE, begun)
-    phase = begun / PHASE
-    phase.write_text(re.sub(r"(?m)^seed = \d+", f"seed = {seed}", phase.read_text(encoding="utf-8")), encoding="utf-8")
-    begun.rename(folder)
-
-
-def means(session: Session, model: str, asked: Suite, folder: Path) -> Means:
-    """A model's mean in every category of a set. `folder` keeps it: what is there isn't asked again."""
-    stored = folder / f"{asked.path.name}, {asked.digest[:12]}.json"
-    if not stored.exists():
-        source = EngineSource(session.engine, session.model(model).path)
-        result = evaluate(source, asked, session.agent, Silent(), model)
-        folder.mkdir(exist_ok=True)
-        write_text(stored, json.dumps({score.category: score.mean for score in result.categories}))
-    found: Means = json.loads(stored.read_text(encoding="utf-8"))
-    return found
 
 
 def table(name: str, results: list[Result]) -> str:
@@ -129,6 +57,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if seen := words_seen():
@@ -139,12 +68,8 @@ def main() -> None:
         for name, wordings in sets.items()
         if wordings
     }
-    results: list[Result] = []
     options.work.mkdir(parents=True, exist_ok=True)
-    for seed in range(options.seeds):
-        results.append(run_seed(seed, options.work / f"seed-{seed}", suites))
-        end = "promoted" if results[-1]["promoted"] else "discarded"
-        print(f"seed {seed}: {end} after {results[-1]['attempts']} attempts", flush=True)
+    results = run_seeds(options.seeds, options.jobs, options.work, suites)
     for name in results[0]["before"]:
         print(f"\n{table(name, results)}")
     print(f"\n{verdicts(results)}")
