@@ -155,6 +155,22 @@ def test_what_is_no_dialogue_is_productions(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_dialogue_that_cant_be_written_as_json_is_answered_all_the_same(tmp_path: Path, share: float) -> None:
+    """Python reads NaN, which is no JSON."""
+    call = '{"id": "1", "function": {"name": "read", "arguments": {"path": NaN}}}'
+    body = '{"messages": [{"role": "assistant", "tool_calls": [' + call + "]}]}"
+
+    async def play() -> None:
+        async with (
+            scene(tmp_path, whole("a"), whole("b"), share=share) as made,
+            made.client.post(CHAT, data=body) as answer,
+        ):
+            assert (answer.status, answer.headers["X-Topcoat-Model"]) == (200, "prod")
+
+    asyncio.run(play())
+
+
 def test_the_worse_candidate_is_sent_back_when_the_power_calculation_says(tmp_path: Path) -> None:
     """Production is never wrong here, and the candidate always is."""
     needed = decisive_look(1.0, 0.0, 0.5, Trial(40).looks)

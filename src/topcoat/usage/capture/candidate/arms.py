@@ -20,6 +20,8 @@ from topcoat.usage.turns import boundaries
 __all__ = ["Arms", "Session"]
 
 _MOST = 50_000
+_UNREADABLE = (ValueError, RecursionError, AttributeError, TypeError, KeyError)
+"""What reading a request or an answer raises that is no dialogue. Both may be anything."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,9 +63,9 @@ class Arms:
             turns, named, _ = Exchange(
                 datetime.now(UTC), body, b"", streamed=False, session=named, asked=api
             ).question()
-        except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+            reached = boundaries(turns)
+        except _UNREADABLE:
             return None
-        reached = boundaries(turns)
         name, _ = self._dialogues.place(reached, named)
         if (known := self._sessions.get(name)) is not None:
             self._sessions.move_to_end(name)
@@ -82,7 +84,7 @@ class Arms:
         if session.named:
             return
         try:
-            said = [*exchange.question()[0], *exchange.answers()[:1]]
-        except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+            reached = boundaries([*exchange.question()[0], *exchange.answers()[:1]])
+        except _UNREADABLE:
             return  # what can't be read goes on nowhere
-        self._dialogues.learn(boundaries(said)[-1], session.name)
+        self._dialogues.learn(reached[-1], session.name)
