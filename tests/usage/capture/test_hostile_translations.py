@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,5 +139,32 @@ def test_a_silent_model_is_said_to_be_alive(tmp_path: Path, monkeypatch: pytest.
         assert stream.count(b"event: ping") > 2
         assert b'"text": "x"' in stream
         assert stream.endswith(b'event: message_stop\ndata: {"type": "message_stop"}\n\n')
+
+    asyncio.run(scene())
+
+
+def test_a_client_that_leaves_as_a_chunk_comes_ends_the_answer() -> None:
+    """Python 3.11's `wait_for` gives the chunk and forgets that the task was cancelled."""
+
+    async def scene() -> None:
+        comes: asyncio.Queue[bytes] = asyncio.Queue()
+        answer = SimpleNamespace(content=SimpleNamespace(readany=comes.get))
+        chunks = front_module._chunks(answer)  # type: ignore[arg-type]
+
+        async def read() -> None:
+            async for _ in chunks:
+                pass
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0.01)
+        comes.put_nowait(b"x")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait({reading}, timeout=1)
+        ended = reading.done()
+        reading.cancel()
+        await asyncio.wait({reading})
+        assert ended
 
     asyncio.run(scene())

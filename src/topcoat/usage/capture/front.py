@@ -401,7 +401,8 @@ async def _chunks(answer: ClientResponse) -> AsyncIterator[bytes]:
     """The chunks of an answer, and a comment after each long silence."""
     while True:
         try:
-            chunk = await asyncio.wait_for(answer.content.readany(), _ALIVE_SECONDS)
+            async with asyncio.timeout(_ALIVE_SECONDS):  # Python 3.11's wait_for can lose a cancellation
+                chunk = await answer.content.readany()
         except TimeoutError:
             chunk = b": silent\n\n"
         if not chunk:
