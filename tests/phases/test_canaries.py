@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.fake_project import Counting, opened, run, write_phase
 from tests.support.recorder import Recorder
-from topcoat.errors import GateRefused, Refused, StorageFault, TopcoatError
+from topcoat.errors import GateRefused, InvalidInput, Refused, StorageFault, TopcoatError
 from topcoat.phases.adoption import adopt_adapter
 from topcoat.phases.canaries import awaited, end_canary, say_canary
 from topcoat.phases.history import history, project_status
@@ -105,6 +105,15 @@ def test_running_it_again_changes_nothing_until_it_is_given_up(waiting: Path) ->
     assert restarted.last.model == "phase34a-2"
     with opened(waiting) as session:
         assert [candidate.model for _, candidate in session.lineage.awaiting()] == ["phase34a-2"]
+
+
+def test_data_errors_stop_a_restart_before_the_model_is_given_up(waiting: Path) -> None:
+    data = waiting / "data" / "phase34a.jsonl"
+    data.write_text(data.read_text().replace("validate_component(", "validate_widget("))
+    with pytest.raises(InvalidInput, match="unknown-tool"):
+        run(waiting, restart=True)
+    with opened(waiting) as session:
+        assert [candidate.model for _, candidate in session.lineage.awaiting()] == [CANDIDATE]
 
 
 @pytest.mark.parametrize("how", ["promote", "discard"])

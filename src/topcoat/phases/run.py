@@ -123,6 +123,7 @@ def _ended(session: Session, earlier: PhaseRow, prepared: Prepared, restart: boo
             session.sink.emit(Note(f"{name}: going on where the last run was stopped"))
             return None
         if restart:
+            _stop_on_errors(prepared)  # before its attempts are given up
             lineage.close_phase(earlier.id, "discarded", "given up for a restart")
             return None
         if by_another_engine:
@@ -159,6 +160,7 @@ def _awaiting(
     """A phase that passed its gate, and awaits its canary. None if it is given up, to run again on production."""
     name = earlier.name
     if restart:
+        _stop_on_errors(prepared)  # before its model is given up
         session.lineage.close_phase(earlier.id, "discarded", "given up for a restart, while it awaited its canary")
         return None
     if unchanged:
