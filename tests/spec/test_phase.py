@@ -73,6 +73,7 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
         ("gate", "canary", {"share": 0}),
         ("gate", "canary", {"share": 1}),
         ("gate", "canary", {"sessions": 9}),
+        ("gate", "canary", {"sessions": 2**63}),
         ("gate", "canary", {"undecided": "wait"}),
         ("retry", "max_attempts", 0),
         ("retry", "learning_rate_factor", 0),
@@ -81,6 +82,7 @@ def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
 )
 def test_values_out_of_range_are_refused(table: str, key: str, bad: object) -> None:
     base: dict[str, Any] = {"train": ["a.jsonl"]} if table == "data" else {}
+    base |= {"target": {"a": 1}} if key == "canary" else {}
     with pytest.raises(ValidationError):
         spec(**{table: base | {key: bad}})
 

@@ -25,7 +25,7 @@ class CanarySpec(Section):
 
     share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """The share of the new sessions that the model gets."""
-    sessions: Annotated[int, Field(ge=10)] = 200
+    sessions: Annotated[int, Field(ge=10, le=10**9)] = 200
     """The most sessions that the model gets. Then its canary is over."""
     undecided: Literal["promote", "discard"] = "promote"
     """What becomes of the model if its sessions then went wrong neither more nor less often than production's, beyond
