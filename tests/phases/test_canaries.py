@@ -189,6 +189,14 @@ def test_a_check_says_what_comes_after_the_gate(project: Path) -> None:
     assert said(sink) == f"a model that passes the gate of phase34a awaits its canary: {trial}"
 
 
+def test_a_small_share_is_said_as_it_is(project: Path) -> None:
+    path = write_phase(project, gate__canary__share=0.001)
+    sink = Recorder()
+    with opened(project, sink=sink) as session:
+        say_canary(session, "phase34a", load_phase(path))
+    assert "0.1% of the new sessions" in said(sink)
+
+
 def test_a_candidate_is_not_collected(waiting: Path) -> None:
     with opened(waiting) as session:
         folders = collect_garbage(session).folders

@@ -8,6 +8,7 @@ from typing import Literal
 from topcoat.progress import Note
 from topcoat.project.integrity import require_whole
 from topcoat.project.session import Session
+from topcoat.quantity import percent
 from topcoat.spec.phase import PhaseSpec
 from topcoat.store.lineage import CanaryRow, Lineage, OutcomeRow, PhaseRow
 
@@ -80,7 +81,7 @@ def say_canary(session: Session, phase: str, spec: PhaseSpec) -> None:
 
 
 def _trial(share: float, sessions: int) -> str:
-    return f"{share:.0%} of the new sessions, at most {sessions}"
+    return f"{percent(share)} of the new sessions, at most {sessions}"
 
 
 def end_canary(session: Session, phase_id: int, verdict: Literal["promote", "discard"], reason: str) -> OutcomeRow:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from topcoat.phases.canaries import awaited
 from topcoat.project.project import Project
+from topcoat.quantity import percent
 from topcoat.store.lineage import Lineage, ModelRow, PhaseRow
 from topcoat.store.records import CategoryScore, EvalResult, Record
 from topcoat.suites.evidence.matrix import ScoreMatrix, Stage, score_matrix
@@ -127,7 +128,7 @@ def history(lineage: Lineage) -> list[LogEntry]:
                 LogEntry(at=attempt.created, what=f"{phase.name} attempt {attempt.number} began", detail=detail)
             )
         if candidate := lineage.canary(phase.id):
-            detail = f"{candidate.model} passed its gate: {candidate.share:.0%} of the new sessions, at most"
+            detail = f"{candidate.model} passed its gate: {percent(candidate.share)} of the new sessions, at most"
             detail += f" {candidate.sessions}"
             entries.append(LogEntry(at=candidate.created, what=f"{phase.name} awaits its canary", detail=detail))
         if outcome := lineage.outcome(phase.id):

@@ -17,6 +17,7 @@ from topcoat.phases.canaries import Awaited, awaited, end_canary
 from topcoat.phases.run import write_report
 from topcoat.progress import Note, Silent, Sink
 from topcoat.project.session import open_session
+from topcoat.quantity import percent
 from topcoat.store.lineage import ModelRow
 from topcoat.usage.capture.candidate.canary import canarying
 from topcoat.usage.capture.candidate.looks import CanaryVerdict, carried, read_looks, verdict_of
@@ -119,7 +120,7 @@ class Canaries:
         ) as canary:
             self._tried.canary = canary
             had = f"; it had {before.candidate.sessions} before" if before else ""
-            self._say(f"{row.name} answers {candidate.share:.0%} of the new sessions, for {one.phase.name}{had}")
+            self._say(f"{row.name} answers {percent(candidate.share)} of the new sessions, for {one.phase.name}{had}")
             try:
                 while not canary.ended.is_set():
                     with contextlib.suppress(TimeoutError):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from topcoat.errors import InvalidInput, Refused
 from topcoat.progress import Note, Sink
+from topcoat.quantity import percent
 from topcoat.store.lineage import ModelRow
 from topcoat.usage.capture.candidate.arms import Session
 from topcoat.usage.capture.candidate.canary import Canary, canarying
@@ -39,7 +40,7 @@ class Wish:
 
     def __str__(self) -> str:
         what = "requests unseen" if self.way == "shadow" else "new sessions"
-        return f"{self.name} answers {self.share:.0%} of the {what}"
+        return f"{self.name} answers {percent(self.share)} of the {what}"
 
 
 @dataclass(slots=True)
