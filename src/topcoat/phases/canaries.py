@@ -12,7 +12,10 @@ from topcoat.quantity import percent
 from topcoat.spec.phase import PhaseSpec
 from topcoat.store.lineage import CanaryRow, Lineage, OutcomeRow, PhaseRow
 
-__all__ = ["Awaited", "awaited", "canary_words", "end_canary", "say_canary", "say_who_awaits"]
+__all__ = ["Awaited", "awaited", "canary_words", "end_canary", "how_it_ended", "say_canary", "say_who_awaits"]
+
+_GIVEN_UP = "given up for a restart"
+"""The beginning of the reason for which a restart of its phase discards a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,20 @@ def canary_words(lineage: Lineage, phase: PhaseRow) -> str:
         return f"It passed its gate. {outcome.detail[0].upper()}{outcome.detail[1:]}."
     reasons = [change.reason for change in lineage.production_history() if change.model == outcome.detail]
     return f"{reasons[0][0].upper()}{reasons[0][1:]}." if reasons else ""
+
+
+def how_it_ended(lineage: Lineage, one: Awaited) -> str:
+    """How a phase ended that awaited its canary, as a clause; "" if it awaits it still."""
+    outcome, model = lineage.outcome(one.phase.id), one.candidate.model
+    if outcome is None:
+        return ""
+    reason = outcome.detail
+    if outcome.kind == "promoted":
+        reason = next((change.reason for change in lineage.production_history()[::-1] if change.model == model), "")
+    if reason.startswith(_GIVEN_UP):
+        return f"{model} was {_GIVEN_UP}"
+    how = "by hand" if reason.startswith(f"{outcome.kind} by hand") else "meanwhile: topcoat log says why"
+    return f"{model} was {outcome.kind} {how}"
 
 
 def say_who_awaits(session: Session, phase: str) -> None:

@@ -211,6 +211,62 @@ def test_a_decision_waits_for_the_command_that_holds_the_project(project: Path) 
     assert standing(project) == ("promoted", "candidate")
 
 
+@pytest.mark.parametrize("how", ["promoted", "discarded"])
+def test_a_person_may_decide_while_a_decision_waits(project: Path, how: str) -> None:
+    let_await(project, scripted(finish="length"))
+
+    async def scene(made: Stage) -> None:
+        await made.until(lambda: said(made, "candidate answers"))
+        with opened(project) as session:
+            await begin(made, 0, 200, until=lambda: said(made, "when the project is free"))
+            if how == "promoted":
+                promote_by_hand(session, "candidate")
+            else:
+                discard(session, "candidate")
+        await made.until(lambda: said(made, f"candidate was {how} by hand"))
+        assert not said(made, "goes on awaiting")
+        assert not said(made, "candidate is discarded: ")
+
+    play(project, scene)
+    assert standing(project)[0] == how
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("given up for a restart, while it awaited its canary", "candidate was given up for a restart"),
+        ("its canary was worse: 9 of 10", "candidate was discarded meanwhile: topcoat log says why"),
+    ],
+)
+def test_what_no_person_decided_isnt_said_to_be_by_hand(project: Path, reason: str, words: str) -> None:
+    """A restart of the phase gives its model up, and another `topcoat serve` of the project may decide."""
+    let_await(project, scripted())
+
+    async def scene(made: Stage) -> None:
+        await made.until(lambda: said(made, "candidate answers"))
+        with opened(project) as session:
+            ((phase, _),) = session.lineage.awaiting()
+            session.lineage.end_canary(phase.id, "discarded", reason)
+        await made.until(lambda: said(made, words))
+        assert not said(made, "by hand")
+
+    play(project, scene)
+
+
+def test_a_decision_stands_though_its_report_cant_be_written(project: Path) -> None:
+    let_await(project, scripted(finish="length"))
+    report = ProjectPaths(project).report(PHASE)
+    report.mkdir(parents=True)
+
+    async def scene(made: Stage) -> None:
+        await begin(made, 0, 200, until=lambda: said(made, "candidate is discarded: its canary was worse"))
+        assert said(made, f"the report of {PHASE} isn't written: ")
+        assert not said(made, "goes on awaiting")
+
+    play(project, scene)
+    assert standing(project) == ("discarded", BASE)
+
+
 def test_another_production_model_ends_the_trial_and_the_candidate_goes_on_waiting(project: Path) -> None:
     path = let_await(project, scripted())
     add_scripted(project, "other")

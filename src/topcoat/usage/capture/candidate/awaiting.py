@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from topcoat.errors import Held, TopcoatError
-from topcoat.phases.canaries import Awaited, awaited, end_canary
+from topcoat.phases.canaries import Awaited, awaited, end_canary, how_it_ended
 from topcoat.phases.run import write_report
 from topcoat.progress import Note, Silent, Sink
 from topcoat.project.session import open_session
@@ -138,18 +138,21 @@ class Canaries:
         """Why a trial can't go on, in words; "" if it can."""
         lineage = self._loader.project.lineage
         with contextlib.suppress(TopcoatError):
-            if outcome := lineage.outcome(one.phase.id):
-                return f"{one.candidate.model} was {outcome.kind} by hand"
+            if ended := how_it_ended(lineage, one):
+                return ended
             if (production := lineage.production()) != one.phase.base:
                 return f"{production} is the production model now"
         return ""
 
     async def _decide(self, one: Awaited, row: ModelRow, verdict: CanaryVerdict) -> None:
-        """Make a verdict a fact of the lineage, as soon as no other command holds the project."""
+        """Make a verdict a fact of the lineage, as soon as no other command holds the project.
+
+        Whoever decides before then, by hand or for a restart, has decided.
+        """
         done = "promoted" if verdict.verdict == "promote" else "discarded"
         while True:
             try:
-                await asyncio.to_thread(self._record, one, verdict)
+                ended = await asyncio.to_thread(self._record, one, verdict)
             except Held as held:
                 self._tell(f"{row.name} is {done} when the project is free: {held.message}")
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -157,16 +160,23 @@ class Canaries:
                 self._refuse(row, error)
                 return
             else:
-                self._say(f"{row.name} is {done}: {verdict.reason}", warning=done == "discarded")
+                self._say(ended or f"{row.name} is {done}: {verdict.reason}", warning=done == "discarded" and not ended)
                 return
 
-    def _record(self, one: Awaited, verdict: CanaryVerdict) -> None:
+    def _record(self, one: Awaited, verdict: CanaryVerdict) -> str:
+        """Write a verdict into the lineage, and the report. Gives how the canary ended if it had ended before."""
         project, name = self._loader.project, one.phase.name
         reason = f"{name} passed its gate, and {verdict.reason}" if verdict.verdict == "promote" else verdict.reason
         command = f"serve, for the canary of {name}"
         with open_session(project.paths.root, self._loader.engine, Silent(), command) as session:
+            if ended := how_it_ended(session.lineage, one):
+                return ended
             end_canary(session, one.phase.id, verdict.verdict, reason)
-            write_report(session, name)
+            try:
+                write_report(session, name)
+            except TopcoatError as error:  # the decision stands
+                self._say(f"the report of {name} isn't written: {error.message}", warning=True)
+        return ""
 
     async def _until_taken(self, loaded: Loaded) -> None:
         """If the candidate is production, wait until it stands at the door, for some time."""
