@@ -16,14 +16,19 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from tests.support.usage.candidates import small_project
 from tests.support.usage.serving import is_alive, serving
 from topcoat.demo import TEMPLATE
 from topcoat.engine.registry import ENGINES
 from topcoat.errors import InvalidInput
 from topcoat.progress import Silent
+from topcoat.project.project import open_project
 from topcoat.spec.project import SuccessSection
+from topcoat.usage.capture.candidate.arms import Session
+from topcoat.usage.capture.candidate.trying import Tried
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.capture.serving import Serving, exchange_events, serve
+from topcoat.usage.capture.recorder import Recorder
+from topcoat.usage.capture.serving import Serving, _recording, exchange_events, serve
 from topcoat.usage.dialogue import dialogues
 from topcoat.usage.events import Event
 from topcoat.usage.importing import open_log
@@ -237,3 +242,31 @@ def test_sessions_whose_names_look_like_secrets_stay_apart(tmp_path: Path) -> No
     stored = [cleaned_event(event).session for event in made]
     assert stored[0] == stored[2] != stored[1]
     assert not {name[4:] for name in names} & {session[4:] for session in stored}
+
+
+def test_a_session_of_a_trial_knows_its_first_event_in_the_log(tmp_path: Path) -> None:
+    """Also where the stored event differs, because it had a secret."""
+
+    class One(Tried):
+        def recorded(self, exchange: Exchange) -> Session:
+            return session
+
+    session = Session("candidate", compared=True, named=True, name="s")
+    asked = [{"role": "user", "content": f"go with ghp_{'a1B2' * 9}"}]
+    with open_project(small_project(tmp_path / "project")) as project:
+        recorder = Recorder(project.paths.events, capture=project.settings.spec.capture)
+        record = _recording(project, Serving(), recorder, DialogueDigests(tmp_path / "key"), One())
+        for number in range(2):
+            exchange = Exchange(
+                datetime(2026, 1, 1, 0, number, tzinfo=UTC),
+                json.dumps({"messages": asked}).encode(),
+                json.dumps({"choices": [{"index": 0, "message": {"content": "gone"}}]}).encode(),
+                streamed=False,
+                session="s",
+            )
+            record(exchange).result()
+        recorder.close()
+        with open_log(project.paths.root) as log:
+            first, *_ = log.events("s")
+    assert "ghp_a1B2" not in (first.query or "")
+    assert (session.recorded, session.first) == ("s", first.time)

@@ -250,7 +250,7 @@ def _recording(
                 results=capture.results,
             )
             if session is not None and made:
-                session.recorded = made[0].session
+                session.recorded, session.first = made[0].session, session.first or made[0].time
             return made
 
         return recorder.put(events, len(exchange.request) + len(exchange.response))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from tests.support.usage.candidates import TOOLS
 from topcoat.spec.agent import Agent
 from topcoat.spec.project import SuccessSection
 from topcoat.spec.tools.tool_list import own_catalog
-from topcoat.usage.capture.candidate.outcomes import wrongs_in
+from topcoat.usage.capture.candidate.outcomes import reported_in, wrongs_in
 from topcoat.usage.capture.exchange import Exchange
+from topcoat.usage.events import Event
 from topcoat.usage.success.judge import DEFAULTS
 
 AGENT = Agent(own_catalog(TOOLS, Path("tools.json")), calls="native")
@@ -68,3 +69,16 @@ def test_a_user_corrects() -> None:
     said = {"role": "assistant", "content": "It is done."}
     assert wrongs(said, {"role": "user", "content": "No, that's wrong, I meant b."}) == {"correction"}
     assert wrongs(said, {"role": "user", "content": "Thanks!"}) == set()
+
+
+def test_what_was_reported_of_an_earlier_session_of_the_same_name_doesnt_count() -> None:
+    """The order of the events says what came before, and not their times: clocks jump."""
+    at = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    began = Event(session="nightly", kind="request", time=at, query="Read a.")
+    before, later = (
+        Event(session="nightly", kind="rejected", time=at + timedelta(hours=1)),
+        Event(session="nightly", kind="user_correction", time=at - timedelta(hours=1)),
+    )
+    assert reported_in([before, began], at) == set()
+    assert reported_in([before, began, later], at) == {"correction"}
+    assert reported_in([before, later], None) == {"correction", "rejected work"}

@@ -28,8 +28,8 @@ _UNREADABLE = (ValueError, RecursionError, AttributeError, TypeError, KeyError)
 class Session:
     """A session, and what went wrong in it. `compared`: it began here, so its model was chosen by chance.
 
-    `recorded` is what the events call it, "" if that isn't known. `named` is
-    whether the client names it `name`.
+    `recorded` is what the events call it, "" if that isn't known, and `first` the time of its first event here. `named`
+    is whether the client names it `name`.
     """
 
     arm: Literal["candidate", "production"]
@@ -38,6 +38,7 @@ class Session:
     name: str
     wrongs: set[Wrong] = field(default_factory=set)
     recorded: str = ""
+    first: datetime | None = None
 
 
 class Arms:

@@ -25,7 +25,7 @@ from topcoat.suites.evidence.two_samples import Group
 from topcoat.usage.capture.apis.table import api_at
 from topcoat.usage.capture.candidate.arms import Arms, Session
 from topcoat.usage.capture.candidate.looks import Carried
-from topcoat.usage.capture.candidate.outcomes import REPORTED, Wrong, wrongs_in
+from topcoat.usage.capture.candidate.outcomes import Wrong, reported_in, wrongs_in
 from topcoat.usage.capture.candidate.records import CanaryGroup, CanaryLook
 from topcoat.usage.capture.candidate.trial import Found, Trial, in_words
 from topcoat.usage.capture.exchange import RECORDED, Exchange
@@ -249,10 +249,7 @@ class Canary:
 
     def _reported(self, sessions: list[Session]) -> Mapping[Session, set[Wrong]]:
         with EventLog(self._project.paths.events) as log:
-            return {
-                session: {REPORTED[event.kind] for event in log.events(session.recorded) if event.kind in REPORTED}
-                for session in sessions
-            }
+            return {session: reported_in(log.events(session.recorded), session.first) for session in sessions}
 
     def _group(self, arm: Literal["candidate", "production"]) -> CanaryGroup:
         sessions = [session for session in self._compared if session.arm == arm]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 from topcoat.spec.agent import Agent
 from topcoat.spec.project import SuccessSection
 from topcoat.usage.capture.candidate.answers import read_answer
 from topcoat.usage.capture.exchange import Exchange
-from topcoat.usage.events import Kind
+from topcoat.usage.events import Event, Kind
 from topcoat.usage.extraction.reactions import reaction
 from topcoat.usage.turns import Spoken, events_of
 
-__all__ = ["REPORTED", "Wrong", "wrongs_in"]
+__all__ = ["REPORTED", "Wrong", "reported_in", "wrongs_in"]
 
 Wrong = Literal["invalid call", "failed call", "cut answer", "correction", "rejected work", "no answer"]
 """What went wrong: a call can't be read or doesn't fit its tool; a tool said that it failed; an answer came to its
@@ -27,6 +28,20 @@ REPORTED: Mapping[Kind, Wrong] = {
 }
 """What the events say that an agent, a person or git reports."""
 _CUT = ("length", "cut")
+
+
+def reported_in(events: Iterable[Event], first: datetime | None) -> set[Wrong]:
+    """What was reported of a session since its event of the time `first`, of all `events` of that name in their order.
+
+    A client may use a session's name again and again: what was reported before is about other work.
+    """
+    found: set[Wrong] = set()
+    for event in events:
+        if event.time == first:
+            found = set()
+        elif event.kind in REPORTED:
+            found.add(REPORTED[event.kind])
+    return found
 
 
 def wrongs_in(exchange: Exchange, agent: Agent, success: SuccessSection) -> set[Wrong]:
