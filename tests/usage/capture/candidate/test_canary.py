@@ -209,6 +209,17 @@ def test_a_candidate_that_refuses_every_request_is_sent_back(tmp_path: Path) -> 
     asyncio.run(play())
 
 
+def test_a_candidate_that_refuses_every_request_is_looked_at_though_nothing_else_is_asked(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with scene(tmp_path, whole(PROSE), refusing, share=1.0, most=12) as made:
+            await made.begin(12)
+            async with asyncio.timeout(5):
+                await made.canary.ended.wait()
+        assert (made.lines()[-1].decision, made.lines()[-1].candidate.kinds) == ("undecided", {"no answer": 12})
+
+    asyncio.run(play())
+
+
 def test_a_better_candidate_is_said_and_not_promoted(tmp_path: Path) -> None:
     async def play() -> None:
         async with scene(tmp_path, calling(3), calling("a.py")) as made:

@@ -107,7 +107,7 @@ class Canary:
         self._phase = phase
         self._before = before
         self._compared: dict[Session, None] = {}
-        self._waiting: asyncio.Queue[tuple[Session, Exchange]] = asyncio.Queue(_MOST_WAITING)
+        self._waiting: asyncio.Queue[tuple[Session, Exchange | None]] = asyncio.Queue(_MOST_WAITING)
         self._bytes = 0
         self._uncounted = 0
         self._dead = False
@@ -135,6 +135,8 @@ class Canary:
         session = self._session()
         if session is not None and status >= _REFUSED and not self._dead:
             self._add(session, {"no answer"})
+            if not self.over and not self._waiting.full():
+                self._waiting.put_nowait((session, None))  # so that it is looked at, though there is nothing to read
 
     def recorded(self, exchange: Exchange) -> Session | None:
         """Take the exchange of this task's request. Returns its session, to set what the events call it."""
@@ -191,6 +193,9 @@ class Canary:
     async def _read_all(self) -> None:
         while not self.over:
             session, exchange = await self._waiting.get()
+            if exchange is None:
+                await self._look()
+                continue
             self._bytes -= len(exchange.request) + len(exchange.response)
             expected = self._candidate.name if session.arm == "candidate" else self._production
             if exchange.model != expected and not self._dead:
