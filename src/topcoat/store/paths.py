@@ -120,6 +120,11 @@ class ProjectPaths:
         return self.state / "canary.jsonl"
 
     @property
+    def canary_lock(self) -> Path:
+        """The lock of the `topcoat serve` that tries what awaits its canary."""
+        return self.state / "canary-lock"
+
+    @property
     def lock(self) -> Path:
         return self.state / "lock"
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,23 @@ def test_a_decision_stands_though_its_report_cant_be_written(project: Path) -> N
 
     play(project, scene)
     assert standing(project) == ("discarded", BASE)
+
+
+def test_one_serve_of_a_project_tries_a_candidate_and_the_next_takes_over(project: Path) -> None:
+    path = let_await(project, scripted())
+
+    async def scene() -> None:
+        async with AsyncExitStack() as others, AsyncExitStack() as one:
+            first = await one.enter_async_context(stage(project, "beside", canaries=True))
+            await first.until(lambda: said(first, "candidate answers"))
+            second = await others.enter_async_context(stage(project, "beside", canaries=True))
+            await second.until(lambda: said(second, "candidate isn't tried here: another topcoat is running"))
+            assert not said(second, "candidate answers")
+            assert len(processes(path)) == 1
+            await one.aclose()
+            await second.until(lambda: said(second, "candidate answers"))
+
+    asyncio.run(scene())
 
 
 def test_another_production_model_ends_the_trial_and_the_candidate_goes_on_waiting(project: Path) -> None:

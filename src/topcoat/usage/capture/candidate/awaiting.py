@@ -19,6 +19,7 @@ from topcoat.progress import Note, Silent, Sink
 from topcoat.project.session import open_session
 from topcoat.quantity import percent
 from topcoat.store.lineage import ModelRow
+from topcoat.store.lock import project_lock
 from topcoat.usage.capture.candidate.canary import canarying
 from topcoat.usage.capture.candidate.looks import CanaryVerdict, carried, read_looks, verdict_of
 from topcoat.usage.capture.candidate.records import CanaryLook
@@ -72,7 +73,7 @@ class Canaries:
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
             try:
-                await self._bring_to_an_end(*found)
+                await self._alone(*found)
             except TopcoatError as error:  # serving goes on
                 self._refuse(found[1], error)
 
@@ -86,6 +87,21 @@ class Canaries:
                 elif self._swapper.served.name == one.phase.base and self._refused.get(row.name) != state_of(row):
                     return one, row
         return None
+
+    async def _alone(self, one: Awaited, row: ModelRow) -> None:
+        """Bring a candidate's canary to an end, unless another `topcoat serve` of the project tries it now.
+
+        Two would look at it twice as often, each at sessions of its own, and so err twice as often.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = project_lock(self._loader.project.paths.canary_lock, f"serve, which tries {row.name}")
+                stack.enter_context(lock)
+            except Held as held:
+                self._tell(f"{row.name} isn't tried here: {held.message}")
+                await asyncio.sleep(_LOOK_SECONDS)
+                return
+            await self._bring_to_an_end(one, row)
 
     async def _bring_to_an_end(self, one: Awaited, row: ModelRow) -> None:
         """Try a candidate, and promote or discard it, if the trial isn't cut short."""
