@@ -16,9 +16,11 @@ from aiohttp import ClientSession, web
 from tests.support.recorder import Recorder
 from tests.support.usage.candidates import Candidate, candidate, small_project
 from tests.support.usage.front import CHAT, Answer, whole, world
+from topcoat.progress import Event as Said
 from topcoat.progress import Note
 from topcoat.project.project import open_project
 from topcoat.suites.evidence.two_samples import decisive_look
+from topcoat.usage.capture.candidate import canary as canary_module
 from topcoat.usage.capture.candidate.canary import Canary, canarying
 from topcoat.usage.capture.candidate.records import CanaryLook
 from topcoat.usage.capture.candidate.trial import Trial
@@ -81,6 +83,13 @@ async def scene(
 
             async with world(folder, production, model="prod", offer=recorded, canary=canary) as (_, client):
                 yield Scene(client, made, canary, sink, path)
+
+
+class Closed:
+    """What is said to it, nobody reads."""
+
+    def emit(self, _: Said) -> None:
+        raise BrokenPipeError
 
 
 def user(text: str) -> dict[str, Any]:
@@ -299,6 +308,39 @@ def test_what_is_reported_of_sessions_counts_at_a_look(tmp_path: Path) -> None:
         assert set(made.lines()[-1].candidate.kinds) == {"rejected work"}
 
     asyncio.run(play())
+
+
+def test_a_look_is_stored_though_nobody_reads_what_is_said(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with scene(tmp_path, whole(PROSE), whole(PROSE), most=10) as made:
+            made.canary._sink = Closed()
+            await made.begin(40)
+            async with asyncio.timeout(5):
+                await made.canary.ended.wait()
+        assert made.lines()[-1].decision == "undecided"
+
+    asyncio.run(play())
+
+
+def test_a_fault_while_looking_ends_the_trial_and_comes_to_light(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: object) -> str:
+        raise ArithmeticError("a fault")
+
+    monkeypatch.setattr(canary_module, "in_words", faulty)
+
+    async def play() -> None:
+        async with scene(tmp_path, whole(PROSE), whole(PROSE), most=10) as made:
+            await made.begin(40)
+            async with asyncio.timeout(5):
+                await made.canary.ended.wait()
+            after.extend(await made.begin(10, 40))
+
+    after: list[str] = []
+    with pytest.raises(ArithmeticError, match="a fault"):
+        asyncio.run(play())
+    assert after == ["prod"] * 10
 
 
 def test_another_production_model_ends_the_trial(tmp_path: Path) -> None:

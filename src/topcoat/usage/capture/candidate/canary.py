@@ -8,6 +8,7 @@ asks for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -173,6 +174,10 @@ class Canary:
             if self.over:
                 self._say(f"{self._candidate.name} ended, and its sessions go on with production: {message}")
             await self.end(f"its server ended: {message}", warning=True)
+        except Exception:
+            self._arms.share = 0.0  # nobody looks any more
+            self.ended.set()
+            raise
         finally:
             died.cancel()
             reading.cancel()
@@ -304,7 +309,8 @@ class Canary:
             self.ended.set()
 
     def _say(self, text: str, *, warning: bool = False) -> None:
-        self._sink.emit(Note(text, warning=warning))
+        with contextlib.suppress(BrokenPipeError):  # a look counts though nobody reads of it
+            self._sink.emit(Note(text, warning=warning))
 
 
 def _counts(group: CanaryGroup) -> Group:
