@@ -92,11 +92,14 @@ def serve(
 
 
 def _candidate(shadow: str | None, canary: str | None, share: float, sessions: int) -> Wish | None:
-    """The candidate that the options name, if any. Raises `InvalidInput` if they name two."""
+    """The candidate that the options name, if any. Raises `InvalidInput` if they name two, or give it nothing."""
     from topcoat.usage.capture.candidate.trying import Wish
 
     if shadow and canary:
         raise InvalidInput("a candidate is a shadow or a canary", hint=f"topcoat serve --canary {canary}")
-    if shadow:
-        return Wish("shadow", shadow, share, sessions)
-    return Wish("canary", canary, share, sessions) if canary else None
+    if not (shadow or canary):
+        return None
+    wish = Wish("shadow", shadow, share, sessions) if shadow else Wish("canary", canary or "", share, sessions)
+    if share == 0:
+        raise InvalidInput(f"{wish.name} would be asked nothing: --share is 0", hint=f"{wish.option} --share 0.1")
+    return wish

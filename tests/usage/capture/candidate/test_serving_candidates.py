@@ -72,6 +72,7 @@ def test_a_shadow_is_never_seen_and_ends_with_serve(project: Path, number: int) 
 def test_a_candidate_that_cant_be_one_is_refused(project: Path) -> None:
     assert "phase33b is the production model" in refused(project, "--shadow", "phase33b")
     assert "a shadow or a canary" in refused(project, "--shadow", "other", "--canary", "other")
+    assert "other would be asked nothing: --share is 0" in refused(project, "--canary", "other", "--share", "0")
     assert "othre" in refused(project, "--shadow", "othre")
     assert "--shadow other" in refused(project, "--shadow", "other", "--upstream", "http://127.0.0.1:9/v1")
 
