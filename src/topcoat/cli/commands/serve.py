@@ -59,8 +59,12 @@ def serve(
             metavar="MODEL", help="A model that a share of the new sessions gets, until it is worse than production."
         ),
     ] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="The share of --shadow or --canary.")] = 0.1,
-    sessions: Annotated[int, typer.Option(min=1, help="The sessions of --canary after which its trial ends.")] = 200,
+    share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The share of --shadow or --canary; 0.1 if it isn't given.")
+    ] = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="The sessions of --canary after which its trial ends; 200 if not given.")
+    ] = None,
 ) -> None:
     """The production model behind OpenAI's and Anthropic's APIs; what agents do with it is recorded.
 
@@ -91,15 +95,27 @@ def serve(
         serve_model(project, serving, sink)
 
 
-def _candidate(shadow: str | None, canary: str | None, share: float, sessions: int) -> Wish | None:
-    """The candidate that the options name, if any. Raises `InvalidInput` if they name two, or give it nothing."""
+def _candidate(shadow: str | None, canary: str | None, share: float | None, sessions: int | None) -> Wish | None:
+    """The candidate that the options name, if any.
+
+    Raises `InvalidInput` if they name two, give it nothing or everything to answer, or say something of none.
+    """
     from topcoat.usage.capture.candidate.trying import Wish
 
     if shadow and canary:
         raise InvalidInput("a candidate is a shadow or a canary", hint=f"topcoat serve --canary {canary}")
+    for option, given, of in (("--share", share, shadow or canary), ("--sessions", sessions, canary)):
+        if given is not None and not of:
+            whose = "a shadow or a canary" if option == "--share" else "a canary"
+            hint = f"topcoat serve --canary MODEL {option} {given}"
+            raise InvalidInput(f"{option} is of {whose}, and none is named", hint=hint)
     if not (shadow or canary):
         return None
-    wish = Wish("shadow", shadow, share, sessions) if shadow else Wish("canary", canary or "", share, sessions)
+    share = 0.1 if share is None else share
+    wish = Wish("shadow", shadow, share, 200) if shadow else Wish("canary", canary or "", share, sessions or 200)
     if share == 0:
         raise InvalidInput(f"{wish.name} would be asked nothing: --share is 0", hint=f"{wish.option} --share 0.1")
+    if canary and share == 1:
+        said = f"{canary} would be compared with nothing: --share is 1, so production gets no new session"
+        raise InvalidInput(said, hint=f"{wish.option} --share 0.5")
     return wish

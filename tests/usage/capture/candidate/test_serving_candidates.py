@@ -73,6 +73,9 @@ def test_a_candidate_that_cant_be_one_is_refused(project: Path) -> None:
     assert "phase33b is the production model" in refused(project, "--shadow", "phase33b")
     assert "a shadow or a canary" in refused(project, "--shadow", "other", "--canary", "other")
     assert "other would be asked nothing: --share is 0" in refused(project, "--canary", "other", "--share", "0")
+    assert "other would be compared with nothing" in refused(project, "--canary", "other", "--share", "1")
+    assert "--share is of a shadow or a canary, and none is named" in refused(project, "--share", "0.5")
+    assert "--sessions is of a canary, and none is named" in refused(project, "--shadow", "other", "--sessions", "9")
     assert "othre" in refused(project, "--shadow", "othre")
     assert "--shadow other" in refused(project, "--shadow", "other", "--upstream", "http://127.0.0.1:9/v1")
 
