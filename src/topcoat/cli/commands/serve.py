@@ -112,7 +112,7 @@ def _candidate(shadow: str | None, canary: str | None, share: float | None, sess
     if not (shadow or canary):
         return None
     share = 0.1 if share is None else share
-    wish = Wish("shadow", shadow, share, 200) if shadow else Wish("canary", canary or "", share, sessions or 200)
+    wish = Wish("shadow" if shadow else "canary", shadow or canary or "", share, sessions or 200)
     if share == 0:
         raise InvalidInput(f"{wish.name} would be asked nothing: --share is 0", hint=f"{wish.option} --share 0.1")
     if canary and share == 1:
